@@ -1,0 +1,306 @@
+"""Activity of each weighted operation's input: counts per timestep and image, exact where a trace exists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from accelsim.errors import InputError, Problem, did_you_mean
+from accelsim.workload import schema
+from accelsim.workload.fanout import fanout, reachable_macs
+from accelsim.workload.graph import Graph, Operation
+from accelsim.workload.trace import Record, SpikeTrace
+
+FloatArray = npt.NDArray[np.float64]
+
+# Without a trace nothing is known of the values of multi-bit activations; half of the bits of a
+# non-zero value are taken as set, which is the mean of a uniform distribution of codes.
+SET_BITS_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class OpActivity:
+    """Input activity of one weighted operation; every array is [timesteps, images].
+
+    With a density instead of a trace the counts are expectations of one mean image.
+    """
+
+    elements: int
+    planes: int
+    ones: FloatArray
+    """Set bits over all bit-planes."""
+    nonzero: FloatArray
+    """Non-zero elements."""
+    accumulations: FloatArray
+    """Each set bit times the outputs it really reaches."""
+    effective_macs: FloatArray
+    """Each non-zero element times the outputs it really reaches."""
+
+    @property
+    def timesteps(self) -> int:
+        """Timesteps T."""
+        return int(self.ones.shape[0])
+
+    @property
+    def images(self) -> int:
+        """Images N (1 without a trace)."""
+        return int(self.ones.shape[1])
+
+    @property
+    def density(self) -> FloatArray:
+        """Share of set bits per timestep, mean over images."""
+        density: FloatArray = self.ones.mean(axis=1) / (self.elements * self.planes)
+        return density
+
+    def image(self, index: int) -> OpActivity:
+        """Of one image alone."""
+        pick = slice(index, index + 1)
+        return OpActivity(
+            self.elements,
+            self.planes,
+            self.ones[:, pick],
+            self.nonzero[:, pick],
+            self.accumulations[:, pick],
+            self.effective_macs[:, pick],
+        )
+
+
+Activity = Mapping[str, OpActivity]
+
+
+def from_density(graph: Graph, spec: schema.ActivitySpec, timesteps: int) -> tuple[dict[str, OpActivity], list[str]]:
+    """Activity from densities, and remarks on what had to be assumed.
+
+    Analog inputs (pixels, currents) are fully dense unless named. A list shorter than the number of
+    timesteps goes on with its mean.
+
+    Raises:
+        InputError: no density for an operation, or one for an operation that does not exist.
+    """
+    given = spec.density
+    if given is None:
+        raise InputError(
+            Problem(
+                "the workload says nothing about its activity; give activity.density, activity.stats or activity.trace",
+                where="activity",
+            )
+        )
+    by_name: Mapping[str, schema.Densities] = given if isinstance(given, dict) else {"default": given}
+    names = [op.name for op in graph.weighted]
+    allowed = [*names, *(f"{op.name}.rhs" for op in graph.weighted if op.kind == "matmul"), "default"]
+    for name in by_name:
+        if name not in allowed:
+            raise InputError(
+                Problem(
+                    f"'{name}' is no weighted operation of this workload{did_you_mean(name, allowed)}",
+                    where="activity.density",
+                )
+            )
+    notes: list[str] = []
+    activity: dict[str, OpActivity] = {}
+    for op in graph.weighted:
+        densities = _densities(op.name, op.in_types[0].is_spiking, by_name, timesteps, notes)
+        other = None
+        if op.kind == "matmul":
+            other = _densities(f"{op.name}.rhs", op.in_types[1].is_spiking, by_name, timesteps, notes)
+        activity[op.name] = _expected(op, densities, other)
+    return activity, notes
+
+
+def _densities(
+    name: str, spiking: bool, by_name: Mapping[str, schema.Densities], timesteps: int, notes: list[str]
+) -> FloatArray:
+    value = by_name.get(name)
+    if value is None and not spiking:
+        return np.ones(timesteps)
+    if value is None:
+        value = by_name.get("default")
+    if value is None:
+        raise InputError(Problem(f"no density for '{name}'; name it or give a 'default'", where="activity.density"))
+    if isinstance(value, float):
+        return np.full(timesteps, value)
+    known = np.array(value[:timesteps])
+    missing = timesteps - len(known)
+    if missing:
+        notes.append(
+            f"activity.density of '{name}' has {len(known)} timesteps, the workload {timesteps}: "
+            f"the others take their mean, {known.mean():.4f}"
+        )
+    return np.concatenate([known, np.full(missing, known.mean())])
+
+
+def _expected(op: Operation, density: FloatArray, other: FloatArray | None) -> OpActivity:
+    kind = op.in_types[0]
+    elements = op.in_elements
+    reach = reachable_macs(op)
+    if kind.is_spiking:
+        ones = density * elements * kind.planes
+        nonzero = (1.0 - (1.0 - density) ** kind.planes) * elements
+    else:  # a density of an analog input is the share of its non-zero elements
+        ones = density * elements * kind.planes * SET_BITS_SHARE
+        nonzero = density * elements
+    partner = np.ones_like(density) if other is None else other
+    return OpActivity(
+        elements,
+        kind.planes,
+        ones[:, None],
+        nonzero[:, None],
+        (ones / elements * reach * partner)[:, None],
+        (nonzero / elements * reach * partner)[:, None],
+    )
+
+
+def from_trace(graph: Graph, trace: SpikeTrace, timesteps: int, path: str) -> dict[str, OpActivity]:
+    """Exact activity of every weighted operation.
+
+    Raises:
+        InputError: the trace lacks an operation, or does not fit its shape, kind or timesteps.
+    """
+    images = trace.images
+    activity: dict[str, OpActivity] = {}
+    for op in graph.weighted:
+        record = _fitting(trace, op.name, op.in_shapes[0], timesteps, images, path)
+        if op.kind == "matmul":
+            rhs = _fitting(trace, f"{op.name}.rhs", op.in_shapes[1], timesteps, images, path)
+            activity[op.name] = _matmul_counts(op, record, rhs, timesteps)
+        else:
+            activity[op.name] = _counts(op, record, timesteps, path)
+    return activity
+
+
+def _fitting(trace: SpikeTrace, name: str, shape: tuple[int, ...], timesteps: int, images: int, path: str) -> Record:
+    def fail(message: str) -> InputError:
+        return InputError(Problem(message, path, where=name))
+
+    if name not in trace:
+        raise fail(f"the trace has no input of '{name}'{did_you_mean(name, trace)}")
+    record = trace[name]
+    if record.shape != shape:
+        raise fail(f"the trace does not fit the layer: its shape is {list(record.shape)}, the layer's {list(shape)}")
+    if record.images != images:
+        raise fail(f"{record.images} images, but {images} in the rest of the trace")
+    if record.steps < timesteps and not (record.kind == "real" and record.steps == 1):
+        raise fail(f"the trace has {record.steps} timesteps, the workload {timesteps}")
+    return record.first(timesteps)
+
+
+def _static(array: npt.NDArray[np.int64], timesteps: int) -> FloatArray:
+    """One stored timestep stands for all."""
+    return np.broadcast_to(array, (timesteps, array.shape[1])).astype(np.float64)
+
+
+def _counts(op: Operation, record: Record, timesteps: int, path: str) -> OpActivity:
+    kind = op.in_types[0]
+    reach = fanout(op)
+    if record.kind == "real":
+        if kind.is_spiking:
+            raise InputError(Problem(f"real values, but the layer's input is {kind.kind} spikes", path, where=op.name))
+        record = quantized(record, kind.planes)
+    elif record.planes > kind.planes:
+        raise InputError(
+            Problem(
+                f"{record.planes} bit-planes, but the layer's input ({kind.kind}, at most {kind.max_value}) "
+                f"has {kind.planes}",
+                path,
+                where=op.name,
+            )
+        )
+    single = record.nonzero()
+    return OpActivity(
+        record.elements,
+        kind.planes,
+        _static(record.ones(), timesteps),
+        _static(single.ones(), timesteps),
+        _static(record.weighted_ones(reach), timesteps),
+        _static(single.weighted_ones(reach), timesteps),
+    )
+
+
+def quantized(record: Record, bits: int) -> Record:
+    """A real input as the machine holds it: `bits`-bit codes, sign and magnitude where it is signed."""
+    values = record.values
+    assert values is not None
+    signed = bool((values < 0).any())
+    levels = 2 ** (bits - 1) - 1 if signed else 2**bits - 1
+    largest = float(np.abs(values).max())
+    magnitude = np.rint(np.abs(values) * (levels / largest if largest else 0.0)).astype(np.int64)
+    flat = magnitude.reshape(*magnitude.shape[:2], -1)
+    planes: Iterable[npt.NDArray[np.uint8]] = (
+        np.packbits((flat >> bit & 1).astype(bool), axis=-1, bitorder="little") for bit in range(bits)
+    )
+    return Record("uint", record.shape, 1.0, np.stack(list(planes)))
+
+
+def _matmul_counts(op: Operation, lhs: Record, rhs: Record, timesteps: int) -> OpActivity:
+    """Products of two spike matrices: a pair of set bits counts once for each output it enters.
+
+    Summed over outputs this is sum_k (ones in column k of a) x (ones in row k of b), per head.
+    """
+    gemm = op.products()
+    spec = op.spec
+    assert isinstance(spec, schema.MatmulSpec)
+
+    def per_k(record: Record, k_axis: int, binary: bool) -> FloatArray:
+        values = np.abs(record.dense() / record.scale).astype(np.int64)
+        counts = (values != 0) if binary else np.bitwise_count(values)
+        shape = record.shape
+        if len(shape) == 2:  # [tokens, features] -> heads first
+            counts = counts.reshape(*counts.shape[:2], shape[0], gemm.groups, shape[1] // gemm.groups)
+            counts = np.moveaxis(counts, 3, 2)
+        axis = 3 if k_axis == 1 else 4
+        return np.asarray(counts.sum(axis=axis, dtype=np.float64))  # [T, N, heads, k]
+
+    def pairs(binary: bool) -> FloatArray:
+        left = per_k(lhs, 1, binary)  # sum over rows, k along columns
+        right = per_k(rhs, 1 if spec.transpose_b else 2, binary)
+        return np.asarray((left * right).sum(axis=(2, 3)), dtype=np.float64)
+
+    return OpActivity(
+        lhs.elements,
+        op.in_types[0].planes,
+        _static(lhs.ones(), timesteps),
+        _static(lhs.nonzero().ones(), timesteps),
+        pairs(binary=False),
+        pairs(binary=True),
+    )
+
+
+# --- per-image statistics ---------------------------------------------------------------------------
+
+_FIELDS = ("ones", "nonzero", "accumulations", "effective_macs")
+
+
+def to_stats(activity: Activity) -> dict[str, npt.NDArray[np.float64]]:
+    """The arrays of a ``stats.npz``: ``<op>.<field>``, each [timesteps, images]."""
+    return {f"{name}.{field}": getattr(op, field) for name, op in activity.items() for field in _FIELDS}
+
+
+def from_stats(
+    graph: Graph, arrays: Mapping[str, npt.NDArray[np.float64]], timesteps: int, path: str
+) -> dict[str, OpActivity]:
+    """Activity from a ``stats.npz``.
+
+    Raises:
+        InputError: an operation or field is missing, or does not fit.
+    """
+    activity: dict[str, OpActivity] = {}
+    for op in graph.weighted:
+        fields = []
+        for field in _FIELDS:
+            key = f"{op.name}.{field}"
+            if key not in arrays:
+                raise InputError(Problem(f"the array '{key}' is missing{did_you_mean(key, arrays)}", path))
+            counts = np.asarray(arrays[key], dtype=np.float64)
+            if counts.ndim != 2 or counts.shape[0] < timesteps or not np.isfinite(counts).all() or (counts < 0).any():
+                raise InputError(
+                    Problem(f"expected non-negative counts of [{timesteps} timesteps, images]", path, where=key)
+                )
+            fields.append(counts[:timesteps])
+        planes = op.in_types[0].planes
+        if (fields[0] > op.in_elements * planes).any():
+            raise InputError(Problem("more set bits than the layer's input has", path, where=op.name))
+        activity[op.name] = OpActivity(op.in_elements, planes, *fields)
+    return activity

@@ -1,0 +1,185 @@
+"""`load_workload`: a workload file or bundle directory becomes a resolved `Workload`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NoReturn
+
+from accelsim.errors import InputError, Problem, did_you_mean
+from accelsim.files import Document, bundled, content_hash, read_yaml
+from accelsim.settings import Override, as_overrides, resolve_key, validate
+from accelsim.workload import schema
+from accelsim.workload.activity import Activity, from_density, from_stats, from_trace
+from accelsim.workload.graph import Graph, build_graph
+from accelsim.workload.trace import SpikeTrace, read_npz
+
+BUNDLE_FILE = "workload.yaml"
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What is computed: the operations with their shapes, and how active their inputs are."""
+
+    file: schema.WorkloadFile
+    graph: Graph
+    activity: Activity
+    path: Path
+    hash: str
+    notes: tuple[str, ...] = ()
+    """Assumptions made while loading, in words."""
+    is_ann: bool = False
+    """The iso-architecture ANN: ReLU instead of spiking neurons, one pass."""
+
+    @property
+    def name(self) -> str:
+        """Name of the workload."""
+        return self.file.name
+
+    @property
+    def timesteps(self) -> int:
+        """Timesteps T."""
+        return self.file.timesteps
+
+    @property
+    def precision(self) -> schema.Precision:
+        """Word widths."""
+        return self.file.precision
+
+    @property
+    def images(self) -> int:
+        """Images in the trace (1 without one)."""
+        return next(iter(self.activity.values())).images
+
+    @cached_property
+    def stages(self) -> tuple[Any, ...]:
+        """The operations grouped by hardware layer."""
+        return self.graph.stages()
+
+    def image(self, index: int) -> Workload:
+        """The same workload with the activity of one image alone."""
+        return replace(self, activity={name: op.image(index) for name, op in self.activity.items()})
+
+
+def find_workload(name: str | Path) -> Path:
+    """The file of a path, a bundle directory, or the bare name of a bundled workload.
+
+    Raises:
+        InputError: nothing of that name; the message lists what exists.
+    """
+    path = Path(name)
+    folder = bundled("workloads")
+    for candidate in (path, folder / f"{name}.yaml", folder / path):
+        if candidate.is_dir():
+            if (candidate / BUNDLE_FILE).is_file():
+                return candidate / BUNDLE_FILE
+            if candidate == path:
+                raise InputError(Problem(f"a bundle directory needs a {BUNDLE_FILE}; there is none", str(path)))
+        elif candidate.is_file():
+            return candidate
+    known = bundled_workloads()
+    raise InputError(
+        Problem(
+            f"no such workload file, bundle directory or bundled workload{did_you_mean(path.stem, known)} "
+            f"(bundled: {', '.join(known)})",
+            str(name),
+        )
+    )
+
+
+def bundled_workloads() -> list[str]:
+    """Names of the workloads that come with accelsim."""
+    folder = bundled("workloads")
+    files = [path.stem for path in folder.glob("*.yaml")]
+    return sorted(files + [path.parent.name for path in folder.glob(f"*/{BUNDLE_FILE}")])
+
+
+def load_workload(source: str | Path, settings: Mapping[str, Any] | Iterable[str | Override] | None = None) -> Workload:
+    """Read, check and resolve a workload.
+
+    Args:
+        source: workload file, bundle directory, or name of a bundled workload.
+        settings: overrides of dotted keys, e.g. ``{"timesteps": 2, "activity.density": 0.1}``.
+
+    Raises:
+        InputError: everything that is wrong with the input, with file, line and dotted path.
+    """
+    path = find_workload(source)
+    document = read_yaml(path)
+    overrides = _with_single_activity(document, as_overrides(settings))
+    file = validate(schema.WorkloadFile, document, overrides)
+    graph = build_graph(file, _complainer(document))
+    activity, notes, digests = _load_activity(file, graph, document)
+    described = file.model_dump(mode="json", exclude={"files"})
+    return Workload(file, graph, activity, path, content_hash([described, digests]), tuple(notes))
+
+
+def _with_single_activity(document: Document, overrides: list[Override]) -> list[Override]:
+    """Setting one kind of activity on the command line replaces the kind in the file."""
+    kinds = ("density", "stats", "trace")
+    activity = document.data.get("activity")
+    chosen = {o.key.removeprefix("activity.").split(".")[0] for o in overrides if o.key.startswith("activity.")}
+    if not isinstance(activity, dict) or not chosen & set(kinds):
+        return overrides
+    dropped = [kind for kind in kinds if kind in activity and kind not in chosen]
+    return [*(Override(f"activity.{kind}", None) for kind in dropped), *overrides]
+
+
+def _complainer(document: Document) -> Any:
+    def complain(index: int, message: str) -> NoReturn:
+        line = document.line_of(("layers", index))
+        raise InputError(Problem(message, str(document.path), line, f"layers[{index}]"))
+
+    return complain
+
+
+def _load_activity(
+    file: schema.WorkloadFile, graph: Graph, document: Document
+) -> tuple[Activity, list[str], list[str]]:
+    spec = file.activity
+    name = spec.trace or spec.stats
+    try:
+        if name is None:
+            return *from_density(graph, spec, file.timesteps), []
+        path = document.path.parent / name
+        digest = checked_digest(path, file)
+        if spec.trace:
+            return from_trace(graph, SpikeTrace.load(path), file.timesteps, str(path)), [], [digest]
+        return from_stats(graph, read_npz(path), file.timesteps, str(path)), [], [digest]
+    except InputError as error:
+        problems = [
+            replace(
+                problem,
+                file=str(document.path),
+                line=document.line_of(resolve_key(schema.WorkloadFile, document.data, problem.where) or ("activity",)),
+            )
+            if problem.file is None and problem.where
+            else problem
+            for problem in error.problems
+        ]
+        raise InputError(problems) from None
+
+
+def checked_digest(path: Path, file: schema.WorkloadFile) -> str:
+    """The sha256 of a data file.
+
+    Raises:
+        InputError: the file is missing, or is not the one that the bundle was written with.
+    """
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise InputError(Problem(f"cannot be read: {error.strerror}", str(path))) from None
+    record = file.files.get(path.name)
+    if record is not None and record.sha256 != digest:
+        raise InputError(
+            Problem(
+                "the file was changed, truncated or exchanged since the bundle was written (its sha256 is "
+                f"{digest[:12]}..., the bundle says {record.sha256[:12]}...)",
+                str(path),
+            )
+        )
+    return digest

@@ -1,0 +1,261 @@
+"""The workload file: what is computed, at which precision, how active it is."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+
+from accelsim.settings import Section
+
+_SCALAR_OR_PAIR = {
+    "anyOf": [
+        {"type": "integer"},
+        {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2},
+    ]
+}
+
+
+def _pair(minimum: int) -> BeforeValidator:
+    def convert(value: Any) -> Any:
+        items = list(value) if isinstance(value, list | tuple) else [value, value]
+        whole = all(isinstance(item, int) and not isinstance(item, bool) for item in items)
+        if len(items) != 2 or not whole:
+            raise ValueError(f"expected a whole number or a pair [height, width], found {value!r}")
+        if min(items) < minimum:
+            raise ValueError(f"found {value!r}, must be at least {minimum}")
+        return tuple(items)
+
+    return BeforeValidator(convert)
+
+
+SizePair = Annotated[tuple[int, int], _pair(1), WithJsonSchema(_SCALAR_OR_PAIR)]
+PaddingPair = Annotated[tuple[int, int], _pair(0), WithJsonSchema(_SCALAR_OR_PAIR)]
+
+
+def _density(value: Any) -> Any:
+    """A number, one number per timestep, or either of them per operation."""
+    if isinstance(value, dict):
+        return {key: _density_values(item, f"'{key}'") for key, item in value.items()}
+    return _density_values(value, "density")
+
+
+def _density_values(value: Any, name: str) -> float | tuple[float, ...]:
+    items = list(value) if isinstance(value, list | tuple) else [value]
+    if not items:
+        raise ValueError(f"{name}: an empty list of densities")
+    for item in items:
+        if isinstance(item, bool) or not isinstance(item, int | float):
+            raise ValueError(f"{name}: expected a number between 0 and 1, found {item!r}")
+        if not 0.0 <= item <= 1.0:
+            raise ValueError(f"{name}: found {item!r}, must be between 0 and 1")
+    return tuple(float(item) for item in items) if isinstance(value, list | tuple) else float(items[0])
+
+
+Densities = float | tuple[float, ...]
+_DENSITY_SCHEMA = {
+    "anyOf": [
+        {"type": "number", "minimum": 0, "maximum": 1},
+        {"type": "array", "items": {"type": "number", "minimum": 0, "maximum": 1}},
+        {
+            "type": "object",
+            "additionalProperties": {
+                "anyOf": [
+                    {"type": "number", "minimum": 0, "maximum": 1},
+                    {"type": "array", "items": {"type": "number", "minimum": 0, "maximum": 1}},
+                ]
+            },
+        },
+    ]
+}
+
+
+class Precision(Section):
+    """Word widths of the deployed network."""
+
+    weight_bits: int = Field(8, ge=1, le=32)
+    """Bits of a weight, sign included."""
+    membrane_bits: int = Field(8, ge=1, le=32)
+    """Bits of a stored membrane potential."""
+    activation_bits: int = Field(8, ge=1, le=32)
+    """Bits of an analog activation: the pixels of a direct-encoded input, every activation of the ANN."""
+
+
+class NeuronFields(Section):
+    """Everything in which spiking neurons of different frameworks differ."""
+
+    model: Literal["if", "lif"] = "lif"
+    """Integrate-and-fire, or leaky integrate-and-fire."""
+    leak: float = Field(0.5, ge=0.0, le=1.0)
+    """Factor lambda kept of the membrane potential from one timestep to the next; unused by `if`."""
+    input_gain: float = 1.0
+    """Factor on the input current (1/tau in some frameworks); folded into the weights in hardware."""
+    threshold: float = Field(1.0, gt=0.0)
+    """Firing threshold theta."""
+    reset: Literal["hard", "soft", "none"] = "hard"
+    """Reset to zero, subtraction of the threshold, or none."""
+    reset_order: Literal["same_step", "next_step"] = "same_step"
+    """Whether the reset takes effect in the timestep of the spike or one later."""
+    compare: Literal[">=", ">"] = ">="
+    """Whether a membrane exactly at the threshold fires."""
+    max_spikes: int = Field(1, ge=1, le=255)
+    """Most spikes of one neuron in one timestep."""
+    fire_once: bool = False
+    """At most one spike over all timesteps (single-spike coding)."""
+    accumulate_then_fire: bool = False
+    """Integrate the inputs of all timesteps first, then emit most-significant-bit first with a halving
+    threshold."""
+    shares_state_with: str | None = None
+    """Name of the neuron operation whose stored membranes this one reuses."""
+
+
+class InputSpec(Section):
+    """What enters the network."""
+
+    shape: list[Annotated[int, Field(ge=1)]] = Field(min_length=1, max_length=3)
+    """[channels, height, width], [tokens, features] or [features]; no batch, no time."""
+    encoding: Literal["direct", "analog", "rate", "ttfs", "events"] = "direct"
+    """`direct`: the same real-valued frame at every timestep; `analog`: a new real-valued frame each
+    timestep; `rate`, `ttfs`: binary spikes; `events`: signed (ternary) spikes."""
+
+
+class ActivitySpec(Section):
+    """How active the inputs of the weighted operations are. Give one of density, stats, trace."""
+
+    density: Annotated[
+        Densities | dict[str, Densities] | None,
+        BeforeValidator(lambda value: None if value is None else _density(value)),
+        WithJsonSchema(_DENSITY_SCHEMA),
+    ] = None
+    """Share of ones among the activation bits at the input of a weighted operation (for binary spikes:
+    the firing rate). One number, one per timestep, or a mapping `operation: either` (with `default`
+    for the operations not named)."""
+    stats: str | None = None
+    """A file of per-operation, per-timestep, per-image counts, beside the workload file."""
+    trace: str | None = None
+    """A spike-trace file beside the workload file."""
+    source: str = "not stated"
+    """Where the figures come from."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> ActivitySpec:
+        given = [name for name in ("density", "stats", "trace") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"give one of density, stats, trace; found {' and '.join(given)}")
+        return self
+
+
+class OpSpec(Section):
+    """What all operations have in common."""
+
+    name: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_./-]*$")
+    """Unique name; where missing, the kind and a running number."""
+    inputs: list[str] | None = None
+    """Names of the operations (or `input`) whose outputs enter; the previous operation by default."""
+    out_shape: list[int] | None = None
+    """Optional: the expected output shape, checked against the inferred one."""
+
+
+class Conv2dSpec(OpSpec):
+    """Two-dimensional convolution, shapes by PyTorch's rules."""
+
+    op: Literal["conv2d"]
+    out_channels: int = Field(ge=1)
+    kernel: SizePair
+    stride: SizePair = (1, 1)
+    padding: PaddingPair = (0, 0)
+    dilation: SizePair = (1, 1)
+    groups: int = Field(1, ge=1)
+    bias: bool = True
+
+
+class LinearSpec(OpSpec):
+    """Fully-connected layer on [features], or on every token of [tokens, features]."""
+
+    op: Literal["linear"]
+    out_features: int = Field(ge=1)
+    bias: bool = True
+
+
+class MatmulSpec(OpSpec):
+    """Product of two activations (spiking attention): inputs [a, b], both [tokens, features] or per head."""
+
+    op: Literal["matmul"]
+    heads: int = Field(1, ge=1)
+    transpose_b: bool = False
+
+
+class PoolFields(OpSpec):
+    """Window of a pooling operation, shapes by PyTorch's rules."""
+
+    kernel: SizePair
+    stride: SizePair | None = None
+    padding: PaddingPair = (0, 0)
+    ceil_mode: bool = False
+
+
+class AvgPoolSpec(PoolFields):
+    """Average pooling: of binary spikes it yields k-valued activations, stored as bit-planes."""
+
+    op: Literal["avgpool2d"]
+
+
+class MaxPoolSpec(PoolFields):
+    """Maximum pooling: of binary spikes an OR."""
+
+    op: Literal["maxpool2d"]
+
+
+class AddSpec(OpSpec):
+    """Element-wise sum (residual connection) of two or more inputs of one shape."""
+
+    op: Literal["add"]
+
+
+class FlattenSpec(OpSpec):
+    """All features in one axis; costs nothing."""
+
+    op: Literal["flatten"]
+
+
+class TokensSpec(OpSpec):
+    """[channels, height, width] seen as [height * width tokens, channels]; costs nothing."""
+
+    op: Literal["tokens"]
+
+
+class NeuronSpec(OpSpec, NeuronFields):
+    """Spiking neurons, one per element of the input. Fields not given come from the workload's `neuron`."""
+
+    op: Literal["neuron"]
+
+
+LayerSpec = Annotated[
+    Conv2dSpec | LinearSpec | MatmulSpec | AvgPoolSpec | MaxPoolSpec | AddSpec | FlattenSpec | TokensSpec | NeuronSpec,
+    Field(discriminator="op"),
+]
+
+
+class FileRecord(Section):
+    """One data file of a bundle."""
+
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+class WorkloadFile(Section):
+    """A workload: layers in order, their precision, and how active their inputs are."""
+
+    format: Literal["accelsim.workload/1"] = "accelsim.workload/1"
+    name: str = Field(min_length=1)
+    description: str = ""
+    source: str = ""
+    """Where the network comes from."""
+    timesteps: int = Field(ge=1, le=4096)
+    input: InputSpec
+    precision: Precision = Precision()
+    neuron: NeuronFields = NeuronFields()
+    """The neuron record of every neuron operation that does not say otherwise."""
+    activity: ActivitySpec = ActivitySpec()
+    layers: list[LayerSpec] = Field(min_length=1)
+    files: dict[str, FileRecord] = Field(default_factory=dict)
+    """Data files of a bundle with their content hashes; a changed file is refused."""
