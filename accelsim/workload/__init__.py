@@ -1,6 +1,7 @@
 """What is computed: layers, shapes, operation counts, spike activity, trace and bundle files."""
 
 from accelsim.workload.activity import Activity, OpActivity
+from accelsim.workload.ann import as_ann
 from accelsim.workload.bundle import Bundle, write_bundle
 from accelsim.workload.graph import ActivationType, Gemm, Graph, Operation, Stage
 from accelsim.workload.load import Workload, bundled_workloads, find_workload, load_workload
@@ -18,6 +19,7 @@ __all__ = [
     "SpikeTrace",
     "Stage",
     "Workload",
+    "as_ann",
     "bundled_workloads",
     "find_workload",
     "load_workload",

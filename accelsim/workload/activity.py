@@ -106,7 +106,7 @@ def from_density(graph: Graph, spec: schema.ActivitySpec, timesteps: int) -> tup
         other = None
         if op.kind == "matmul":
             other = _densities(f"{op.name}.rhs", op.in_types[1].is_spiking, by_name, timesteps, notes)
-        activity[op.name] = _expected(op, densities, other)
+        activity[op.name] = expected(op, densities, 1.0 if other is None else other)
     return activity, notes
 
 
@@ -132,17 +132,21 @@ def _densities(
     return np.concatenate([known, np.full(missing, known.mean())])
 
 
-def _expected(op: Operation, density: FloatArray, other: FloatArray | None) -> OpActivity:
+def expected(op: Operation, density: FloatArray | float, partner: FloatArray | float = 1.0) -> OpActivity:
+    """Expected activity for a density per timestep (of the second operand, too, for a `matmul`).
+
+    For spikes it is the share of set bits; for analog inputs the share of non-zero elements.
+    """
     kind = op.in_types[0]
     elements = op.in_elements
     reach = reachable_macs(op)
+    density = np.atleast_1d(np.asarray(density, dtype=np.float64))
     if kind.is_spiking:
         ones = density * elements * kind.planes
         nonzero = (1.0 - (1.0 - density) ** kind.planes) * elements
-    else:  # a density of an analog input is the share of its non-zero elements
+    else:
         ones = density * elements * kind.planes * SET_BITS_SHARE
         nonzero = density * elements
-    partner = np.ones_like(density) if other is None else other
     return OpActivity(
         elements,
         kind.planes,

@@ -70,6 +70,18 @@ class Bundle:
         return SpikeTrace.load(self.path / "trace.npz")
 
 
+def check_target(directory: Path) -> None:
+    """Refuse to replace what is no bundle; to be asked before long work whose end is `write_bundle`.
+
+    Raises:
+        InputError: `directory` is a file, or a directory that holds something else.
+    """
+    if directory.is_file():
+        raise InputError(Problem("expected a directory, found a file; nothing was written", str(directory)))
+    if directory.exists() and not (directory / BUNDLE_FILE).is_file() and any(directory.iterdir()):
+        raise InputError(Problem("the directory exists and is no bundle; nothing was written", str(directory)))
+
+
 def write_bundle(
     directory: Path,
     description: Mapping[str, Any],
@@ -91,8 +103,7 @@ def write_bundle(
         InputError: the description, the weights and the trace do not fit one another, or `directory`
             holds something that is no bundle.
     """
-    if directory.exists() and not (directory / BUNDLE_FILE).is_file() and any(directory.iterdir()):
-        raise InputError(Problem("the directory exists and is no bundle; nothing was written", str(directory)))
+    check_target(directory)
     directory.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}."))
     try:

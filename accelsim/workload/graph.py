@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, NoReturn
 
 from accelsim.errors import did_you_mean
@@ -14,8 +14,8 @@ Shape = tuple[int, ...]
 Complain = Callable[[int, str], NoReturn]
 """Raises the complaint `message` about the layer with index `index`."""
 
-WEIGHTED = ("conv2d", "linear", "matmul")
-_VIEWS = ("flatten", "tokens")
+VIEWS = ("flatten", "tokens", "view")
+"""Operations that only rename axes."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ class Graph:
                 members.append([])
                 owner[op.name] = len(cores) - 1
                 continue
-            stage = max(owner[name] for name in op.inputs)
+            stage = max((owner[name] for name in op.inputs), default=-1)
             if stage < 0:
                 if not cores or cores[0] is not None:
                     cores.insert(0, None)
@@ -270,7 +270,7 @@ class _Builder:
             self.complain(index, f"matmul needs inputs: [a, b], found {len(inputs)}")
         if spec.op == "add" and len(inputs) < 2:
             self.complain(index, f"add needs two or more inputs, found {len(inputs)}")
-        if spec.op not in ("matmul", "add") and len(inputs) != 1:
+        if spec.op not in ("matmul", "add", "opaque") and len(inputs) != 1:
             self.complain(index, f"{spec.op} has one input, found {len(inputs)}")
 
     def _map(self, index: int, spec: schema.LayerSpec, shape: Shape) -> tuple[int, int, int]:
@@ -403,6 +403,29 @@ class _Builder:
         channels, height, width = self._map(index, spec, shapes[0])
         return _Inferred((height * width, channels), types[0])
 
+    def _view(
+        self, index: int, spec: schema.ViewSpec, shapes: Sequence[Shape], types: Sequence[ActivationType]
+    ) -> _Inferred:
+        if math.prod(spec.out_shape) != math.prod(shapes[0]):
+            self.complain(
+                index,
+                f"view keeps the number of elements, but {_text(shapes[0])} has {math.prod(shapes[0])} and "
+                f"out_shape {_text(spec.out_shape)} {math.prod(spec.out_shape)}",
+            )
+        return _Inferred(tuple(spec.out_shape), types[0])
+
+    def _opaque(
+        self, index: int, spec: schema.OpaqueSpec, shapes: Sequence[Shape], types: Sequence[ActivationType]
+    ) -> _Inferred:
+        if spec.activation == "real":
+            bits = self.file.precision.activation_bits
+            kind = ActivationType("real", 2**bits - 1, bits, static=spec.static)
+        elif spec.activation == "ternary":
+            kind = ActivationType("ternary", spec.max_value, 2 * spec.max_value.bit_length(), static=spec.static)
+        else:
+            kind = replace(spikes(spec.max_value if spec.activation == "uint" else 1), static=spec.static)
+        return _Inferred(tuple(spec.out_shape), kind)
+
     def _neuron(
         self, index: int, spec: schema.NeuronSpec, shapes: Sequence[Shape], types: Sequence[ActivationType]
     ) -> _Inferred:
@@ -425,11 +448,6 @@ def build_graph(file: schema.WorkloadFile, complain: Complain) -> Graph:
         builder.add(index, spec)
     operations = tuple(builder.operations)
     return Graph(operations, builder.shapes["input"], builder.types["input"], {op.name: op for op in operations})
-
-
-def feeds_views_only(op: Operation) -> bool:
-    """Whether an operation only renames axes."""
-    return op.kind in _VIEWS
 
 
 def _text(shape: Sequence[int]) -> str:

@@ -224,6 +224,36 @@ class TokensSpec(OpSpec):
     op: Literal["tokens"]
 
 
+class ViewSpec(OpSpec):
+    """The same elements in another arrangement (a permutation, a reshape to maps); costs nothing.
+
+    `flatten` and `tokens` name the two that most networks need; this one takes any `out_shape` of as many
+    elements.
+    """
+
+    op: Literal["view"]
+    out_shape: list[Annotated[int, Field(ge=1)]] = Field(min_length=1, max_length=3)
+
+
+class OpaqueSpec(OpSpec):
+    """Something that is not modelled (a softmax, a slice, a delay, what a list of shapes leaves out).
+
+    No machine charges for it; its output is as stated here. With `inputs: []` it stands for values from
+    elsewhere, such as the spikes of the timestep before.
+    """
+
+    op: Literal["opaque"]
+    does: str = ""
+    """What it is, in words."""
+    out_shape: list[Annotated[int, Field(ge=1)]] = Field(min_length=1, max_length=3)
+    activation: Literal["binary", "ternary", "uint", "real"] = "real"
+    """What a value of its output can be."""
+    max_value: int = Field(1, ge=1, le=255)
+    """Largest magnitude of a `ternary` or `uint` value."""
+    static: bool = False
+    """Whether the output is the same at every timestep."""
+
+
 class NeuronSpec(OpSpec, NeuronFields):
     """Spiking neurons, one per element of the input. Fields not given come from the workload's `neuron`."""
 
@@ -231,7 +261,17 @@ class NeuronSpec(OpSpec, NeuronFields):
 
 
 LayerSpec = Annotated[
-    Conv2dSpec | LinearSpec | MatmulSpec | AvgPoolSpec | MaxPoolSpec | AddSpec | FlattenSpec | TokensSpec | NeuronSpec,
+    Conv2dSpec
+    | LinearSpec
+    | MatmulSpec
+    | AvgPoolSpec
+    | MaxPoolSpec
+    | AddSpec
+    | FlattenSpec
+    | TokensSpec
+    | ViewSpec
+    | OpaqueSpec
+    | NeuronSpec,
     Field(discriminator="op"),
 ]
 

@@ -1,0 +1,329 @@
+"""The verbs: `run` = simulate (machine), then price (costs); `compare` on top of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import accelsim
+from accelsim import hardware as hw
+from accelsim import workload as wl
+from accelsim.errors import InputError, Problem
+from accelsim.estimate import DEFAULT_OPS, Accumulations, FirstLayer, estimate
+from accelsim.files import read_yaml
+from accelsim.hardware.load import schema_of
+from accelsim.hardware.parts import Demand
+from accelsim.machines import machines, simulate
+from accelsim.results import CATEGORIES, SCHEMA_MANY, Estimate, Result
+from accelsim.settings import Override, as_overrides, nearest_key, resolve_key
+from accelsim.workload.ann import DEFAULT_DENSITY
+from accelsim.workload.schema import WorkloadFile
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+WorkloadLike = str | Path | wl.Workload | wl.Bundle
+HardwareLike = str | Path | hw.Hardware
+Settings = Mapping[str, Any] | Iterable[str | Override] | None
+
+PREFIXES = ("workload", "hw")
+
+
+def load_workload(source: str | Path, settings: Settings = None) -> wl.Workload:
+    """Read, check and resolve a workload file, a bundle directory or a bundled workload (see `accelsim.workload`)."""
+    return wl.load_workload(source, settings)
+
+
+def load_hardware(source: str | Path, settings: Settings = None) -> hw.Hardware:
+    """Read and check a hardware file or a bundled machine (see `accelsim.hardware`)."""
+    machines()  # third machines bring their schemas
+    return hw.load_hardware(source, settings)
+
+
+# --- which file a setting belongs to ------------------------------------------------------------------
+
+
+def split_settings(
+    workload: str | Path, hardware: Sequence[str | Path], settings: Settings
+) -> tuple[list[Override], list[list[Override]]]:
+    """Send each override to the workload file or to the hardware files that know its key.
+
+    With several machines a key goes to those that have it.
+
+    Raises:
+        InputError: a key that no file knows (with the nearest valid one), or one that both sides know
+            and that has no ``hw.`` or ``workload.`` in front.
+    """
+    overrides = as_overrides(settings)
+    if not overrides:
+        return [], [[] for _ in hardware]
+    machines()
+    work = (WorkloadFile, read_yaml(wl.find_workload(workload)).data)
+    sides = []
+    for source in hardware:
+        document = read_yaml(hw.find_hardware(source))
+        sides.append((schema_of(document.path, document.data, document.line_of(("kind",))), document.data))
+    for_workload: list[Override] = []
+    for_hardware: list[list[Override]] = [[] for _ in hardware]
+    for override in overrides:
+        head, _, tail = override.key.partition(".")
+        prefix = head if head in PREFIXES and tail else ""
+        key = tail if prefix else override.key
+        plain = Override(key, override.value, override.text)
+        in_workload = prefix != "hw" and resolve_key(*work, key) is not None
+        accepting = [i for i, side in enumerate(sides) if prefix != "workload" and resolve_key(*side, key) is not None]
+        if in_workload and accepting:
+            raise InputError(
+                Problem(
+                    f"'{key}' is a key of the workload and of the hardware; write workload.{key} or hw.{key}",
+                    where=str(override),
+                )
+            )
+        if in_workload:
+            for_workload.append(plain)
+        for index in accepting:
+            for_hardware[index].append(plain)
+        if not in_workload and not accepting:
+            candidates = ([work] if prefix != "hw" else []) + (sides if prefix != "workload" else [])
+            raise InputError(
+                Problem(f"unknown key '{override.key}'{nearest_key(key, candidates)}", where=str(override))
+            )
+    return for_workload, for_hardware
+
+
+# --- run ------------------------------------------------------------------------------------------------
+
+
+def run(
+    workload: WorkloadLike,
+    hardware: HardwareLike,
+    *,
+    settings: Settings = None,
+    fidelity: str = "analytical",
+    as_ann: bool = False,
+    ann_density: float = DEFAULT_DENSITY,
+    per_image: bool = False,
+    ops: str = DEFAULT_OPS,
+    accumulations: Accumulations = "rate",
+    first_layer: FirstLayer = "once",
+) -> Result:
+    """What one inference costs on a machine.
+
+    Args:
+        workload: file, bundle directory, bundled name, or a loaded workload or bundle.
+        hardware: file, bundled name, or a loaded machine.
+        settings: overrides of dotted keys of either file, e.g. ``{"array.rows": 32, "timesteps": 2}``.
+        fidelity: "analytical", or another one that the machine's model offers.
+        as_ann: price the iso-architecture ANN instead (T=1, `activation_bits`-bit activations).
+        ann_density: share of non-zero ReLU outputs of that ANN.
+        per_image: add the figures of every image of the trace.
+        ops: energies of AC and MAC for the estimate (`accelsim.estimate.op_energies`).
+        accumulations: the estimate's accumulations, papers' "rate" formula or "exact".
+        first_layer: whether the estimate counts a direct-encoded first layer "once" or at "every_timestep".
+
+    Raises:
+        InputError: everything that is wrong with the input.
+    """
+    loaded_workload, loaded_hardware = _load(workload, [hardware], settings)
+    return _run(
+        loaded_workload,
+        loaded_hardware[0],
+        fidelity=fidelity,
+        as_ann=as_ann,
+        ann_density=ann_density,
+        per_image=per_image,
+        estimated=estimate(loaded_workload, ops=ops, accumulations=accumulations, first_layer=first_layer),
+    )
+
+
+def _load(
+    workload: WorkloadLike, hardware: Sequence[HardwareLike], settings: Settings
+) -> tuple[wl.Workload, list[hw.Hardware]]:
+    """Load what is given as files; overrides reach files only."""
+    if isinstance(workload, wl.Bundle):
+        workload = workload.workload
+    overrides = as_overrides(settings)
+    if isinstance(workload, wl.Workload) or any(isinstance(item, hw.Hardware) for item in hardware):
+        if overrides:
+            raise InputError(
+                Problem("settings apply to files and names; set them when loading", where=str(overrides[0]))
+            )
+        for_workload: list[Override] = []
+        for_hardware: list[list[Override]] = [[] for _ in hardware]
+    else:
+        files = [item for item in hardware if not isinstance(item, hw.Hardware)]
+        for_workload, for_hardware = split_settings(workload, files, overrides)
+    machine_list = [
+        item if isinstance(item, hw.Hardware) else load_hardware(item, own)
+        for item, own in zip(hardware, for_hardware, strict=True)
+    ]
+    if not isinstance(workload, wl.Workload):
+        workload = load_workload(workload, for_workload)
+    return workload, machine_list
+
+
+def _run(
+    workload: wl.Workload,
+    hardware: hw.Hardware,
+    *,
+    fidelity: str,
+    as_ann: bool,
+    ann_density: float,
+    per_image: bool,
+    estimated: Estimate,
+) -> Result:
+    computed = wl.as_ann(workload, ann_density) if as_ann else workload
+    ledger = simulate(computed, hardware, fidelity)
+    table = hardware.cost_table(Demand.of(computed))
+    result = Result(
+        workload={
+            "name": computed.name,
+            "timesteps": computed.timesteps,
+            "hash": computed.hash,
+            "images": computed.images,
+            "as_ann": as_ann,
+        },
+        hardware={"name": hardware.name, "kind": hardware.kind, "hash": hardware.hash},
+        ledger=ledger,
+        unit_costs=table.unit_costs(ledger),
+        part_costs=table.part_costs(ledger),
+        estimated=estimated,
+        version=accelsim.__version__,
+        fidelity=fidelity,
+        notes=[*workload.notes, *(computed.notes if as_ann else ()), *ledger.notes],
+        images=_images(computed, hardware, fidelity, estimated) if per_image else None,
+    )
+    return result
+
+
+def _images(workload: wl.Workload, hardware: hw.Hardware, fidelity: str, estimated: Estimate) -> list[dict[str, float]]:
+    """The machine's figures for each image alone; their means are the result's."""
+    rows = []
+    for index in range(workload.images):
+        result = _run(
+            workload.image(index),
+            hardware,
+            fidelity=fidelity,
+            as_ann=False,
+            ann_density=DEFAULT_DENSITY,
+            per_image=False,
+            estimated=estimated,
+        )
+        rows.append(
+            {
+                "image": index,
+                "energy_pj": result.energy_pj,
+                "latency_ns": result.latency_ns,
+                "cycles": result.cycles,
+                "accumulations": sum(layer.accumulations for layer in result.ledger.layers),
+            }
+        )
+    return rows
+
+
+def many(results: Sequence[Result]) -> dict[str, Any]:
+    """The JSON document of several results."""
+    return {"schema": SCHEMA_MANY, "results": [result.to_dict() for result in results]}
+
+
+# --- compare --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One workload on several machines: as an SNN, and as the ANN of the same architecture."""
+
+    results: Sequence[Result]
+    ann_results: Sequence[Result]
+
+    @property
+    def estimated(self) -> Estimate:
+        """What a paper would claim."""
+        return self.results[0].estimated
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per machine: estimated and realistic energy, ratio, gains over the ANN, breakdown."""
+        rows = []
+        for snn, ann in zip(self.results, self.ann_results, strict=True):
+            claimed, real = snn.estimated, snn.energy_pj
+            rows.append(
+                {
+                    "hardware": snn.hardware["name"],
+                    "estimated_pj": claimed.energy_pj,
+                    "realistic_pj": real,
+                    "ratio": real / claimed.energy_pj if claimed.energy_pj else None,
+                    "latency_ns": snn.latency_ns,
+                    "area_um2": sum(snn.area.values()),
+                    "breakdown_pj": snn.breakdown(),
+                    "estimated_ann_pj": claimed.ann_energy_pj,
+                    "realistic_ann_pj": ann.energy_pj,
+                    "claimed_gain": claimed.ann_energy_pj / claimed.energy_pj if claimed.energy_pj else None,
+                    "realistic_gain": ann.energy_pj / real,
+                    "ann_latency_ns": ann.latency_ns,
+                }
+            )
+        return rows
+
+    def to_frame(self) -> pd.DataFrame:
+        """`rows` as a frame, the breakdown in columns of its own."""
+        import pandas as pd
+
+        flat = []
+        for row in self.rows():
+            breakdown = row.pop("breakdown_pj")
+            flat.append({**row, **{f"{name}_pj": breakdown[name] for name in CATEGORIES}})
+        return pd.DataFrame(flat)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document of ``--format json``."""
+        return {
+            **many(self.results),
+            "ann_results": [result.to_dict() for result in self.ann_results],
+            "comparison": self.rows(),
+        }
+
+    def plot(self, path: str | Path | None = None) -> Figure:
+        """Estimated against realistic energy with its breakdown; written to `path` where given."""
+        from accelsim.report import plots
+
+        return plots.comparison_figure(self.results, self.ann_results, path)
+
+
+def compare(
+    workload: WorkloadLike,
+    hardware: Sequence[HardwareLike],
+    *,
+    settings: Settings = None,
+    fidelity: str = "analytical",
+    ann_density: float = DEFAULT_DENSITY,
+    ops: str = DEFAULT_OPS,
+    accumulations: Accumulations = "rate",
+    first_layer: FirstLayer = "once",
+) -> Comparison:
+    """The energy papers would claim beside what the machines need, and the ANN on the same machines.
+
+    Args and errors as in `run`; `hardware` is a list.
+    """
+    if isinstance(hardware, str | Path | hw.Hardware):
+        hardware = [hardware]
+    loaded, machine_list = _load(workload, hardware, settings)
+    estimated = estimate(loaded, ops=ops, accumulations=accumulations, first_layer=first_layer)
+    results, ann_results = (
+        [
+            _run(
+                loaded,
+                machine,
+                fidelity=fidelity,
+                as_ann=as_ann,
+                ann_density=ann_density,
+                per_image=False,
+                estimated=estimated,
+            )
+            for machine in machine_list
+        ]
+        for as_ann in (False, True)
+    )
+    return Comparison(results, ann_results)

@@ -1,0 +1,256 @@
+"""The command line: parse, call the API, print."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from accelsim import __version__
+from accelsim.errors import AccelsimError, InputError, Problem, did_you_mean
+
+if TYPE_CHECKING:
+    from accelsim.results import Result
+
+app = typer.Typer(
+    name="accelsim",
+    help="Cycle- and energy-level simulator of spiking-neural-network accelerators.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+class Format(StrEnum):
+    """What goes to stdout."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+
+
+Workload = Annotated[str, typer.Argument(help="Workload file, bundle directory, or name of a bundled workload.")]
+Hw = Annotated[list[str], typer.Option("--hw", help="Hardware file or name of a bundled machine; may be repeated.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the workload or the hardware; may be repeated."),
+]
+Fidelity = Annotated[str, typer.Option(help="analytical (closed form) or cycle, where the machine offers it.")]
+Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Also write result files and plots there.")]
+FormatOption = Annotated[Format, typer.Option("--format", help="What to print.")]
+Ops = Annotated[str, typer.Option(help="Energies of AC and MAC for the estimate (accelsim list ops).")]
+Accumulations = Annotated[str, typer.Option(help="The estimate's accumulations: rate (papers' formula) or exact.")]
+FirstLayer = Annotated[str, typer.Option(help="The estimate's direct-encoded first layer: once or every_timestep.")]
+AnnDensity = Annotated[float, typer.Option(help="Share of non-zero ReLU outputs of the ANN.")]
+
+
+def _choice(option: str, value: str, allowed: Iterable[str]) -> Any:
+    names = list(allowed)
+    if value not in names:
+        hint = did_you_mean(value, names)
+        raise InputError(Problem(f"found '{value}', allowed: {', '.join(names)}{hint}", where=option))
+    return value
+
+
+def _convention(ops: str, accumulations: str, first_layer: str) -> dict[str, Any]:
+    return {
+        "ops": ops,
+        "accumulations": _choice("--accumulations", accumulations, ("rate", "exact")),
+        "first_layer": _choice("--first-layer", first_layer, ("once", "every_timestep")),
+    }
+
+
+@app.command()
+def run(
+    workload: Workload,
+    hw: Hw,
+    set_: Set = None,
+    fidelity: Fidelity = "analytical",
+    out: Out = None,
+    format_: FormatOption = Format.table,
+    as_ann: Annotated[bool, typer.Option("--as-ann", help="Price the ANN of the same architecture instead.")] = False,
+    ann_density: AnnDensity = 0.5,
+    per_image: Annotated[
+        bool, typer.Option("--per-image", help="Add the figures of every image of the trace.")
+    ] = False,
+    ops: Ops = "45nm_int32",
+    accumulations: Accumulations = "rate",
+    first_layer: FirstLayer = "once",
+) -> None:
+    """What one inference costs: cycles, energy and area, by layer, component and timestep."""
+    from accelsim import api
+
+    split = api.split_settings(workload, hw, set_)
+    loaded = api.load_workload(workload, split[0])
+    results = [
+        api.run(
+            loaded,
+            api.load_hardware(name, own),
+            fidelity=fidelity,
+            as_ann=as_ann,
+            ann_density=ann_density,
+            per_image=per_image,
+            **_convention(ops, accumulations, first_layer),
+        )
+        for name, own in zip(hw, split[1], strict=True)
+    ]
+    document = results[0].to_dict() if len(results) == 1 else api.many(results)
+    if out is not None:
+        _write_results(out, document, results)
+    if format_ is Format.json:
+        _print_json(document)
+    elif format_ is Format.csv:
+        sys.stdout.write(_bill(results))
+    else:
+        from accelsim.report.tables import result_tables
+
+        _print_rich(*(result_tables(result) for result in results))
+
+
+@app.command()
+def compare(
+    workload: Workload,
+    hw: Hw,
+    set_: Set = None,
+    fidelity: Fidelity = "analytical",
+    out: Out = None,
+    format_: FormatOption = Format.table,
+    ann_density: AnnDensity = 0.5,
+    ops: Ops = "45nm_int32",
+    accumulations: Accumulations = "rate",
+    first_layer: FirstLayer = "once",
+) -> None:
+    """The energy papers would claim beside what machines need, and where the difference comes from."""
+    from accelsim import api
+
+    comparison = api.compare(
+        workload,
+        hw,
+        settings=set_,
+        fidelity=fidelity,
+        ann_density=ann_density,
+        **_convention(ops, accumulations, first_layer),
+    )
+    if out is not None:
+        from accelsim.files import write_atomic
+
+        _write_results(out, comparison.to_dict(), comparison.results)
+        write_atomic(out / "comparison.csv", comparison.to_frame().to_csv(index=False))
+        comparison.plot(out / "comparison.png")
+    if format_ is Format.json:
+        _print_json(comparison.to_dict())
+    elif format_ is Format.csv:
+        sys.stdout.write(comparison.to_frame().to_csv(index=False))
+    else:
+        from accelsim.report.tables import comparison_tables
+
+        _print_rich(
+            comparison_tables(comparison.rows(), comparison.estimated, comparison.results, comparison.ann_results)
+        )
+
+
+@app.command()
+def validate(files: Annotated[list[Path], typer.Argument(help="Workload, hardware or cost files.")]) -> None:
+    """Check files without running anything."""
+    from accelsim import catalogue
+
+    problems: list[Problem] = []
+    for file in files:
+        try:
+            typer.echo(f"{file}: {catalogue.check_file(file)}")
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(problems)
+
+
+@app.command("list")
+def list_(
+    what: Annotated[str, typer.Argument(help="workloads, hardware, components, devices, ops or experiments.")],
+    hw: Annotated[str, typer.Option("--hw", help="Machine whose components are listed.")] = "sata",
+) -> None:
+    """What comes with accelsim: one name per line, with a short description."""
+    from accelsim import catalogue
+
+    rows = catalogue.listing(_choice("accelsim list", what, catalogue.LISTINGS), hw)
+    if not rows:
+        typer.echo(f"no {what} yet", err=True)
+        return
+    width = max(len(name) for name, _ in rows)
+    for name, description in rows:
+        typer.echo(f"{name:<{width}}  {description}".rstrip())
+
+
+@app.command()
+def schema(what: Annotated[str, typer.Argument(help="workload, hardware or costs.")]) -> None:
+    """JSON Schema of an input file, for editors."""
+    from accelsim import catalogue
+
+    _print_json(catalogue.json_schema(_choice("accelsim schema", what, catalogue.SCHEMA_NAMES)))
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
+
+
+def _print_rich(*items: Any) -> None:
+    from rich.console import Console
+
+    # A pipe or a log has no width of its own; 80 columns would cut the figures off.
+    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
+    for item in items:
+        console.print(item)
+
+
+def _bill(results: Iterable[Result]) -> str:
+    from accelsim.report.tables import csv_text
+
+    return csv_text(result.rows() for result in results)
+
+
+def _write_results(out: Path, document: dict[str, Any], results: Iterable[Result]) -> None:
+    from accelsim.files import write_atomic
+
+    write_atomic(out / "result.json", json.dumps(document, indent=2, allow_nan=False) + "\n")
+    results = list(results)
+    write_atomic(out / "bill.csv", _bill(results))
+    for result in results:
+        result.plot(out / f"{result.hardware['name']}.png")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Entry point: bad input prints its message and exits with 2."""
+    try:
+        app()
+    except AccelsimError as error:
+        for line in str(error).splitlines():
+            print(f"accelsim: {line}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        sys.stderr.close()
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

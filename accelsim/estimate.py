@@ -1,0 +1,126 @@
+"""The pencil-and-paper energies of SNN papers: FLOPs x timesteps x (1 - sparsity) x E_AC.
+
+    E_SNN = E_AC sum_l (accumulations of spiking layer l) + E_MAC sum_l (MACs of analog layer l)
+    E_ANN = E_MAC sum_l (MACs of layer l)
+
+``rate`` accumulations are the papers' formula, firing rate x dense MACs, which also counts the taps
+of zero padding; ``exact`` ones count each spike times the outputs it reaches. Nothing but arithmetic
+is in these figures: no memory, no neurons, no leakage, no time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from accelsim.errors import InputError, Problem, did_you_mean
+from accelsim.files import bundled, read_yaml
+from accelsim.results import Estimate
+from accelsim.settings import Section, validate
+from accelsim.workload import Workload
+
+Accumulations = Literal["rate", "exact"]
+FirstLayer = Literal["once", "every_timestep"]
+DEFAULT_OPS = "45nm_int32"
+
+
+class OpEnergy(Section):
+    """Energies of the two operations of the formula."""
+
+    e_ac_pj: float
+    """One accumulation."""
+    e_mac_pj: float
+    """One multiply-accumulate."""
+    source: str
+
+
+class _OpEnergies(Section):
+    table: dict[str, OpEnergy]
+
+
+@cache
+def op_energies() -> dict[str, OpEnergy]:
+    """All operation energies by name."""
+    document = read_yaml(bundled("hwconfigs") / "costs" / "op_energies.yaml")
+    entries = type(document)(document.path, {"table": document.data}, {})
+    return validate(_OpEnergies, entries).table
+
+
+def op_energy(name: str) -> OpEnergy:
+    """Operation energies by name.
+
+    Raises:
+        InputError: an unknown name.
+    """
+    table = op_energies()
+    if name not in table:
+        raise InputError(
+            Problem(f"unknown operation energies '{name}'{did_you_mean(name, table)} (known: {', '.join(table)})")
+        )
+    return table[name]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What the formula multiplies by energies, for one image."""
+
+    accumulations: float
+    macs: float
+    ann_macs: float
+
+
+def count(workload: Workload, accumulations: Accumulations, first_layer: FirstLayer) -> Counts:
+    """Accumulations of spiking layers, MACs of analog ones, and MACs of the ANN of the same shape.
+
+    `first_layer` says whether a static (direct-encoded) input is multiplied once or at every timestep.
+    """
+    acs = macs = ann = 0.0
+    for op in workload.graph.weighted:
+        gemm, activity, kind = op.products(), workload.activity[op.name], op.in_types[0]
+        ann += gemm.macs
+        if not kind.is_spiking:
+            repeats = 1 if kind.static and first_layer == "once" else workload.timesteps
+            macs += gemm.macs * repeats
+        elif accumulations == "exact":
+            acs += float(activity.accumulations.mean(axis=1).sum())
+        else:
+            acs += float((activity.ones.mean(axis=1) / activity.elements).sum()) * gemm.macs
+    return Counts(acs, macs, ann)
+
+
+def estimate(
+    workload: Workload,
+    *,
+    ops: str = DEFAULT_OPS,
+    accumulations: Accumulations = "rate",
+    first_layer: FirstLayer = "once",
+) -> Estimate:
+    """The energy a paper would claim for this workload.
+
+    Args:
+        workload: the network and its activity.
+        ops: name of the operation energies (`op_energies`).
+        accumulations: the papers' `rate` formula, or `exact`.
+        first_layer: a direct-encoded first layer `once` or at `every_timestep`.
+
+    Raises:
+        InputError: unknown operation energies.
+    """
+    energy = op_energy(ops)
+    counts = count(workload, accumulations, first_layer)
+    exact = counts if accumulations == "exact" else count(workload, "exact", first_layer)
+    return Estimate(
+        energy_pj=counts.accumulations * energy.e_ac_pj + counts.macs * energy.e_mac_pj,
+        ann_energy_pj=counts.ann_macs * energy.e_mac_pj,
+        accumulations=counts.accumulations,
+        macs=counts.macs,
+        details={
+            "convention": {"ops": ops, "accumulations": accumulations, "first_layer": first_layer},
+            "accumulations_exact": exact.accumulations,
+            "ann_macs": counts.ann_macs,
+            "e_ac_pj": energy.e_ac_pj,
+            "e_mac_pj": energy.e_mac_pj,
+            "source": energy.source,
+        },
+    )

@@ -1,0 +1,217 @@
+"""Cost tables: what one action of one component costs, how much it leaks, how large it is, and who says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from accelsim.errors import InputError, Problem, did_you_mean
+from accelsim.files import bundled, read_yaml
+from accelsim.results import Ledger, PartCost, UnitCost
+from accelsim.settings import Section, validate
+
+Category = Literal["compute", "lif", "scratchpad", "buffer", "dram", "converter", "interconnect"]
+
+
+class ActionEntry(Section):
+    """Cost of one action. Counts of actions priced per bit are in bits."""
+
+    energy_pj: float | None = Field(None, ge=0)
+    energy_pj_per_bit: float | None = Field(None, ge=0)
+    source: str | None = None
+
+    @model_validator(mode="after")
+    def _one_price(self) -> ActionEntry:
+        if (self.energy_pj is None) == (self.energy_pj_per_bit is None):
+            raise ValueError("give one of energy_pj, energy_pj_per_bit")
+        return self
+
+    @property
+    def price_pj(self) -> float:
+        """Energy of one count."""
+        price = self.energy_pj if self.energy_pj is not None else self.energy_pj_per_bit
+        assert price is not None
+        return price
+
+
+class ComponentEntry(Section):
+    """Costs of one component, per instance."""
+
+    category: Category | None = None
+    leakage_mw: float | None = Field(None, ge=0)
+    area_um2: float | None = Field(None, ge=0)
+    source: str | None = None
+    """Where leakage and area come from."""
+    actions: dict[str, ActionEntry] = Field(default_factory=dict)
+
+
+class Parameter(Section):
+    """One figure with its source; the unit is in its name."""
+
+    value: float
+    source: str
+
+
+class ConverterPoint(Section):
+    """A published converter."""
+
+    bits: int = Field(ge=1)
+    energy_pj: float = Field(gt=0)
+    area_um2: float = Field(gt=0)
+    source: str
+
+
+class CostFile(Section):
+    """A cost table as a file; every entry has a source."""
+
+    format: Literal["accelsim.costs/1"] = "accelsim.costs/1"
+    name: str
+    technology_nm: int = Field(ge=1)
+    description: str = ""
+    components: dict[str, ComponentEntry]
+    parameters: dict[str, Parameter] = Field(default_factory=dict)
+    """Figures from which costs are computed, e.g. the capacitance of a wire."""
+    converters: list[ConverterPoint] = Field(default_factory=list)
+    """Published converters; the costs of others lie log-linearly between them."""
+
+
+class CostSection(Section):
+    """`costs` of a hardware file."""
+
+    table: str
+    """Bundled name, or path relative to the hardware file."""
+    components: dict[str, ComponentEntry] = Field(default_factory=dict)
+    """Entries that replace those of the table and those derived from the description."""
+
+
+@dataclass(frozen=True)
+class Action:
+    """Price of one count of an action."""
+
+    energy_pj: float
+    source: str
+
+
+@dataclass(frozen=True)
+class Component:
+    """Costs of one instance of a component; a missing category is the compute array."""
+
+    category: Category
+    actions: Mapping[str, Action] = field(default_factory=dict)
+    leakage_mw: float = 0.0
+    area_um2: float = 0.0
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class CostTable:
+    """All costs of one machine: derived from its description, read from its table, overridden by hand."""
+
+    components: Mapping[str, Component]
+
+    def unit_costs(self, ledger: Ledger) -> dict[str, UnitCost]:
+        """Prices of every action in the ledger.
+
+        Raises:
+            InputError: an action without a price; nothing is ever free by omission.
+        """
+        prices: dict[str, UnitCost] = {}
+        for layer in ledger.layers:
+            for name in layer.counts:
+                if name in prices:
+                    continue
+                component, _, action = name.rpartition(".")
+                entry = self._component(component)
+                if action not in entry.actions:
+                    hint = did_you_mean(action, entry.actions)
+                    raise InputError(Problem(f"the cost table has no action '{action}'{hint}", where=component))
+                cost = entry.actions[action]
+                prices[name] = UnitCost(cost.energy_pj, cost.source, entry.category)
+        return prices
+
+    def part_costs(self, ledger: Ledger) -> dict[str, PartCost]:
+        """Leakage and area of every component in the ledger."""
+        return {
+            name: PartCost(entry.leakage_mw, entry.area_um2, entry.source)
+            for name, entry in ((name, self._component(name)) for name in ledger.instances)
+        }
+
+    def _component(self, name: str) -> Component:
+        if name not in self.components:
+            hint = did_you_mean(name, self.components)
+            raise InputError(Problem(f"the cost table has no component '{name}'{hint}", where="costs"))
+        return self.components[name]
+
+    def overridden(self, entries: Mapping[str, ComponentEntry], origin: str) -> CostTable:
+        """This table with some entries replaced; `origin` is their source where they name none.
+
+        Raises:
+            InputError: a component or action that the machine does not have.
+        """
+        components = dict(self.components)
+        for name, entry in entries.items():
+            known = self._component(name)
+            actions = dict(known.actions)
+            for action, cost in entry.actions.items():
+                if action not in actions:
+                    raise InputError(
+                        Problem(
+                            f"unknown action '{action}'{did_you_mean(action, actions)} (allowed: {', '.join(actions)})",
+                            where=f"costs.components.{name}.actions",
+                        )
+                    )
+                actions[action] = Action(cost.price_pj, cost.source or origin)
+            sized = entry.leakage_mw is not None or entry.area_um2 is not None
+            components[name] = Component(
+                entry.category or known.category,
+                actions,
+                known.leakage_mw if entry.leakage_mw is None else entry.leakage_mw,
+                known.area_um2 if entry.area_um2 is None else entry.area_um2,
+                (entry.source or origin) if sized else known.source,
+            )
+        return CostTable(components)
+
+
+def load_costs(name: str, beside: Path) -> CostFile:
+    """Read a cost table by bundled name, or by path relative to the hardware file.
+
+    Raises:
+        InputError: no such table, or an entry of it is wrong.
+    """
+    folder = bundled("hwconfigs") / "costs"
+    local = beside / name
+    path = local if local.is_file() else folder / f"{name}.yaml"
+    if not path.is_file():
+        known = sorted(file.stem for file in folder.glob("*.yaml"))
+        raise InputError(
+            Problem(
+                f"no cost table '{name}'{did_you_mean(name, known)} (bundled: {', '.join(known)})",
+                where="costs.table",
+            )
+        )
+    document = read_yaml(path)
+    file = validate(CostFile, document)
+    for component, entry in file.components.items():
+        missing = [action for action, cost in entry.actions.items() if not cost.source]
+        if entry.category is None or entry.source is None or missing:
+            what = f"action '{missing[0]}' has no source" if missing else "category and source are required"
+            raise InputError(
+                Problem(what, str(path), document.line_of(("components", component)), f"components.{component}")
+            )
+    return file
+
+
+def from_file(file: CostFile) -> dict[str, Component]:
+    """The entries of a cost table as components."""
+    components: dict[str, Component] = {}
+    for name, entry in file.components.items():
+        assert entry.category is not None
+        actions = {action: Action(cost.price_pj, cost.source or "") for action, cost in entry.actions.items()}
+        components[name] = Component(
+            entry.category, actions, entry.leakage_mw or 0.0, entry.area_um2 or 0.0, entry.source or ""
+        )
+    return components

@@ -1,0 +1,135 @@
+"""`load_hardware`: a hardware file becomes a checked description with its cost table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from accelsim.errors import InputError, Problem, did_you_mean
+from accelsim.files import bundled, content_hash, read_yaml
+from accelsim.hardware.costs import CostFile, CostSection, CostTable, load_costs
+from accelsim.hardware.parts import Demand
+from accelsim.hardware.spikeflow import SpikeflowFile
+from accelsim.hardware.systolic import SystolicFile
+from accelsim.settings import Override, Section, as_overrides, validate
+
+
+class MachineFile(Protocol):
+    """What every machine's schema offers beyond its own keys."""
+
+    name: str
+    clock_mhz: float
+    costs: CostSection
+
+    def cost_table(self, file: CostFile, demand: Demand) -> CostTable:
+        """Costs that follow from the description, for a network of the given word widths."""
+        ...
+
+
+SCHEMAS: dict[str, type[Section]] = {"systolic": SystolicFile, "spikeflow": SpikeflowFile}
+"""``kind`` -> schema. Further machines add theirs (see `accelsim.machines`)."""
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """A machine's description."""
+
+    file: Any
+    costs: CostFile
+    path: Path
+    hash: str
+
+    @property
+    def name(self) -> str:
+        """Name of the machine."""
+        return str(self.file.name)
+
+    @property
+    def kind(self) -> str:
+        """Which machine model it is for."""
+        return str(self.file.kind)
+
+    def cost_table(self, demand: Demand) -> CostTable:
+        """All costs, for a network with the given demands.
+
+        Raises:
+            InputError: sizes outside the known costs, or overrides of entries that do not exist.
+        """
+        try:
+            table: CostTable = self.file.cost_table(self.costs, demand)
+            return table.overridden(self.file.costs.components, f"override in {self.path.name} or by --set")
+        except InputError as error:
+            raise InputError(
+                [Problem(p.message, p.file or str(self.path), p.line, p.where) for p in error.problems]
+            ) from None
+
+
+def bundled_hardware() -> list[str]:
+    """Names of the machines that come with accelsim."""
+    return sorted(path.stem for path in bundled("hwconfigs").glob("*.yaml"))
+
+
+def find_hardware(name: str | Path) -> Path:
+    """The file of a path or of a bundled name.
+
+    Raises:
+        InputError: nothing of that name; the message lists what exists.
+    """
+    path = Path(name)
+    folder = bundled("hwconfigs")
+    for candidate in (path, folder / f"{name}.yaml", folder / path):
+        if candidate.is_file():
+            return candidate
+    known = bundled_hardware()
+    raise InputError(
+        Problem(
+            f"no such hardware file or bundled machine{did_you_mean(path.stem, known)} (bundled: {', '.join(known)})",
+            str(name),
+        )
+    )
+
+
+def schema_of(path: Path, data: Mapping[str, Any], line: int | None) -> type[Section]:
+    """The schema that the file's `kind` selects.
+
+    Raises:
+        InputError: no kind, or one that no machine model knows.
+    """
+    kind = data.get("kind")
+    if kind is None:
+        raise InputError(Problem(f"required key 'kind' is missing (one of: {', '.join(SCHEMAS)})", str(path), 1))
+    if not isinstance(kind, str) or kind not in SCHEMAS:
+        hint = did_you_mean(str(kind), SCHEMAS)
+        raise InputError(
+            Problem(f"kind '{kind}' is unknown, allowed: {', '.join(SCHEMAS)}{hint}", str(path), line, "kind")
+        )
+    return SCHEMAS[kind]
+
+
+def load_hardware(source: str | Path, settings: Mapping[str, Any] | Iterable[str | Override] | None = None) -> Hardware:
+    """Read and check a machine's description.
+
+    Args:
+        source: hardware file, or name of a bundled machine.
+        settings: overrides of dotted keys, e.g. ``{"array.rows": 32}``.
+
+    Raises:
+        InputError: everything that is wrong with the input, with file, line and dotted path.
+    """
+    path = find_hardware(source)
+    document = read_yaml(path)
+    schema = schema_of(path, document.data, document.line_of(("kind",)))
+    file: Any = validate(schema, document, as_overrides(settings))
+    try:
+        costs = load_costs(file.costs.table, path.parent)
+    except InputError as error:
+        line = document.line_of(("costs", "table"))
+        raise InputError(
+            [Problem(p.message, p.file or str(path), p.line or line, p.where) for p in error.problems]
+        ) from None
+    described = [file.model_dump(mode="json"), costs.model_dump(mode="json")]
+    hardware = Hardware(file, costs, path, content_hash(described))
+    hardware.cost_table(Demand())  # a size without a known cost is found now, not after the run
+    return hardware

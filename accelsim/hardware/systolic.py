@@ -1,0 +1,168 @@
+"""``kind: systolic``: the sparsity-aware systolic array (the SATA design) and its conventional relatives."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from accelsim.hardware.costs import Component, CostFile, CostSection, CostTable, from_file
+from accelsim.hardware.parts import (
+    Demand,
+    DramSpec,
+    SramSpec,
+    cells_component,
+    digital_helpers,
+    lif_component,
+    per_bit,
+    register_file,
+)
+from accelsim.settings import Section
+from accelsim.workload.schema import Precision
+
+SPADS = ("spad_spike", "spad_weight", "spad_psum")
+
+
+class ArraySpec(Section):
+    """Processing elements (PEs)."""
+
+    rows: int = Field(ge=1)
+    """PEs along the output positions (os, tick-batch) or the receptive field (ws, is)."""
+    cols: int = Field(ge=1)
+    """PEs along the output channels (os, ws, tick-batch) or the output positions (is)."""
+
+
+class PeSpec(Section):
+    """One processing element."""
+
+    accumulator_bits: int = Field(16, ge=2, le=32)
+    """Width of the accumulator register, and of partial sums that leave the array."""
+    psum_bits: int = Field(8, ge=1, le=32)
+    """Width of one timestep's entry in the partial-sum scratchpad (tick batching)."""
+    multiplier_bits: Literal[0, 2, 4, 8, 16, 32] = 0
+    """Width of the multiplier. 0: the PE only adds, and multi-bit activations are worked through one
+    bit-plane per cycle."""
+
+
+class SpikeSparsity(Section):
+    """What the array makes of zero spikes."""
+
+    spikes: Literal["none", "gate"] = "gate"
+    """`none`: every operand costs the same; `gate`: a zero spike stops the accumulation's energy, not
+    its cycle and not its fetch."""
+
+
+class LifSpec(Section):
+    """LIF units and the membranes they keep."""
+
+    share: int = Field(1, ge=1)
+    """C#n: one unit serves n output channels, one after another."""
+    units: int | None = Field(None, ge=1)
+    """Number of units; by default rows x ceil(cols / share)."""
+    membrane_sharing: int = Field(1, ge=1)
+    """EfficientLIF-Net: n channels share one stored membrane potential."""
+
+
+class SpadSpec(Section):
+    """A scratchpad of registers in every PE; 0 bytes: there is none."""
+
+    size_bytes: int = Field(ge=0)
+
+
+class Memories(Section):
+    """Three levels: DRAM, global buffers, scratchpads in each PE."""
+
+    spad_spike: SpadSpec = SpadSpec(size_bytes=0)
+    spad_weight: SpadSpec = SpadSpec(size_bytes=0)
+    spad_psum: SpadSpec = SpadSpec(size_bytes=0)
+    glb_weight: SramSpec
+    glb_ifmap: SramSpec
+    glb_ofmap: SramSpec
+    """Output spikes, membranes, spilled partial sums."""
+    dram: DramSpec
+
+
+class SystolicFile(Section):
+    """A systolic array."""
+
+    format: Literal["accelsim.hardware/1"] = "accelsim.hardware/1"
+    kind: Literal["systolic"]
+    name: str = Field(min_length=1)
+    description: str = ""
+    source: str = ""
+    technology_nm: int = Field(28, ge=1)
+    clock_mhz: float = Field(gt=0)
+    array: ArraySpec
+    dataflow: Literal["os", "ws", "is", "tick-batch"]
+    """Output-, weight-, input-stationary, or tick-batch (weights stay for all timesteps)."""
+    drain: Literal["overlapped", "serial"] = "overlapped"
+    """os, tick-batch: whether results leave while the next fold enters, or row by row after each fold."""
+    schedule: Literal["layer-by-layer", "step-by-step"] = "layer-by-layer"
+    """All timesteps of a layer first, or all layers of a timestep first."""
+    sparsity: SpikeSparsity = SpikeSparsity()
+    static_input: Literal["reuse", "recompute"] = "reuse"
+    """A direct-encoded first layer: computed once and its sums kept, or computed at every timestep."""
+    pe: PeSpec = PeSpec()
+    lif: LifSpec = LifSpec()
+    memories: Memories
+    costs: CostSection
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SystolicFile:
+        if self.dataflow != "tick-batch":
+            return self
+        if self.schedule == "step-by-step":
+            raise ValueError(
+                "dataflow 'tick-batch' works through all timesteps of a layer before the next layer; it needs "
+                "schedule 'layer-by-layer' (or take dataflow os, ws or is with 'step-by-step')"
+            )
+        empty = [name for name in SPADS if getattr(self.memories, name).size_bytes == 0]
+        if empty:
+            raise ValueError(f"dataflow 'tick-batch' needs scratchpads; memories.{empty[0]}.size_bytes is 0")
+        return self
+
+    @property
+    def pes(self) -> int:
+        """Processing elements."""
+        return self.array.rows * self.array.cols
+
+    @property
+    def lif_units(self) -> int:
+        """LIF units on the chip."""
+        return self.lif.units or self.array.rows * -(-self.array.cols // self.lif.share)
+
+    def cost_table(self, file: CostFile, demand: Demand) -> CostTable:
+        """Costs for a network of the given word widths; cells and SRAMs of this description's sizes."""
+        node, precision = self.technology_nm, demand.precision
+        wide = self.pe.accumulator_bits
+        components: dict[str, Component] = {
+            **from_file(file),
+            "pe": self._pe(precision),
+            "lif": lif_component(precision.membrane_bits, wide, node),
+            **digital_helpers(precision, wide, node),
+        }
+        for name in SPADS:
+            components[name] = register_file(getattr(self.memories, name).size_bytes, node)
+        for name in ("glb_weight", "glb_ifmap", "glb_ofmap"):
+            memory: SramSpec = getattr(self.memories, name)
+            components[name] = memory.component(name, node)
+        return CostTable(components)
+
+    def _pe(self, precision: Precision) -> Component:
+        node, wide, weight = self.technology_nm, self.pe.accumulator_bits, precision.weight_bits
+        forward = per_bit("register", 8, node)
+        if self.pe.multiplier_bits:
+            width = max(self.pe.multiplier_bits, weight)
+            parts = [("multiplier", width), ("adder", min(2 * width, 32)), ("register", wide)]
+            actions = {"multiply": parts}
+        else:
+            parts = [("and_gate", weight), ("adder", weight), ("register", wide)]
+            actions = {"operate": parts[:2], "accumulate": parts[2:]}
+        component = cells_component("compute", actions, parts, node)
+        return Component(
+            "compute",
+            {**component.actions, "forward_bits": forward},
+            component.leakage_mw,
+            component.area_um2,
+            component.source,
+        )

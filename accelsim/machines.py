@@ -1,0 +1,76 @@
+"""kind -> machine model. Third machines join through the entry-point group ``accelsim.machines``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any
+
+from accelsim.errors import InputError, Problem, did_you_mean
+from accelsim.hardware import Hardware
+from accelsim.hardware.load import SCHEMAS
+from accelsim.results import Ledger
+from accelsim.settings import Section
+from accelsim.workload import Workload
+
+Simulate = Callable[[Workload, Any], Ledger]
+GROUP = "accelsim.machines"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine model: the schema of its description and its simulators by fidelity.
+
+    An entry point of the group ``accelsim.machines``, named after its kind, loads to one of these.
+    """
+
+    schema: type[Section]
+    fidelities: dict[str, Simulate]
+
+
+def _systolic(workload: Workload, file: Any) -> Ledger:
+    from accelsim.systolic import simulate
+
+    return simulate(workload, file)
+
+
+def _spikeflow(workload: Workload, file: Any) -> Ledger:
+    from accelsim.spikeflow import simulate
+
+    return simulate(workload, file)
+
+
+@cache
+def machines() -> dict[str, Machine]:
+    """All machine models by kind; registers the schemas of third machines."""
+    known = {
+        "systolic": Machine(SCHEMAS["systolic"], {"analytical": _systolic}),
+        "spikeflow": Machine(SCHEMAS["spikeflow"], {"analytical": _spikeflow}),
+    }
+    for point in entry_points(group=GROUP):
+        if point.name in known:
+            raise InputError(Problem(f"the machine '{point.value}' claims the kind '{point.name}', which is taken"))
+        machine: Machine = point.load()
+        known[point.name] = machine
+        SCHEMAS[point.name] = machine.schema
+    return known
+
+
+def simulate(workload: Workload, hardware: Hardware, fidelity: str = "analytical") -> Ledger:
+    """Run a workload on a machine model.
+
+    Raises:
+        InputError: a fidelity that this machine's model does not offer.
+    """
+    fidelities = machines()[hardware.kind].fidelities
+    if fidelity not in fidelities:
+        raise InputError(
+            Problem(
+                f"kind '{hardware.kind}' has no fidelity '{fidelity}'{did_you_mean(fidelity, fidelities)} "
+                f"(available: {', '.join(fidelities)})",
+                where="--fidelity",
+            )
+        )
+    return fidelities[fidelity](workload, hardware.file)

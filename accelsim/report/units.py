@@ -1,0 +1,50 @@
+"""Figures as people read them: 12.3 uJ, 4.5 ms, 0.9 mm2."""
+
+from __future__ import annotations
+
+_PREFIXES = (
+    (1e12, "T"),
+    (1e9, "G"),
+    (1e6, "M"),
+    (1e3, "k"),
+    (1.0, ""),
+    (1e-3, "m"),
+    (1e-6, "u"),
+    (1e-9, "n"),
+    (1e-12, "p"),
+)
+
+
+def si(value: float, unit: str, digits: int = 4) -> str:
+    """A value in base units with the prefix that leaves one to three digits before the point."""
+    if value == 0:
+        return f"0 {unit}".rstrip()
+    for scale, prefix in _PREFIXES:
+        if abs(value) >= scale:
+            return f"{value / scale:.{digits}g} {prefix.strip()}{unit}".rstrip()
+    return f"{value:.{digits}g} {unit}".rstrip()
+
+
+def energy(pj: float) -> str:
+    """Energy given in pJ."""
+    return si(pj * 1e-12, "J")
+
+
+def time(ns: float) -> str:
+    """Time given in ns."""
+    return si(ns * 1e-9, "s")
+
+
+def area(um2: float) -> str:
+    """Area given in um2, in mm2."""
+    return f"{um2 * 1e-6:.4g} mm2"
+
+
+def count(value: float) -> str:
+    """A number of things: 1.25 M."""
+    return si(value, "")
+
+
+def ratio(value: float | None) -> str:
+    """How many times."""
+    return "-" if value is None else f"{value:.3g}x"

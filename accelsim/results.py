@@ -1,0 +1,348 @@
+"""Counts and what becomes of them: the ledger a machine fills, and the priced result.
+
+Every dynamic energy is ``count x cost of the action``; every static one is
+``instances x nanoseconds powered x leakage power`` (1 mW x 1 ns = 1 pJ). All figures are per image.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+FloatArray = npt.NDArray[np.float64]
+
+SCHEMA = "accelsim.result/1"
+SCHEMA_MANY = "accelsim.results/1"
+LEAKAGE = "leakage"
+CATEGORIES = (
+    "compute",
+    "lif",
+    "scratchpad",
+    "buffer",
+    "dram",
+    "converter",
+    "interconnect",
+    "leakage",
+)
+"""Where energy goes, as `compare` breaks it down. Leakage of any component is ``leakage``."""
+
+
+@dataclass
+class LayerLedger:
+    """What one layer did. Arrays have one entry per timestep.
+
+    Work done once for all timesteps (a weight fetched once under tick batching) is split over them
+    evenly, so that the timesteps always sum to the layer.
+    """
+
+    name: str
+    kind: str
+    timesteps: int
+    accumulations: float = 0.0
+    """Additions caused by spikes: each spike (set bit) times the outputs it really reaches."""
+    macs: float = 0.0
+    """Multiply-accumulates on analog inputs, dense, padding taps included."""
+    dense_macs: float = 0.0
+    """Multiply-accumulates of the layer's shape in one timestep: what an ANN of this shape does."""
+    utilization: float = 0.0
+    """Share of compute resources doing a layer's own work while the layer runs."""
+    stall_cycles: float = 0.0
+    busy_cycles: float = 0.0
+    """Cycles the layer's own compute resource works; exceeds `cycles` where layers overlap."""
+    cycles: FloatArray = field(default_factory=lambda: np.zeros(0))
+    """Cycles the layer adds to the run; they sum to the run's length also where layers overlap."""
+    counts: dict[str, FloatArray] = field(default_factory=dict)
+
+    def add(self, action: str, count: float | FloatArray) -> None:
+        """Count `action` (``component.action``): an array per timestep, or a number split over them."""
+        if isinstance(count, np.ndarray):
+            per_step = count
+        else:
+            if not count:
+                return
+            per_step = np.full(self.timesteps, count / self.timesteps)
+        known = self.counts.get(action)
+        self.counts[action] = per_step if known is None else known + per_step
+
+
+@dataclass
+class Ledger:
+    """What a machine did for one image, and of which parts it consists."""
+
+    layers: list[LayerLedger]
+    clock_mhz: float
+    instances: dict[str, float]
+    """How many of each component stand on the chip, powered for the whole run."""
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class UnitCost:
+    """The price of one count of an action."""
+
+    energy_pj: float
+    source: str
+    category: str
+
+
+@dataclass(frozen=True)
+class PartCost:
+    """Static power and area of one instance of a component."""
+
+    leakage_mw: float
+    area_um2: float
+    source: str
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The pencil-and-paper energies of SNN papers for the same workload."""
+
+    energy_pj: float
+    ann_energy_pj: float
+    accumulations: float
+    macs: float
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the bill: count x cost = energy, with the source of the cost."""
+
+    layer: str
+    action: str
+    count: float
+    unit_energy_pj: float
+    energy_pj: float
+    category: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """A priced run: totals, layers, timesteps, components, area. Made by `accelsim.run`."""
+
+    workload: Mapping[str, Any]
+    hardware: Mapping[str, Any]
+    ledger: Ledger
+    unit_costs: Mapping[str, UnitCost]
+    part_costs: Mapping[str, PartCost]
+    estimated: Estimate
+    version: str
+    fidelity: str = "analytical"
+    seed: int | None = None
+    notes: Sequence[str] = ()
+    images: Sequence[Mapping[str, Any]] | None = None
+    """Per-image figures, where asked for."""
+
+    # -- energy --------------------------------------------------------------------------------------
+
+    @cached_property
+    def _layer_energy(self) -> list[dict[str, FloatArray]]:
+        """Per layer: energy of each ``component.action`` per timestep, leakage included."""
+        ns_per_cycle = 1e3 / self.ledger.clock_mhz
+        leakage_mw = {
+            name: number * self.part_costs[name].leakage_mw
+            for name, number in self.ledger.instances.items()
+            if self.part_costs[name].leakage_mw
+        }
+        energies = []
+        for layer in self.ledger.layers:
+            energy = {action: count * self.unit_costs[action].energy_pj for action, count in layer.counts.items()}
+            powered_ns = layer.cycles * ns_per_cycle
+            for name, power in leakage_mw.items():
+                energy[f"{name}.{LEAKAGE}"] = power * powered_ns
+            energies.append(energy)
+        return energies
+
+    def entries(self) -> Iterator[Entry]:
+        """The whole bill, line by line; the energies sum to `energy_pj`."""
+        ns_per_cycle = 1e3 / self.ledger.clock_mhz
+        for layer, energy in zip(self.ledger.layers, self._layer_energy, strict=True):
+            for action, joules in energy.items():
+                component, _, name = action.rpartition(".")
+                if name == LEAKAGE:
+                    part = self.part_costs[component]
+                    count = self.ledger.instances[component] * float(layer.cycles.sum()) * ns_per_cycle
+                    unit, source, category = part.leakage_mw, part.source, LEAKAGE
+                else:
+                    cost = self.unit_costs[action]
+                    count = float(layer.counts[action].sum())
+                    unit, source, category = cost.energy_pj, cost.source, cost.category
+                yield Entry(layer.name, action, count, unit, float(joules.sum()), category, source)
+
+    @cached_property
+    def components(self) -> dict[str, dict[str, float]]:
+        """``component.action``: count and energy over all layers (leakage counts instance-nanoseconds)."""
+        totals: dict[str, dict[str, float]] = {}
+        for entry in self.entries():
+            total = totals.setdefault(entry.action, {"count": 0.0, "energy_pj": 0.0})
+            total["count"] += entry.count
+            total["energy_pj"] += entry.energy_pj
+        return totals
+
+    def breakdown(self) -> dict[str, float]:
+        """Energy in pJ by category, in the order of `CATEGORIES`."""
+        totals = dict.fromkeys(CATEGORIES, 0.0)
+        for entry in self.entries():
+            totals[entry.category] += entry.energy_pj
+        return totals
+
+    @property
+    def energy_pj(self) -> float:
+        """Energy of one inference."""
+        return sum(component["energy_pj"] for component in self.components.values())
+
+    @property
+    def static_energy_pj(self) -> float:
+        """Leakage over the time powered."""
+        return sum(c["energy_pj"] for action, c in self.components.items() if action.endswith(f".{LEAKAGE}"))
+
+    # -- time and area -------------------------------------------------------------------------------
+
+    @property
+    def cycles(self) -> float:
+        """Clock cycles of one inference."""
+        return float(sum(layer.cycles.sum() for layer in self.ledger.layers))
+
+    @property
+    def latency_ns(self) -> float:
+        """Time of one inference."""
+        return self.cycles * 1e3 / self.ledger.clock_mhz
+
+    @cached_property
+    def area(self) -> dict[str, float]:
+        """Area in um2 by component."""
+        return {name: number * self.part_costs[name].area_um2 for name, number in self.ledger.instances.items()}
+
+    # -- documents -----------------------------------------------------------------------------------
+
+    @property
+    def totals(self) -> dict[str, float]:
+        """Energy, latency, cycles, area, energy-delay product."""
+        energy, static = self.energy_pj, self.static_energy_pj
+        return {
+            "energy_pj": energy,
+            "dynamic_energy_pj": energy - static,
+            "static_energy_pj": static,
+            "latency_ns": self.latency_ns,
+            "cycles": self.cycles,
+            "area_um2": sum(self.area.values()),
+            "edp_pj_ns": energy * self.latency_ns,
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document of ``--format json``."""
+        ns_per_cycle = 1e3 / self.ledger.clock_mhz
+        layers = []
+        for layer, energy in zip(self.ledger.layers, self._layer_energy, strict=True):
+            per_step = sum(energy.values(), np.zeros(layer.timesteps))
+            bill = {
+                action: {"count": _count(self, layer, action, ns_per_cycle), "energy_pj": float(value.sum())}
+                for action, value in energy.items()
+            }
+            layers.append(
+                {
+                    "name": layer.name,
+                    "kind": layer.kind,
+                    "cycles": float(layer.cycles.sum()),
+                    "stall_cycles": layer.stall_cycles,
+                    "busy_cycles": layer.busy_cycles,
+                    "utilization": layer.utilization,
+                    "latency_ns": float(layer.cycles.sum()) * ns_per_cycle,
+                    "energy_pj": float(per_step.sum()),
+                    "accumulations": layer.accumulations,
+                    "macs": layer.macs,
+                    "dense_macs": layer.dense_macs,
+                    "components": bill,
+                    "timesteps": [
+                        {"cycles": float(cycles), "energy_pj": float(pj)}
+                        for cycles, pj in zip(layer.cycles, per_step, strict=True)
+                    ],
+                }
+            )
+        document: dict[str, Any] = {
+            "schema": SCHEMA,
+            "version": self.version,
+            "workload": dict(self.workload),
+            "hardware": dict(self.hardware),
+            "fidelity": self.fidelity,
+            "totals": self.totals,
+            "estimated": {
+                "energy_pj": self.estimated.energy_pj,
+                "ann_energy_pj": self.estimated.ann_energy_pj,
+                "accumulations": self.estimated.accumulations,
+                "macs": self.estimated.macs,
+                **self.estimated.details,
+            },
+            "breakdown": self.breakdown(),
+            "layers": layers,
+            "components": self.components,
+            "area": self.area,
+            "seed": self.seed,
+            "notes": list(self.notes),
+        }
+        if self.images is not None:
+            document["images"] = [dict(image) for image in self.images]
+        return document
+
+    def to_json(self, indent: int | None = 2) -> str:
+        """`to_dict` as text."""
+        return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """The bill as plain rows: one per layer and ``component.action``."""
+        for entry in self.entries():
+            component, _, action = entry.action.rpartition(".")
+            yield {
+                "workload": self.workload["name"],
+                "hardware": self.hardware["name"],
+                "layer": entry.layer,
+                "component": component,
+                "action": action,
+                "category": entry.category,
+                "count": entry.count,
+                "unit_energy_pj": entry.unit_energy_pj,
+                "energy_pj": entry.energy_pj,
+                "source": entry.source,
+            }
+
+    def to_frame(self) -> pd.DataFrame:
+        """`rows` as a frame."""
+        import pandas as pd
+
+        return pd.DataFrame(list(self.rows()))
+
+    def plot(self, path: str | Path | None = None) -> Figure:
+        """Energy by layer and category beside cycles by layer; written to `path` where given."""
+        from accelsim.report import plots  # the one import upwards: a result knows how it looks
+
+        return plots.result_figure(self, path)
+
+    def _repr_html_(self) -> str:
+        totals = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(name)}</th><td>{value:,.6g}</td></tr>"
+            for name, value in self.totals.items()
+        )
+        title = html.escape(f"{self.workload['name']} on {self.hardware['name']}")
+        return f"<table><caption>{title}</caption>{totals}</table>"
+
+
+def _count(result: Result, layer: LayerLedger, action: str, ns_per_cycle: float) -> float:
+    component, _, name = action.rpartition(".")
+    if name == LEAKAGE:
+        return result.ledger.instances[component] * float(layer.cycles.sum()) * ns_per_cycle
+    return float(layer.counts[action].sum())

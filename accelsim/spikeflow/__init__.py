@@ -1,0 +1,5 @@
+"""The tiled machine made of crossbars: mapping, placement, PE timing, H-tree, mesh, neuronal module."""
+
+from accelsim.spikeflow.analytical import simulate
+
+__all__ = ["simulate"]

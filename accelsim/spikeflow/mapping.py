@@ -1,0 +1,157 @@
+"""Which crossbars, PEs and tiles a layer's weights occupy, and where the tiles lie on the mesh.
+
+A layer is cut into row blocks (kernel position x block of input channels, as many rows as a crossbar
+has) and column blocks (as many output channels as it has columns). All crossbars of one column block
+stand next to one another, fill PEs in order, PEs fill tiles; a tile holds one layer only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from accelsim.hardware.spikeflow import SpikeflowFile
+from accelsim.workload import Operation
+from accelsim.workload.schema import Conv2dSpec
+
+
+def ceil_div(a: int, b: int) -> int:
+    """Smallest whole number not below a / b."""
+    return -(-a // b)
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """A layer's weights on crossbars."""
+
+    op: Operation
+    sets: int
+    """Independent blocks of channels: 1, or as many as grouped convolutions need."""
+    kernel_positions: int
+    row_blocks: int
+    """Blocks of input channels of one set, for one kernel position."""
+    col_blocks: int
+    """Blocks of output channels of one set."""
+    arrays_per_weight: int
+    pe_crossbars: int
+    tile_pes: int
+    crossbar_cells: int
+
+    @property
+    def rows(self) -> int:
+        """Row blocks behind one output: partial results that must be added."""
+        return self.kernel_positions * self.row_blocks
+
+    @property
+    def pes_per_column(self) -> int:
+        """PEs that share one column block."""
+        return ceil_div(self.rows * self.arrays_per_weight, self.pe_crossbars)
+
+    @property
+    def columns(self) -> int:
+        """Column blocks over all sets."""
+        return self.sets * self.col_blocks
+
+    @property
+    def crossbars(self) -> int:
+        """Crossbars holding weights."""
+        return self.columns * self.rows * self.arrays_per_weight
+
+    @property
+    def pes(self) -> int:
+        """PEs the layer occupies."""
+        return self.columns * self.pes_per_column
+
+    @property
+    def tiles(self) -> int:
+        """Tiles the layer occupies."""
+        return ceil_div(self.pes, self.tile_pes)
+
+    @property
+    def cell_utilization(self) -> float:
+        """Share of the cells of the layer's crossbars that hold weights."""
+        return self.op.weights * self.arrays_per_weight / (self.crossbars * self.crossbar_cells)
+
+    @cached_property
+    def tiles_of_column(self) -> tuple[tuple[int, int], ...]:
+        """For each column block, its first and last tile."""
+        n = self.pes_per_column
+        return tuple(
+            (column * n // self.tile_pes, ((column + 1) * n - 1) // self.tile_pes) for column in range(self.columns)
+        )
+
+    @cached_property
+    def column_tiles(self) -> int:
+        """(tile, column block) pairs: partial sums that leave a tile for each output position."""
+        return sum(last - first + 1 for first, last in self.tiles_of_column)
+
+    def input_shares(self) -> Iterator[float]:
+        """For each tile, the share of the layer's input its PEs need.
+
+        A set sees 1 / sets of the channels, a PE 1 / pes_per_column of its set; the column blocks of
+        one set want the same channels, which are sent to a tile once.
+        """
+        per_set = self.col_blocks * self.pes_per_column
+        for tile in range(self.tiles):
+            first = tile * self.tile_pes
+            last = min(first + self.tile_pes, self.pes)
+            share = 0.0
+            for start in range(first // per_set * per_set, last, per_set):
+                held = min(last, start + per_set) - max(first, start)
+                share += min(1.0, held / self.pes_per_column) / self.sets
+            yield share
+
+
+def map_layer(op: Operation, hardware: SpikeflowFile, weight_bits: int) -> Mapping:
+    """Map a convolution or fully-connected layer.
+
+    Groups that are smaller than a crossbar share one block-diagonally.
+    """
+    gemm = op.products()
+    kernel = op.spec.kernel if isinstance(op.spec, Conv2dSpec) else (1, 1)
+    positions = kernel[0] * kernel[1]
+    inputs = gemm.k // positions
+    rows, cols = hardware.crossbar.rows, hardware.crossbar.cols
+    together = max(1, min(rows // inputs, cols // gemm.n, gemm.groups))
+    return Mapping(
+        op=op,
+        sets=ceil_div(gemm.groups, together),
+        kernel_positions=positions,
+        row_blocks=ceil_div(inputs * together, rows),
+        col_blocks=ceil_div(gemm.n * together, cols),
+        arrays_per_weight=hardware.arrays_per_weight(weight_bits),
+        pe_crossbars=hardware.pe.crossbars,
+        tile_pes=hardware.tile.pes,
+        crossbar_cells=rows * cols,
+    )
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """Tiles in snake order on a square mesh with the neuronal module in the middle."""
+
+    tiles: int
+
+    @property
+    def side(self) -> int:
+        """Nodes along one side; one node belongs to the neuronal module."""
+        return math.isqrt(self.tiles) + 1
+
+    @property
+    def module(self) -> tuple[int, int]:
+        """Position (x, y) of the neuronal module."""
+        return self.side // 2, self.side // 2
+
+    @cached_property
+    def positions(self) -> tuple[tuple[int, int], ...]:
+        """Position of each tile: row after row, every second one backwards, the module's node left out."""
+        side = self.side
+        snake = ((x if y % 2 == 0 else side - 1 - x, y) for y in range(side) for x in range(side))
+        return tuple(place for place in snake if place != self.module)[: self.tiles]
+
+    def hops(self, tiles: Sequence[int]) -> list[int]:
+        """Links between each tile and the neuronal module (XY routing)."""
+        x, y = self.module
+        return [abs(self.positions[tile][0] - x) + abs(self.positions[tile][1] - y) for tile in tiles]

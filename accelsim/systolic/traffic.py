@@ -1,0 +1,83 @@
+"""Lines moved between DRAM, global buffers and the array.
+
+Feature maps lie channel-innermost, so a window row is one run of bits. A buffer access delivers one
+whole line; what is counted are the lines actually touched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from accelsim.systolic.folds import Folds, ceil_div
+from accelsim.workload import Operation
+from accelsim.workload.schema import Conv2dSpec
+
+
+def lines(bits: float, line_bits: int) -> int:
+    """Lines touched by a contiguous run of bits."""
+    return ceil_div(int(bits), line_bits)
+
+
+def window_lines(op: Operation, bits_per_element: int, line_bits: int) -> int:
+    """Lines of the input that one output position's window touches (one group)."""
+    gemm = op.products()
+    if not isinstance(op.spec, Conv2dSpec):
+        return lines(gemm.k * bits_per_element, line_bits)
+    kernel_rows, kernel_cols = op.spec.kernel
+    channels = gemm.k // (kernel_rows * kernel_cols)
+    contiguous = gemm.groups == 1 and op.spec.dilation[1] == 1
+    if contiguous:
+        return kernel_rows * lines(kernel_cols * channels * bits_per_element, line_bits)
+    return kernel_rows * kernel_cols * lines(channels * bits_per_element, line_bits)
+
+
+def band_bits(op: Operation, positions: int, bits_per_element: int) -> int:
+    """Bits of the input that `positions` consecutive output positions need."""
+    shape = op.in_shapes[0]
+    if not isinstance(op.spec, Conv2dSpec):
+        return min(positions, op.products().m) * op.products().k * bits_per_element
+    out_rows = ceil_div(positions, op.out_shape[2]) + 1  # a run of positions may straddle two rows
+    in_rows = min(shape[1], (out_rows - 1) * op.spec.stride[0] + op.spec.dilation[0] * (op.spec.kernel[0] - 1) + 1)
+    return shape[0] * in_rows * shape[2] * bits_per_element
+
+
+@dataclass(frozen=True)
+class Fetches:
+    """How often each operand crosses from DRAM in one pass over the folds."""
+
+    weights: int
+    inputs: int
+    order: str
+    """Buffer-level loop order: which folds are in the outer loop."""
+
+
+def dram_fetches(
+    folds: Folds,
+    *,
+    weight_bits: int,
+    weight_tile_bits: int,
+    weight_capacity: int,
+    input_bits: int,
+    input_band_bits: int,
+    input_capacity: int,
+) -> Fetches:
+    """The loop order with the least DRAM traffic, for buffers of the given capacities.
+
+    Column folds (output channels) outside: the weights of one column fold stay for all row folds if
+    they fit; the input is fetched once if all of it fits, else once per column fold. Row folds
+    outside: the input band of a row fold stays, the weights are fetched once if all fit. An operand
+    is fetched once in any case when the other loop has a single fold.
+    """
+    rows, cols = folds.row_folds, folds.col_folds
+    weights_fit, inputs_fit = weight_bits <= weight_capacity, input_bits <= input_capacity
+    by_columns = Fetches(
+        1 if weight_tile_bits <= weight_capacity or rows == 1 else rows,
+        1 if inputs_fit or cols == 1 else cols,
+        "columns",
+    )
+    by_rows = Fetches(
+        1 if weights_fit or rows == 1 else rows,
+        1 if inputs_fit or input_band_bits <= input_capacity or cols == 1 else cols,
+        "rows",
+    )
+    return min(by_columns, by_rows, key=lambda f: f.weights * weight_bits + f.inputs * input_bits)

@@ -1,0 +1,20 @@
+"""What a spiking neuron's arithmetic asks of hardware; the same on every machine."""
+
+from __future__ import annotations
+
+import math
+
+
+def leak_action(model: str, leak: float) -> str | None:
+    """The action that the leak costs beside the update itself, or None.
+
+    A factor of 2^-n (and 0 or 1) is wiring, 1 - 2^-n one subtraction of the shifted membrane, anything
+    else a multiplication.
+    """
+    if model == "if" or leak in (0.0, 1.0) or _is_power_of_two(leak):
+        return None
+    return "leak_subtract" if _is_power_of_two(1.0 - leak) else "leak_multiply"
+
+
+def _is_power_of_two(factor: float) -> bool:
+    return math.frexp(factor)[0] == 0.5
