@@ -26,8 +26,13 @@ CATEGORY_NAMES = {
 }
 
 
-def _table(title: str, first: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+def _title(text: str) -> Text:
+    """Above a table, not as its title: rich would wrap it to the table's width."""
+    return Text(text, style="bold")
+
+
+def _table(first: str, *columns: str) -> Table:
+    table = Table(header_style="bold")
     table.add_column(first)
     for column in columns:
         table.add_column(column, justify="right")
@@ -39,9 +44,7 @@ def result_tables(result: Result) -> RenderableType:
     document = result.to_dict()
     workload, hardware = document["workload"], document["hardware"]
     title = f"{workload['name']} on {hardware['name']} (T={workload['timesteps']}), per image"
-    table = _table(
-        title, "layer", "kind", "cycles", "stall", "util", "latency", "accumulations", "MACs", "energy", "share"
-    )
+    table = _table("layer", "kind", "cycles", "stall", "util", "latency", "accumulations", "MACs", "energy", "share")
     totals = document["totals"]
     for layer in document["layers"]:
         table.add_row(
@@ -69,7 +72,7 @@ def result_tables(result: Result) -> RenderableType:
         units.energy(totals["energy_pj"]),
         "100.0%",
     )
-    where = _table("Where the energy goes", "", "energy", "share")
+    where = _table("", "energy", "share")
     for name, value in result.breakdown().items():
         if value:
             where.add_row(CATEGORY_NAMES[name], units.energy(value), _share(value, totals["energy_pj"]))
@@ -78,7 +81,7 @@ def result_tables(result: Result) -> RenderableType:
         f"static {_share(totals['static_energy_pj'], totals['energy_pj'])} of the energy; "
         f"papers' estimate {units.energy(result.estimated.energy_pj)}"
     )
-    return Group(table, where, summary, *_notes([result]))
+    return Group(_title(title), table, _title("Where the energy goes"), where, summary, *_notes([result]))
 
 
 def _share(part: float, whole: float) -> str:
@@ -95,11 +98,8 @@ def comparison_tables(
 ) -> RenderableType:
     """Estimated against realistic energy, where the difference comes from, and the gain over the ANN."""
     workload = results[0].workload
-    table = _table(
-        f"{workload['name']} (T={workload['timesteps']}), per image: what papers would claim, what machines need",
-        "",
-        *(row["hardware"] for row in rows),
-    )
+    title = f"{workload['name']} (T={workload['timesteps']}), per image: what papers would claim, what machines need"
+    table = _table("", *(row["hardware"] for row in rows))
 
     def line(name: str, cells: Iterable[str], style: str = "") -> None:
         table.add_row(name, *cells, style=style)
@@ -124,7 +124,7 @@ def comparison_tables(
     line("ANN latency", (units.time(row["ann_latency_ns"]) for row in rows))
     line("claimed gain over the ANN", (units.ratio(row["claimed_gain"]) for row in rows))
     line("real gain on this machine", (units.ratio(row["realistic_gain"]) for row in rows), style="bold")
-    return Group(table, Text(_convention(estimated), style="dim"), *_notes([*results, *ann]))
+    return Group(_title(title), table, Text(_convention(estimated), style="dim"), *_notes([*results, *ann]))
 
 
 def _convention(estimated: Estimate) -> str:
@@ -133,8 +133,8 @@ def _convention(estimated: Estimate) -> str:
     repeat = "once" if convention["first_layer"] == "once" else "at every timestep"
     return (
         f"estimate [{convention['ops']}]: {count(estimated.accumulations)} accumulations x {details['e_ac_pj']:g} pJ "
-        f"({convention['accumulations']}; exact: {count(details['accumulations_exact'])}) + {count(estimated.macs)} MACs "
-        f"x {details['e_mac_pj']:g} pJ (analog input, {repeat}); ANN: {count(details['ann_macs'])} MACs"
+        f"({convention['accumulations']}; exact: {count(details['accumulations_exact'])}) + "
+        f"{count(estimated.macs)} MACs x {details['e_mac_pj']:g} pJ (analog input, {repeat}); ANN: {count(details['ann_macs'])} MACs"
     )
 
 

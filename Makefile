@@ -1,0 +1,50 @@
+# Everything is done in a virtual environment in this checkout; nothing else on the machine is touched.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: demo test lint bench digits clean help
+
+help:
+	@echo "make demo    set up, then estimated against realistic energy of a trained SNN on two machines"
+	@echo "make test    set up, then run the tests"
+	@echo "make lint    set up, then formatting, lint, types and the import contract"
+	@echo "make bench   set up, then run the benchmarks"
+	@echo "make digits  train the digits SNN again and rewrite workloads/digits_snn"
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "accelsim needs Python 3.11 or newer")'
+	$(PYTHON) -m venv $(VENV)
+
+# Two levels of set-up: what the simulator needs, and what developing it needs (torch among it).
+$(VENV)/.core: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.core
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[torch,dev]"
+	@touch $@
+
+demo: $(VENV)/.core
+	$(BIN)/accelsim compare workloads/digits_snn --hw sata --hw spikeflow --out out/demo
+	@echo
+	@echo "The picture is out/demo/comparison.png, every count x cost is in out/demo/bill.csv."
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2 tests
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m pytest benchmarks --benchmark-only -p no:xdist --override-ini addopts= -q
+
+digits: $(VENV)/.dev
+	$(BIN)/python -m accelsim.snn.digits --out workloads/digits_snn --seed 0
+
+clean:
+	rm -rf $(VENV) out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
