@@ -31,7 +31,8 @@ def _title(text: str) -> Text:
     return Text(text, style="bold")
 
 
-def _table(first: str, *columns: str) -> Table:
+def plain_table(first: str, *columns: str) -> Table:
+    """A table with its first column left and the others right."""
     table = Table(header_style="bold")
     table.add_column(first)
     for column in columns:
@@ -44,7 +45,7 @@ def result_tables(result: Result) -> RenderableType:
     document = result.to_dict()
     workload, hardware = document["workload"], document["hardware"]
     title = f"{workload['name']} on {hardware['name']} (T={workload['timesteps']}), per image"
-    table = _table("layer", "kind", "cycles", "stall", "util", "latency", "accumulations", "MACs", "energy", "share")
+    table = plain_table("layer", "kind", "cycles", "stall", "util", "latency", "accumulations", "MACs", "energy", "share")
     totals = document["totals"]
     for layer in document["layers"]:
         table.add_row(
@@ -72,16 +73,35 @@ def result_tables(result: Result) -> RenderableType:
         units.energy(totals["energy_pj"]),
         "100.0%",
     )
-    where = _table("", "energy", "share")
+    where = plain_table("", "energy", "share")
     for name, value in result.breakdown().items():
         if value:
             where.add_row(CATEGORY_NAMES[name], units.energy(value), _share(value, totals["energy_pj"]))
+    claimed = result.estimated.ann_energy_pj if workload["as_ann"] else result.estimated.energy_pj
     summary = Text(
         f"area {units.area(totals['area_um2'])}, EDP {totals['edp_pj_ns']:.4g} pJ ns, "
         f"static {_share(totals['static_energy_pj'], totals['energy_pj'])} of the energy; "
-        f"papers' estimate {units.energy(result.estimated.energy_pj)}"
+        f"papers' estimate {units.energy(claimed)}"
     )
-    return Group(_title(title), table, _title("Where the energy goes"), where, summary, *_notes([result]))
+    parts: list[RenderableType] = [
+        _title(title),
+        table,
+        _title("Where the energy goes"),
+        where,
+        summary,
+        *_images(result),
+    ]
+    return Group(*parts, *_notes([result]))
+
+
+def _images(result: Result) -> list[Text]:
+    """How far apart the images of the trace lie, where asked for; each one is in the JSON document."""
+    spans = []
+    for key, text in (("energy_pj", units.energy), ("latency_ns", units.time), ("accumulations", units.count)):
+        values = [image[key] for image in result.images or ()]
+        if values:
+            spans.append(f"{key.split('_')[0]} {text(min(values))} to {text(max(values))}")
+    return [Text(f"each of {len(result.images or ())} image(s) alone: {', '.join(spans)}")] if spans else []
 
 
 def _share(part: float, whole: float) -> str:
@@ -99,7 +119,7 @@ def comparison_tables(
     """Estimated against realistic energy, where the difference comes from, and the gain over the ANN."""
     workload = results[0].workload
     title = f"{workload['name']} (T={workload['timesteps']}), per image: what papers would claim, what machines need"
-    table = _table("", *(row["hardware"] for row in rows))
+    table = plain_table("", *(row["hardware"] for row in rows))
 
     def line(name: str, cells: Iterable[str], style: str = "") -> None:
         table.add_row(name, *cells, style=style)

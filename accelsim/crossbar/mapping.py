@@ -1,0 +1,103 @@
+"""A convolution or linear layer cut into row blocks of crossbars, and its inputs cut the same way.
+
+``kernel_position``  SpikeFlow's way (spikesim NICE_Evaluation/section_ip_wts.py): a block holds up to X
+                     input channels of one kernel position; blocks are ordered by kernel row, kernel
+                     column, channel block, the last fastest.
+``im2col``           the receptive field flattened (channel, kernel row, kernel column, the last fastest) and
+                     cut every X rows: fewest blocks.
+
+Blocks are as long as an array; rows without a weight are empty (index -1) and never active. The output
+of the layer is the sum over its blocks, exactly, whichever way it was cut.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from accelsim.crossbar import checks
+
+IntArray = npt.NDArray[np.int64]
+
+LAYOUTS = ("kernel_position", "im2col")
+
+
+@dataclass(frozen=True)
+class RowBlocks:
+    """Which input feature feeds which row of which block."""
+
+    features: IntArray
+    """[blocks, rows]: index into the flattened receptive field (channel, row, column), or -1."""
+    n_features: int
+
+    @property
+    def n_blocks(self) -> int:
+        """Number of row blocks (arrays one above the other)."""
+        return int(self.features.shape[0])
+
+    def cut_weights(self, weights: npt.ArrayLike) -> npt.NDArray[np.int64]:
+        """[blocks, rows, M] from weights [features, M]; empty rows hold zero."""
+        w = np.asarray(weights)
+        if w.ndim != 2 or w.shape[0] != self.n_features:
+            raise checks.refuse(f"shape {w.shape}; need [{self.n_features}, M]", "mapping.weights")
+        padded = np.vstack([w, np.zeros((1, w.shape[1]), dtype=w.dtype)])
+        return np.asarray(padded[self.features])
+
+    def cut_inputs(self, inputs: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """[..., blocks, rows] from inputs [..., features]; empty rows hold zero."""
+        if inputs.shape[-1] != self.n_features:
+            raise checks.refuse(f"shape {inputs.shape}; need [..., {self.n_features}]", "mapping.inputs")
+        padded = np.concatenate([inputs, np.zeros((*inputs.shape[:-1], 1), dtype=inputs.dtype)], axis=-1)
+        return np.asarray(padded[..., self.features])
+
+
+def linear_blocks(n_features: int, rows: int) -> RowBlocks:
+    """Row blocks of a linear layer of `n_features` inputs on arrays of `rows` rows."""
+    checks.whole(n_features, 1, 2**31, "mapping.features")
+    checks.whole(rows, 1, 2**20, "mapping.rows")
+    blocks = -(-n_features // rows)
+    features = np.arange(blocks * rows, dtype=np.int64)
+    features[n_features:] = -1
+    return RowBlocks(features.reshape(blocks, rows), n_features)
+
+
+def conv_blocks(in_channels: int, kernel: tuple[int, int], rows: int, layout: str = "kernel_position") -> RowBlocks:
+    """Row blocks of a convolution (weights flattened to [channels * kernel rows * columns, M])."""
+    checks.choice(layout, LAYOUTS, "mapping.layout")
+    height, width = kernel
+    if layout == "im2col":
+        return linear_blocks(in_channels * height * width, rows)
+    checks.whole(in_channels, 1, 2**31, "mapping.in_channels")
+    checks.whole(rows, 1, 2**20, "mapping.rows")
+    channel_blocks = -(-in_channels // rows)
+    channel = np.arange(channel_blocks * rows, dtype=np.int64)
+    position = np.arange(height * width, dtype=np.int64)
+    # [kernel position, channel]; flattened receptive field is channel-major.
+    features = channel[None, :] * (height * width) + position[:, None]
+    features[:, in_channels:] = -1
+    return RowBlocks(features.reshape(-1, rows), in_channels * height * width)
+
+
+def patches(
+    maps: npt.NDArray[Any],
+    kernel: tuple[int, int],
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    dilation: int = 1,
+) -> npt.NDArray[Any]:
+    """Receptive fields [B, out rows, out columns, C * kh * kw] of maps [B, C, H, W], channel slowest."""
+    if maps.ndim != 4:
+        raise checks.refuse(f"shape {maps.shape}; need [B, C, H, W]", "mapping.maps")
+    for name, value, low in (("stride", stride, 1), ("padding", padding, 0), ("dilation", dilation, 1)):
+        checks.whole(value, low, 2**20, f"mapping.{name}")
+    reach = tuple((k - 1) * dilation + 1 for k in kernel)
+    padded = np.pad(maps, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    if padded.shape[2] < reach[0] or padded.shape[3] < reach[1]:
+        raise checks.refuse(f"maps {maps.shape[2:]} are smaller than the kernel {kernel}", "mapping.kernel")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=(2, 3))
+    windows = windows[:, :, ::stride, ::stride, ::dilation, ::dilation].transpose(0, 2, 3, 1, 4, 5)
+    return np.ascontiguousarray(windows).reshape(*windows.shape[:3], -1)
