@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from accelsim.api import Comparison, compare, load_hardware, load_workload, run
+    from accelsim.api import Comparison, compare, infer, load_hardware, load_workload, run
     from accelsim.errors import AccelsimError, InputError
     from accelsim.results import Result
     from accelsim.workload import Bundle, SpikeTrace, Workload
@@ -22,6 +22,7 @@ _WHERE = {
     "SpikeTrace": "accelsim.workload",
     "Workload": "accelsim.workload",
     "compare": "accelsim.api",
+    "infer": "accelsim.api",
     "load_hardware": "accelsim.api",
     "load_workload": "accelsim.api",
     "run": "accelsim.api",
@@ -37,6 +38,7 @@ __all__ = [
     "Workload",
     "__version__",
     "compare",
+    "infer",
     "load_hardware",
     "load_workload",
     "run",

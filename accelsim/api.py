@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import accelsim
 from accelsim import hardware as hw
 from accelsim import workload as wl
 from accelsim.errors import InputError, Problem
-from accelsim.estimate import DEFAULT_OPS, Accumulations, FirstLayer, estimate
+from accelsim.estimate import DEFAULT_OPS, Accumulations, Explanation, FirstLayer, NotApplicable, estimate, quote
 from accelsim.files import read_yaml
 from accelsim.hardware.load import schema_of
 from accelsim.hardware.parts import Demand
@@ -24,6 +24,9 @@ from accelsim.workload.schema import WorkloadFile
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
+
+    from accelsim.inference import InferenceResult
+    from accelsim.inference.study import Report
 
 WorkloadLike = str | Path | wl.Workload | wl.Bundle
 HardwareLike = str | Path | hw.Hardware
@@ -261,7 +264,7 @@ class Comparison:
                     "estimated_ann_pj": claimed.ann_energy_pj,
                     "realistic_ann_pj": ann.energy_pj,
                     "claimed_gain": claimed.ann_energy_pj / claimed.energy_pj if claimed.energy_pj else None,
-                    "realistic_gain": ann.energy_pj / real,
+                    "realistic_gain": ann.energy_pj / real if real else None,
                     "ann_latency_ns": ann.latency_ns,
                 }
             )
@@ -327,3 +330,158 @@ def compare(
         for as_ann in (False, True)
     )
     return Comparison(results, ann_results)
+
+
+# --- explain --------------------------------------------------------------------------------------------
+
+EXPLAINED_MACHINES = ("sata", "spikeflow")
+
+
+def explain(
+    workload: WorkloadLike,
+    hardware: Sequence[HardwareLike] = EXPLAINED_MACHINES,
+    *,
+    settings: Settings = None,
+    fidelity: str = "analytical",
+    reference: str = "papers",
+) -> Explanation:
+    """Why do these numbers differ? Every energy convention in use, ending in what machines need.
+
+    Args:
+        workload, hardware, settings, fidelity: as in `compare`.
+        reference: the convention (`accelsim.estimate.conventions`) that the ratios are taken to.
+
+    Raises:
+        InputError: everything that is wrong with the input.
+    """
+    if isinstance(hardware, str | Path | hw.Hardware):
+        hardware = [hardware]
+    loaded, machine_list = _load(workload, hardware, settings)
+    estimated = estimate(loaded)
+    results = [
+        _run(
+            loaded,
+            machine,
+            fidelity=fidelity,
+            as_ann=False,
+            ann_density=DEFAULT_DENSITY,
+            per_image=False,
+            estimated=estimated,
+        )
+        for machine in machine_list
+    ]
+    # A bundle in memory has spikes and weights that its workload alone does not lead to.
+    return Explanation.of(workload if isinstance(workload, wl.Bundle) else loaded, results, reference=reference)
+
+
+# --- infer ----------------------------------------------------------------------------------------------
+
+QUOTED_CONVENTIONS = ("papers", "spikesim_dense", "spikesim_event")
+"""Energies of the literature that `infer` shows beside the machine's, for the same spikes."""
+
+
+def infer(
+    bundle: str | Path | wl.Bundle,
+    hardware: HardwareLike,
+    *,
+    settings: Settings = None,
+    data: str | Path | None = None,
+    images: int | None = None,
+    ideal: bool = False,
+    noise: str = "statistical",
+    first_layer: str = "crossbar",
+    remedies: Iterable[str] = ("adc_range",),
+    repeats: int = 1,
+    seed: int = 0,
+    early_exit: float | str | None = None,
+    ablate: bool = False,
+    fidelity: str = "analytical",
+    report: Report | None = None,
+) -> InferenceResult:
+    """Accuracy of a trained network on a machine's arithmetic, and what that very run costs.
+
+    Args:
+        bundle: bundle directory, bundled name, or a loaded bundle.
+        hardware: file, bundled name, or a loaded machine.
+        settings: overrides of dotted keys of either file.
+        data: None (the bundle's samples), "digits", or an npz file with `inputs`, `labels` and maybe `calibration`.
+        images: try the first so many only.
+        ideal: floating-point arithmetic instead of the machine's; costs are still the machine's.
+        noise: read noise of crossbars: "statistical", "first_order", "exact" or "none".
+        first_layer: analog inputs bit by bit on the "crossbar", or multiplied in a "digital" unit.
+        remedies: names of `accelsim.inference.REMEDIES`.
+        repeats: chips made and tried, with seeds `seed`, `seed` + 1, ...
+        seed: of programming variation and read noise.
+        early_exit: entropy threshold (0 never leaves early), or "sweep".
+        ablate: also put the machine together one non-ideality at a time.
+        fidelity: of the machine's model.
+        report: told (what, done, of how many) on the way.
+
+    Raises:
+        InputError: everything that is wrong with the input.
+    """
+    from accelsim import inference
+    from accelsim.inference.exit_unit import NAME, add_exit_unit, exit_unit
+
+    opened, machine = _open_bundle(bundle, hardware, settings)
+    arithmetic = inference.Arithmetic("ideal", opened.workload.precision)
+    if not ideal:
+        arithmetic = inference.Arithmetic.of(
+            machine.file,
+            opened.workload.precision,
+            noise=noise,
+            first_layer=first_layer,
+            remedies=frozenset(remedies),
+        )
+    plan = inference.Plan(arithmetic, seed, repeats, early_exit)
+    chosen = inference.load_images(data, opened).first(images)
+    reference = inference.reference_runs(opened, chosen, report)
+    estimated = estimate(opened.workload)
+
+    def price(workload: wl.Workload, on: hw.Hardware, exit_classes: int | None) -> Result:
+        ledger = simulate(workload, on, fidelity)
+        table = on.cost_table(Demand.of(workload))
+        if exit_classes is not None:
+            add_exit_unit(ledger, exit_classes)
+            table = hw.CostTable({**table.components, NAME: exit_unit(on.file.technology_nm)})
+        return Result(
+            workload={"name": workload.name, "timesteps": workload.timesteps, "hash": workload.hash, "as_ann": False},
+            hardware={"name": on.name, "kind": on.kind, "hash": on.hash},
+            ledger=ledger,
+            unit_costs=table.unit_costs(ledger),
+            part_costs=table.part_costs(ledger),
+            estimated=estimated,
+            version=accelsim.__version__,
+            fidelity=fidelity,
+            seed=seed,
+            notes=ledger.notes,
+        )
+
+    result = inference.run_study(opened, chosen, machine, plan, price, reference, report)
+    ladder = inference.ablate(opened, chosen, plan, reference, report) if ablate else ()
+    return replace(result, ablation=ladder, quotes=_quotes(opened, result), version=accelsim.__version__)
+
+
+def _open_bundle(
+    bundle: str | Path | wl.Bundle, hardware: HardwareLike, settings: Settings
+) -> tuple[wl.Bundle, hw.Hardware]:
+    if isinstance(bundle, wl.Bundle):
+        return bundle, _load(bundle, [hardware], settings)[1][0]
+    workload, machines_ = _load(bundle, [hardware], settings)
+    if "weights.npz" not in workload.file.files:
+        raise InputError(Problem("a workload without weights; inference needs a bundle", str(workload.path)))
+    return wl.Bundle(workload.path.parent, workload), machines_[0]
+
+
+def _quotes(bundle: wl.Bundle, result: InferenceResult) -> dict[str, float]:
+    """What the literature's conventions say of the spikes of the first repeat."""
+    assert result.run is not None
+    content = bundle.workload.file.model_dump(mode="json", exclude={"activity", "files"}, exclude_unset=True)
+    measured = wl.Bundle.of(content, weights=bundle.weights, trace=result.run.trace, samples={})
+    found = {}
+    for name in QUOTED_CONVENTIONS:
+        try:
+            found[name] = quote(measured, name).energy_pj
+        except NotApplicable:
+            continue
+    return found

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from accelsim.crossbar.devices import Device, preset_names
 from accelsim.errors import InputError, Problem
-from accelsim.estimate import op_energies
+from accelsim.estimate import conventions, op_energies
 from accelsim.files import read_yaml
 from accelsim.hardware import bundled_hardware, find_hardware, load_hardware
 from accelsim.hardware.costs import CostFile, load_costs
@@ -19,7 +19,7 @@ from accelsim.machines import machines
 from accelsim.workload import bundled_workloads, find_workload, load_workload
 from accelsim.workload.schema import WorkloadFile
 
-LISTINGS = ("workloads", "hardware", "components", "devices", "ops", "experiments")
+LISTINGS = ("workloads", "hardware", "components", "devices", "ops", "conventions", "experiments")
 SCHEMA_NAMES = ("workload", "hardware", "costs")
 
 
@@ -34,6 +34,11 @@ def listing(what: str, machine: str) -> list[tuple[str, str]]:
     if what == "ops":
         return [
             (name, f"AC {op.e_ac_pj:g} pJ, MAC {op.e_mac_pj:g} pJ: {op.source}") for name, op in op_energies().items()
+        ]
+    if what == "conventions":
+        return [
+            (name, f"{known.title}; leaves out {known.leaves_out}. {known.source}")
+            for name, known in conventions().items()
         ]
     if what == "components":
         return _components(machine)

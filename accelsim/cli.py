@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -156,6 +158,176 @@ def compare(
 
 
 @app.command()
+def explain(
+    workload: Workload,
+    hw: Annotated[list[str] | None, typer.Option("--hw", help="Machine to end in; may be repeated.")] = None,
+    set_: Set = None,
+    fidelity: Fidelity = "analytical",
+    format_: FormatOption = Format.table,
+    reference: Annotated[str, typer.Option(help="Convention that the ratios are taken to.")] = "papers",
+    plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Also draw the figures there.")] = None,
+) -> None:
+    """Why do these numbers differ? Every energy convention in use, ending in what machines need."""
+    from accelsim import api
+
+    explanation = api.explain(
+        workload, hw or api.EXPLAINED_MACHINES, settings=set_, fidelity=fidelity, reference=reference
+    )
+    if plot is not None:
+        explanation.plot(plot)
+    if format_ is Format.json:
+        _print_json(explanation.to_dict())
+    elif format_ is Format.csv:
+        sys.stdout.write(explanation.to_frame().to_csv(index=False))
+    else:
+        from accelsim.report.explain import explanation_tables
+
+        _print_rich(explanation_tables(explanation))
+
+
+@app.command()
+def show(
+    workload: Workload,
+    set_: Set = None,
+    format_: Annotated[
+        Format, typer.Option("--format", help="table and json: by operation; csv: by operation, timestep and image.")
+    ] = Format.table,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE", help="Also draw densities and spikes there.")
+    ] = None,
+) -> None:
+    """What a network computes: shape, kind, density, accumulations and MACs of every operation."""
+    from accelsim import api
+    from accelsim.workload.summary import statistics, summarize
+
+    loaded = api.load_workload(workload, set_)
+    if plot is not None:
+        from accelsim.report.activity import activity_figure
+
+        activity_figure(loaded, plot)
+    if format_ is Format.csv:
+        sys.stdout.write(statistics(loaded).to_csv(index=False))
+        return
+    summary = summarize(loaded)
+    if format_ is Format.json:
+        _print_json({"schema": "accelsim.summary/1", **asdict(summary), "totals": summary.totals})
+    else:
+        typer.echo(str(summary))
+
+
+@app.command("import-topology")
+def import_topology(
+    csv: Annotated[Path, typer.Argument(help="Layer list in SCALE-Sim's CSV format.")],
+    out: Annotated[Path | None, typer.Option("-o", "--out", metavar="FILE", help="Write it there.")] = None,
+    timesteps: Annotated[int, typer.Option(help="Timesteps T of the spiking network.")] = 4,
+    density: Annotated[float, typer.Option(help="Share of spikes among the inputs of the layers.")] = 0.2,
+) -> None:
+    """Turn a CSV topology into a workload file."""
+    from accelsim.frontend.topology import topology_yaml
+
+    text = topology_yaml(csv, timesteps=timesteps, density=density)
+    if out is None:
+        sys.stdout.write(text)
+        return
+    from accelsim.files import write_atomic
+
+    write_atomic(out, text)
+    typer.echo(f"{out}: written", err=True)
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="Recipe file, or name of a bundled recipe.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Bundle directory; the recipe's name by default.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the recipe; may be repeated."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of weights, batches and encoders, for the recipe's.")] = None,
+) -> None:
+    """Train a spiking network as a recipe says and write its bundle (needs PyTorch)."""
+    try:
+        from accelsim.snn import command
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "sklearn"):
+            raise
+        missing = "PyTorch" if error.name == "torch" else "scikit-learn"
+        message = f"{missing} is not installed: pip install 'accelsim[torch]'"
+        raise InputError(Problem(message, where="accelsim train")) from None
+    typer.echo(command.train(recipe, out, set_ or [], seed))
+
+
+@app.command()
+def infer(
+    bundle: Annotated[str, typer.Argument(help="Bundle directory, or name of a bundled one.")],
+    hw: Annotated[str, typer.Option("--hw", help="Hardware file or name of a bundled machine.")],
+    data: Annotated[
+        str | None, typer.Option(metavar="digits|FILE.npz", help="Images to try; the bundle's samples by default.")
+    ] = None,
+    images: Annotated[int | None, typer.Option(help="Try the first so many images only.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of programming variation and read noise.")] = 0,
+    repeats: Annotated[int, typer.Option(help="Chips made and tried, each with a seed of its own.")] = 1,
+    ideal: Annotated[bool, typer.Option("--ideal", help="Floating-point arithmetic instead of the machine's.")] = False,
+    noise: Annotated[str, typer.Option(help="Read noise: statistical, first_order, exact or none.")] = "statistical",
+    first_layer: Annotated[str, typer.Option(help="Analog inputs: on the crossbar (bit by bit), or digital.")] = "crossbar",
+    remedies: Annotated[
+        str, typer.Option(help="adc_range, encoding, gain, channel_adaptation (with commas), none or all.")
+    ] = "adc_range",
+    early_exit: Annotated[
+        str | None, typer.Option(metavar="THRESHOLD|sweep", help="Leave when the entropy (0 to 1) is below.")
+    ] = None,
+    ablate: Annotated[bool, typer.Option("--ablate", help="Also add one non-ideality at a time.")] = False,
+    set_: Set = None,
+    fidelity: Fidelity = "analytical",
+    out: Out = None,
+    format_: Annotated[Format, typer.Option("--format", help="What to print: table or json.")] = Format.table,
+) -> None:
+    """How accurate a trained network is on a machine's arithmetic, and what that run costs."""
+    from accelsim import api
+    from accelsim.inference import REMEDIES
+    from accelsim.report.progress import progress_bar
+
+    _choice("--format", format_.value, ("table", "json"))
+    named = {"none": [], "all": list(REMEDIES)}.get(remedies, [name.strip() for name in remedies.split(",")])
+    with progress_bar() as report:
+        result = api.infer(
+            bundle,
+            hw,
+            settings=set_,
+            data=data,
+            images=images,
+            ideal=ideal,
+            noise=noise,
+            first_layer=first_layer,
+            remedies=named,
+            repeats=repeats,
+            seed=seed,
+            early_exit=None if early_exit is None else _threshold(early_exit),
+            ablate=ablate,
+            fidelity=fidelity,
+            report=report,
+        )
+    if out is not None:
+        _write_results(out, result.to_dict(), result.results[:1])
+        result.plot(out / "inference.png")
+    if format_ is Format.json:
+        _print_json(result.to_dict())
+    else:
+        from accelsim.report.inference import inference_tables
+
+        _print_rich(inference_tables(result))
+
+
+def _threshold(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text  # "sweep", or refused by name
+
+
+@app.command()
 def validate(files: Annotated[list[Path], typer.Argument(help="Workload, hardware or cost files.")]) -> None:
     """Check files without running anything."""
     from accelsim import catalogue
@@ -172,7 +344,9 @@ def validate(files: Annotated[list[Path], typer.Argument(help="Workload, hardwar
 
 @app.command("list")
 def list_(
-    what: Annotated[str, typer.Argument(help="workloads, hardware, components, devices, ops or experiments.")],
+    what: Annotated[
+        str, typer.Argument(help="workloads, hardware, components, devices, ops, conventions or experiments.")
+    ],
     hw: Annotated[str, typer.Option("--hw", help="Machine whose components are listed.")] = "sata",
 ) -> None:
     """What comes with accelsim: one name per line, with a short description."""
@@ -220,8 +394,12 @@ def _write_results(out: Path, document: dict[str, Any], results: Iterable[Result
     write_atomic(out / "result.json", json.dumps(document, indent=2, allow_nan=False) + "\n")
     results = list(results)
     write_atomic(out / "bill.csv", _bill(results))
-    for result in results:
-        result.plot(out / f"{result.hardware['name']}.png")
+    taken: set[str] = set()
+    for index, result in enumerate(results):
+        name = re.sub(r"[^\w.-]", "_", result.hardware["name"]).lstrip(".") or "hardware"
+        name = f"{name}_{index + 1}" if name in taken else name  # two machines of one name are two pictures
+        taken.add(name)
+        result.plot(out / f"{name}.png")
 
 
 def _version(asked: bool) -> None:

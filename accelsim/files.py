@@ -48,8 +48,13 @@ StrictLoader.add_implicit_resolver(
 )
 
 
-def _build(node: yaml.Node, loader: StrictLoader, where: Keys, lines: dict[Keys, int], path: str) -> Any:
+def _build(
+    node: yaml.Node, loader: StrictLoader, where: Keys, lines: dict[Keys, int], path: str, above: frozenset[int]
+) -> Any:
     lines[where] = node.start_mark.line + 1
+    if id(node) in above:
+        raise InputError(Problem("an alias (*) refers to what it stands in", path, lines[where], dotted(where)))
+    above |= {id(node)}
     if isinstance(node, yaml.MappingNode):
         loader.flatten_mapping(node)
         mapping: dict[str, Any] = {}
@@ -64,12 +69,15 @@ def _build(node: yaml.Node, loader: StrictLoader, where: Keys, lines: dict[Keys,
                 raise InputError(
                     Problem(f"duplicate key '{name}' (first given on line {first})", path, line, dotted(where))
                 )
-            mapping[name] = _build(value_node, loader, (*where, name), lines, path)
+            mapping[name] = _build(value_node, loader, (*where, name), lines, path, above)
             lines[(*where, name)] = line
         return mapping
     if isinstance(node, yaml.SequenceNode):
-        return [_build(item, loader, (*where, index), lines, path) for index, item in enumerate(node.value)]
-    return loader.construct_object(node, deep=True)
+        return [_build(item, loader, (*where, index), lines, path, above) for index, item in enumerate(node.value)]
+    try:
+        return loader.construct_object(node, deep=True)
+    except ValueError as error:  # 2020-13-45 has the form of a date
+        raise InputError(Problem(f"not valid YAML: {error}", path, lines[where], dotted(where))) from None
 
 
 def dotted(where: Keys) -> str:
@@ -92,24 +100,33 @@ def read_yaml(path: Path) -> Document:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise InputError(Problem("no such file", shown)) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(Problem(f"cannot be read: {error}", shown)) from None
-    loader = StrictLoader(text)
+    except OSError as error:
+        raise InputError(Problem(f"cannot be read: {error.strerror}", shown)) from None
+    except UnicodeDecodeError as error:
+        before = error.object[: error.start]
+        raise InputError(Problem(f"not UTF-8 text: {error.reason}", shown, before.count(b"\n") + 1)) from None
+    loader = None
     try:
+        loader = StrictLoader(text)  # one of the two loaders of PyYAML looks at the characters right here
         node = loader.get_single_node()
         if node is None:
             raise InputError(Problem("the file is empty", shown, 1))
         lines: dict[Keys, int] = {}
-        data = _build(node, loader, (), lines, shown)
+        data = _build(node, loader, (), lines, shown, frozenset())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else None
         detail = " ".join(part for part in (error.context, error.problem) if part)
-        raise InputError(Problem(f"not valid YAML: {detail}", shown, line)) from None
-    except (yaml.YAMLError, ValueError) as error:
+        raise InputError(Problem(f"not valid YAML: {detail}", shown, mark.line + 1 if mark else None)) from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise InputError(Problem(f"not valid YAML: {error.reason}", shown, line)) from None
+    except yaml.YAMLError as error:
         raise InputError(Problem(f"not valid YAML: {error}", shown)) from None
+    except RecursionError:
+        raise InputError(Problem("not valid YAML: nested too deeply", shown)) from None
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
     if not isinstance(data, dict):
         raise InputError(Problem(f"expected a mapping at the top, found {type(data).__name__}", shown, 1))
     return Document(path, data, lines)

@@ -62,7 +62,7 @@ def simulate(workload: Workload, hardware: Hardware, fidelity: str = "analytical
     """Run a workload on a machine model.
 
     Raises:
-        InputError: a fidelity that this machine's model does not offer.
+        InputError: a fidelity that this machine's model does not offer, or a network that does not fit it.
     """
     fidelities = machines()[hardware.kind].fidelities
     if fidelity not in fidelities:
@@ -73,4 +73,7 @@ def simulate(workload: Workload, hardware: Hardware, fidelity: str = "analytical
                 where="--fidelity",
             )
         )
-    return fidelities[fidelity](workload, hardware.file)
+    try:
+        return fidelities[fidelity](workload, hardware.file)
+    except InputError as error:  # a network that does not fit the machine
+        raise InputError([hardware.place(problem) for problem in error.problems]) from None

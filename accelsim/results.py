@@ -151,38 +151,29 @@ class Result:
     # -- energy --------------------------------------------------------------------------------------
 
     @cached_property
-    def _layer_energy(self) -> list[dict[str, FloatArray]]:
-        """Per layer: energy of each ``component.action`` per timestep, leakage included."""
+    def _bill(self) -> tuple[Entry, ...]:
         ns_per_cycle = 1e3 / self.ledger.clock_mhz
-        leakage_mw = {
-            name: number * self.part_costs[name].leakage_mw
+        leaking = [
+            (f"{name}.{LEAKAGE}", number, self.part_costs[name])
             for name, number in self.ledger.instances.items()
-            if self.part_costs[name].leakage_mw
-        }
-        energies = []
+            if number and self.part_costs[name].leakage_mw
+        ]
+        bill = []
         for layer in self.ledger.layers:
-            energy = {action: count * self.unit_costs[action].energy_pj for action, count in layer.counts.items()}
-            powered_ns = layer.cycles * ns_per_cycle
-            for name, power in leakage_mw.items():
-                energy[f"{name}.{LEAKAGE}"] = power * powered_ns
-            energies.append(energy)
-        return energies
+            for action, counts in layer.counts.items():
+                cost, count = self.unit_costs[action], float(counts.sum())
+                energy = count * cost.energy_pj
+                bill.append(Entry(layer.name, action, count, cost.energy_pj, energy, cost.category, cost.source))
+            powered_ns = float(layer.cycles.sum()) * ns_per_cycle
+            for action, number, part in leaking:
+                count = number * powered_ns
+                energy = count * part.leakage_mw
+                bill.append(Entry(layer.name, action, count, part.leakage_mw, energy, LEAKAGE, part.source))
+        return tuple(bill)
 
     def entries(self) -> Iterator[Entry]:
         """The whole bill, line by line; the energies sum to `energy_pj`."""
-        ns_per_cycle = 1e3 / self.ledger.clock_mhz
-        for layer, energy in zip(self.ledger.layers, self._layer_energy, strict=True):
-            for action, joules in energy.items():
-                component, _, name = action.rpartition(".")
-                if name == LEAKAGE:
-                    part = self.part_costs[component]
-                    count = self.ledger.instances[component] * float(layer.cycles.sum()) * ns_per_cycle
-                    unit, source, category = part.leakage_mw, part.source, LEAKAGE
-                else:
-                    cost = self.unit_costs[action]
-                    count = float(layer.counts[action].sum())
-                    unit, source, category = cost.energy_pj, cost.source, cost.category
-                yield Entry(layer.name, action, count, unit, float(joules.sum()), category, source)
+        return iter(self._bill)
 
     @cached_property
     def components(self) -> dict[str, dict[str, float]]:
@@ -244,36 +235,46 @@ class Result:
             "edp_pj_ns": energy * self.latency_ns,
         }
 
-    def to_dict(self) -> dict[str, Any]:
-        """The document of ``--format json``."""
+    def _layers(self) -> list[dict[str, Any]]:
         ns_per_cycle = 1e3 / self.ledger.clock_mhz
+        bills: dict[str, dict[str, Entry]] = {layer.name: {} for layer in self.ledger.layers}
+        for entry in self.entries():
+            bills[entry.layer][entry.action] = entry
         layers = []
-        for layer, energy in zip(self.ledger.layers, self._layer_energy, strict=True):
-            per_step = sum(energy.values(), np.zeros(layer.timesteps))
-            bill = {
-                action: {"count": _count(self, layer, action, ns_per_cycle), "energy_pj": float(value.sum())}
-                for action, value in energy.items()
-            }
+        for layer in self.ledger.layers:
+            bill, cycles = bills[layer.name], float(layer.cycles.sum())
+            share = layer.cycles / cycles if cycles else np.full(layer.timesteps, 1.0 / layer.timesteps)
+            per_step = np.zeros(layer.timesteps)
+            for action, entry in bill.items():
+                per_step += (
+                    layer.counts[action] * entry.unit_energy_pj if action in layer.counts else entry.energy_pj * share
+                )
             layers.append(
                 {
                     "name": layer.name,
                     "kind": layer.kind,
-                    "cycles": float(layer.cycles.sum()),
+                    "cycles": cycles,
                     "stall_cycles": layer.stall_cycles,
                     "busy_cycles": layer.busy_cycles,
                     "utilization": layer.utilization,
-                    "latency_ns": float(layer.cycles.sum()) * ns_per_cycle,
-                    "energy_pj": float(per_step.sum()),
+                    "latency_ns": cycles * ns_per_cycle,
+                    "energy_pj": sum(entry.energy_pj for entry in bill.values()),
                     "accumulations": layer.accumulations,
                     "macs": layer.macs,
                     "dense_macs": layer.dense_macs,
-                    "components": bill,
+                    "components": {
+                        action: {"count": entry.count, "energy_pj": entry.energy_pj} for action, entry in bill.items()
+                    },
                     "timesteps": [
-                        {"cycles": float(cycles), "energy_pj": float(pj)}
-                        for cycles, pj in zip(layer.cycles, per_step, strict=True)
+                        {"cycles": float(step), "energy_pj": float(pj)}
+                        for step, pj in zip(layer.cycles, per_step, strict=True)
                     ],
                 }
             )
+        return layers
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document of ``--format json``."""
         document: dict[str, Any] = {
             "schema": SCHEMA,
             "version": self.version,
@@ -289,7 +290,7 @@ class Result:
                 **self.estimated.details,
             },
             "breakdown": self.breakdown(),
-            "layers": layers,
+            "layers": self._layers(),
             "components": self.components,
             "area": self.area,
             "seed": self.seed,
@@ -339,10 +340,3 @@ class Result:
         )
         title = html.escape(f"{self.workload['name']} on {self.hardware['name']}")
         return f"<table><caption>{title}</caption>{totals}</table>"
-
-
-def _count(result: Result, layer: LayerLedger, action: str, ns_per_cycle: float) -> float:
-    component, _, name = action.rpartition(".")
-    if name == LEAKAGE:
-        return result.ledger.instances[component] * float(layer.cycles.sum()) * ns_per_cycle
-    return float(layer.counts[action].sum())

@@ -6,7 +6,7 @@ import copy
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -91,9 +91,10 @@ def _child(annotation: Any, key: str | int) -> list[Any]:
         if _is_model(member):
             if key in member.model_fields:
                 found.append(member.model_fields[key].annotation)
-        elif origin in (dict, Mapping) or (origin is not None and issubclass(origin, Mapping)):
-            found.append(get_args(member)[1])
-        elif origin in (list, tuple, Sequence):
+        elif _is_free_mapping(member):
+            if isinstance(key, str):
+                found.append(get_args(member)[1])
+        elif origin in (list, tuple, Sequence) and isinstance(key, int):
             found.append(get_args(member)[0])
     return found
 
@@ -108,10 +109,18 @@ def _names_below(annotations: Iterable[Any]) -> list[str]:
 
 
 def _walk(model: type[BaseModel], where: Keys) -> list[Any]:
+    """The annotations at `where`. A tag of a union (an `op`, a `kind`) may stand between the keys."""
     annotations: list[Any] = [model]
     for key in where:
-        annotations = [child for annotation in annotations for child in _child(annotation, key)]
+        below = [child for annotation in annotations for child in _child(annotation, key)]
+        annotations = below or [m for a in annotations for m in _members(a) if _is_model(m) and key in _tags(m)]
     return annotations
+
+
+def _tags(model: type[BaseModel]) -> set[Any]:
+    """The literal values of a model's fields: among them the tag that selects it in a union."""
+    literals = (m for info in model.model_fields.values() for m in _members(info.annotation))
+    return {value for member in literals if get_origin(member) is Literal for value in get_args(member)}
 
 
 def dotted_keys(model: type[BaseModel]) -> list[str]:
@@ -129,24 +138,36 @@ def dotted_keys(model: type[BaseModel]) -> list[str]:
 
 
 def resolve_key(model: type[BaseModel], data: Mapping[str, Any], key: str) -> Keys | None:
-    """The place a dotted key names, or None. List items go by index or by their ``name``."""
-    where: list[str | int] = []
-    annotations: list[Any] = [model]
-    value: Any = data
-    for part in key.split("."):
-        step: str | int = part
-        is_list = any(get_origin(m) in (list, tuple) for a in annotations for m in _members(a))
+    """The place a dotted key names, or None. List items go by index or by their ``name``.
+
+    A name may itself have dots (``layers.block1.conv2.kernel``): the longest one that exists is taken.
+    """
+    return _resolve([model], data, key.split("."))
+
+
+def _resolve(annotations: list[Any], value: Any, parts: list[str]) -> Keys | None:
+    if not parts:
+        return ()
+    members = [member for annotation in annotations for member in _members(annotation)]
+    free = any(_is_free_mapping(member) for member in members)
+    is_list = isinstance(value, list) or (not free and any(get_origin(m) in (list, tuple) for m in members))
+    lengths: Sequence[int] = range(len(parts), 0, -1)
+    if free:  # a new name (an entry of a cost table) ends where its own keys begin
+        lengths = sorted(lengths, key=lambda n: -n if _get(value, ".".join(parts[:n])) is not None else n)
+    for taken in lengths:
+        step: str | int | None = ".".join(parts[:taken])
         if is_list:
-            index = _index_in(value, part)
-            if index is None:
-                return None
-            step = index
-        annotations = [child for annotation in annotations for child in _child(annotation, step)]
-        if not annotations:
-            return None
-        value = _get(value, step)
-        where.append(step)
-    return tuple(where)
+            step = _index_in(value, str(step))
+        below = [] if step is None else [child for a in annotations for child in _child(a, step)]
+        rest = _resolve(below, _get(value, step), parts[taken:]) if below and step is not None else None
+        if rest is not None and step is not None:
+            return (step, *rest)
+    return None
+
+
+def _is_free_mapping(annotation: Any) -> bool:
+    origin = get_origin(annotation)
+    return isinstance(origin, type) and issubclass(origin, Mapping)
 
 
 def nearest_key(key: str, candidates: Sequence[tuple[type[BaseModel], Mapping[str, Any]]]) -> str:
@@ -222,9 +243,26 @@ def validate(model: type[M], document: Document, overrides: Sequence[Override] =
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        problems = [_problem(model, document, data, changed, detail) for detail in error.errors()]
+        details = error.errors()
+        problems = [
+            _problem(model, document, data, changed, detail)
+            for detail in details
+            if not _is_misspelt_elsewhere(model, detail, details)
+        ]
         unique = {str(problem): problem for problem in problems}
         raise InputError(list(unique.values())) from None
+
+
+def _is_misspelt_elsewhere(model: type[BaseModel], missing: ErrorDetails, details: Sequence[ErrorDetails]) -> bool:
+    """Whether a required key is missing only because it is misspelt: then one complaint is enough."""
+    *place, name = missing["loc"] or ("",)
+    allowed = _names_below(_walk(model, tuple(place)))
+    return missing["type"] == "missing" and any(
+        other["type"] == "extra_forbidden"
+        and list(other["loc"][:-1]) == place
+        and nearest(str(other["loc"][-1]), allowed) == name
+        for other in details
+    )
 
 
 def _locate(data: Any, location: tuple[int | str, ...], missing: bool) -> Keys:
@@ -288,7 +326,8 @@ def _message(model: type[BaseModel], data: Any, where: Keys, detail: ErrorDetail
     if kind == "missing":
         return f"required key '{where[-1]}' is missing" if where else "a required key is missing"
     if kind == "extra_forbidden":
-        allowed = _names_below(_walk(model, where[:-1])) or _tagged_names(model, data, where)
+        exact = _names_below(_walk(model, tuple(detail["loc"][:-1])))  # of this member of a union
+        allowed = exact or _names_below(_walk(model, where[:-1]))
         hint = did_you_mean(str(where[-1]), allowed)
         return f"unknown key '{where[-1]}'{hint} (allowed: {', '.join(allowed)})"
     if kind in _NUMBERS:
@@ -305,14 +344,18 @@ def _message(model: type[BaseModel], data: Any, where: Keys, detail: ErrorDetail
         key = str(context.get("discriminator", "kind")).strip("'")
         return f"{key} '{tag}' is unknown, allowed: {', '.join(expected)}{did_you_mean(tag, expected)}"
     if kind == "union_tag_not_found":
-        return f"required key {context.get('discriminator')} is missing"
+        key = str(context.get("discriminator", "kind")).strip("'")
+        choices = [m for a in _walk(model, where) for m in _members(a) if _is_model(m) and key in m.model_fields]
+        tags = [tag for m in choices for tag in get_args(m.model_fields[key].annotation)]
+        return f"required key '{key}' is missing, allowed: {', '.join(map(str, tags))}"
+    if kind in ("too_short", "too_long"):
+        words, key = ("at least", "min_length") if kind == "too_short" else ("at most", "max_length")
+        return f"found {_shown(found)}, must have {words} {context[key]} items"
+    if kind == "string_pattern_mismatch":
+        return f"found {_shown(found)}, must match the pattern {context['pattern']}"
     if kind == "value_error":
         return str(context.get("error", detail["msg"]))
     return f"{detail['msg']}, found {_shown(found)}"
-
-
-def _tagged_names(model: type[BaseModel], data: Any, where: Keys) -> list[str]:
-    return _names_below(_walk(model, where[:1]))
 
 
 def _shown(value: Any) -> str:

@@ -140,10 +140,10 @@ class CostTable:
             for name, entry in ((name, self._component(name)) for name in ledger.instances)
         }
 
-    def _component(self, name: str) -> Component:
+    def _component(self, name: str, where: str = "costs") -> Component:
         if name not in self.components:
             hint = did_you_mean(name, self.components)
-            raise InputError(Problem(f"the cost table has no component '{name}'{hint}", where="costs"))
+            raise InputError(Problem(f"the cost table has no component '{name}'{hint}", where=where))
         return self.components[name]
 
     def overridden(self, entries: Mapping[str, ComponentEntry], origin: str) -> CostTable:
@@ -154,14 +154,14 @@ class CostTable:
         """
         components = dict(self.components)
         for name, entry in entries.items():
-            known = self._component(name)
+            known = self._component(name, f"costs.components.{name}")
             actions = dict(known.actions)
             for action, cost in entry.actions.items():
                 if action not in actions:
                     raise InputError(
                         Problem(
                             f"unknown action '{action}'{did_you_mean(action, actions)} (allowed: {', '.join(actions)})",
-                            where=f"costs.components.{name}.actions",
+                            where=f"costs.components.{name}.actions.{action}",
                         )
                     )
                 actions[action] = Action(cost.price_pj, cost.source or origin)

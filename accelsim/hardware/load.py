@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from accelsim.errors import InputError, Problem, did_you_mean
-from accelsim.files import bundled, content_hash, read_yaml
+from accelsim.files import Document, bundled, content_hash, read_yaml
 from accelsim.hardware.costs import CostFile, CostSection, CostTable, load_costs
 from accelsim.hardware.parts import Demand
 from accelsim.hardware.spikeflow import SpikeflowFile
 from accelsim.hardware.systolic import SystolicFile
-from accelsim.settings import Override, Section, as_overrides, validate
+from accelsim.settings import Override, Section, as_overrides, resolve_key, validate
 
 
 class MachineFile(Protocol):
@@ -40,6 +40,8 @@ class Hardware:
     costs: CostFile
     path: Path
     hash: str
+    place: Callable[[Problem], Problem] = field(default=lambda problem: problem, repr=False, compare=False)
+    """Adds to a complaint the override or the line of the file where its key was given."""
 
     @property
     def name(self) -> str:
@@ -61,9 +63,7 @@ class Hardware:
             table: CostTable = self.file.cost_table(self.costs, demand)
             return table.overridden(self.file.costs.components, f"override in {self.path.name} or by --set")
         except InputError as error:
-            raise InputError(
-                [Problem(p.message, p.file or str(self.path), p.line, p.where) for p in error.problems]
-            ) from None
+            raise InputError([self.place(problem) for problem in error.problems]) from None
 
 
 def bundled_hardware() -> list[str]:
@@ -121,7 +121,8 @@ def load_hardware(source: str | Path, settings: Mapping[str, Any] | Iterable[str
     path = find_hardware(source)
     document = read_yaml(path)
     schema = schema_of(path, document.data, document.line_of(("kind",)))
-    file: Any = validate(schema, document, as_overrides(settings))
+    overrides = as_overrides(settings)
+    file: Any = validate(schema, document, overrides)
     try:
         costs = load_costs(file.costs.table, path.parent)
     except InputError as error:
@@ -130,6 +131,19 @@ def load_hardware(source: str | Path, settings: Mapping[str, Any] | Iterable[str
             [Problem(p.message, p.file or str(path), p.line or line, p.where) for p in error.problems]
         ) from None
     described = [file.model_dump(mode="json"), costs.model_dump(mode="json")]
-    hardware = Hardware(file, costs, path, content_hash(described))
+    hardware = Hardware(file, costs, path, content_hash(described), _placer(document, schema, overrides))
     hardware.cost_table(Demand())  # a size without a known cost is found now, not after the run
     return hardware
+
+
+def _placer(document: Document, schema: type[Section], overrides: Sequence[Override]) -> Callable[[Problem], Problem]:
+    def place(problem: Problem) -> Problem:
+        if problem.file is not None or not problem.where:
+            return problem
+        for override in overrides:
+            if override.key == problem.where or override.key.startswith(f"{problem.where}."):
+                return replace(problem, where=str(override))
+        keys = resolve_key(schema, document.data, problem.where)
+        return replace(problem, file=str(document.path), line=document.line_of(keys) if keys else None)
+
+    return place

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from accelsim.errors import InputError, Problem
 from accelsim.files import write_atomic
 from accelsim.report.tables import CATEGORY_NAMES
 from accelsim.results import CATEGORIES, Result
@@ -39,10 +40,18 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def save(figure: Figure, path: str | Path | None) -> Figure:
-    """Write a figure (PNG, SVG or PDF by its ending), whole or not at all."""
+    """Write a figure (PNG, SVG or PDF by its ending), whole or not at all.
+
+    Raises:
+        InputError: an ending that names no picture format, or a place that cannot be written.
+    """
     if path is not None:
         stream = io.BytesIO()
-        figure.savefig(stream, format=Path(path).suffix.lstrip(".") or "png", dpi=150)
+        ending = Path(path).suffix.lstrip(".").lower() or "png"
+        known = figure.canvas.get_supported_filetypes()
+        if ending not in known:
+            raise InputError(Problem(f"no picture format '{ending}' (known: {', '.join(sorted(known))})", str(path)))
+        figure.savefig(stream, format=ending, dpi=150)
         write_atomic(Path(path), stream.getvalue())
     return figure
 

@@ -11,6 +11,7 @@ from accelsim.spikeflow.layer import LayerModel, Placed, chip
 from accelsim.spikeflow.mapping import Mapping, Mesh, map_layer
 from accelsim.spikeflow.pipeline import Schedule, schedule
 from accelsim.workload import Stage, Workload
+from accelsim.workload.outputs import stage_outputs
 
 
 def simulate(workload: Workload, hardware: SpikeflowFile) -> Ledger:
@@ -22,11 +23,13 @@ def simulate(workload: Workload, hardware: SpikeflowFile) -> Ledger:
     """
     stages = workload.stages
     placed, mesh = place(workload, hardware)
-    models = [LayerModel(workload, hardware, stage, placed.get(stage.name)) for stage in stages]
+    outputs = stage_outputs(workload.graph, stages)
+    models = [LayerModel(workload, hardware, stage, outputs[stage.name], placed.get(stage.name)) for stage in stages]
     layers = [model.fill() for model in models]
     for model in models:
-        if model.stage.members[0].inputs[0] == "input":
+        if any("input" in op.inputs for op in model.stage.members):
             model.image_from_dram()
+            break
     services = {model.stage.name: model.service for model in models if model.service is not None}
     timing = schedule(workload.graph, services, workload.timesteps, hardware.pipeline)
     _attribute_time(stages, models, layers, timing, hardware)

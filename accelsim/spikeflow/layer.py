@@ -12,8 +12,9 @@ from accelsim.hardware.spikeflow import SpikeflowFile
 from accelsim.results import LayerLedger
 from accelsim.spikeflow.mapping import Mapping, Mesh, ceil_div
 from accelsim.spikeflow.pipeline import Service
-from accelsim.workload import Operation, Stage, Workload
+from accelsim.workload import ActivationType, Operation, Stage, Workload
 from accelsim.workload.neurons import leak_action
+from accelsim.workload.outputs import is_constant, source
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -29,8 +30,16 @@ class Placed:
 class LayerModel:
     """Fills the ledger of one stage."""
 
-    def __init__(self, workload: Workload, hardware: SpikeflowFile, stage: Stage, placed: Placed | None) -> None:
+    def __init__(
+        self,
+        workload: Workload,
+        hardware: SpikeflowFile,
+        stage: Stage,
+        outputs: tuple[Operation, ...],
+        placed: Placed | None,
+    ) -> None:
         self.workload, self.hardware, self.stage, self.placed = workload, hardware, stage, placed
+        self.outputs = outputs
         self.steps = workload.timesteps
         self.memories = hardware.memories
         self.ledger = LayerLedger(stage.name, stage.kind, self.steps)
@@ -43,9 +52,7 @@ class LayerModel:
         """All counts of the stage (its time follows from the pipeline)."""
         if self.stage.core is not None:
             op = self.stage.core
-            executions = np.ones(self.steps)
-            if op.in_types[0].static and self.hardware.static_input == "reuse":
-                executions[1:] = 0.0
+            executions = self._times(op)
             self._arithmetic(op, executions)
             if self.placed is None:
                 self._digital(op, executions)
@@ -61,6 +68,13 @@ class LayerModel:
 
     def _each(self, count: float) -> FloatArray:
         return np.full(self.steps, float(count))
+
+    def _times(self, op: Operation) -> FloatArray:
+        """Per timestep: 1, or 0 where a value that stays the same was computed before."""
+        times = np.ones(self.steps)
+        if self.hardware.static_input == "reuse" and is_constant(op):
+            times[1:] = 0.0
+        return times
 
     # -- compute -------------------------------------------------------------------------------------
 
@@ -91,7 +105,8 @@ class LayerModel:
         # The neuronal module serves one position's outputs, wherever its sums come from.
         neurons = ceil_div(gemm.n * gemm.groups, hardware.lif_units)
         positions = op.out_shape[2] if op.kind == "conv2d" else gemm.m
-        per_position = np.where(executions > 0, max(read, neurons), float(neurons))
+        idle = float(neurons) if self.stage.of_kind("neuron") else 0.0  # a reused sum still meets its neurons
+        per_position = np.where(executions > 0, max(read, neurons), idle)
         self.service = Service(positions * per_position)
         rows = op.out_shape[1] if op.kind == "conv2d" else 1
         self.ledger.busy_cycles = float(self.service.row_cycles.sum() * rows)
@@ -118,9 +133,9 @@ class LayerModel:
             self.ledger.add("adc.convert", reads)
             self.ledger.add("mux.switch", reads)
             self.ledger.add("diff.subtract", outputs * mapping.pes_per_column)
-        per_output = mapping.column_tiles / mapping.columns
-        self.ledger.add("tile_accumulator.add", outputs * (mapping.pes_per_column - per_output))
-        self.ledger.add("global_accumulator.add", outputs * (per_output - 1))
+        leaving = gemm.m * mapping.partial_sums * executions
+        self.ledger.add("tile_accumulator.add", outputs * mapping.pes_per_column - leaving)
+        self.ledger.add("global_accumulator.add", leaving - outputs)
 
     def _digital(self, op: Operation, executions: FloatArray) -> None:
         """Products of two activations: nothing can be programmed, adders work through the pairs of ones."""
@@ -142,15 +157,18 @@ class LayerModel:
         planes, flit = op.in_types[0].planes, hardware.noc.flit_bits
         map_bits = op.in_elements * planes
         self._global("read", map_bits * executions)
-        for share, hops in zip(mapping.input_shares(), placed.hops, strict=True):
-            flits = math.ceil(map_bits * share / flit)
-            self.ledger.add("noc.hop_bits", flits * flit * hops * executions)
-            self.ledger.add("tile_buffer.write", math.ceil(map_bits * share / self._tile_line) * executions)
-        self.module_bits += float(map_bits * executions.sum())
+        shares = list(mapping.input_shares())
+        sent = [math.ceil(map_bits * share / flit) * flit for share in shares]  # each tile gets its own copy
+        self.ledger.add(
+            "noc.hop_bits", sum(bits * hops for bits, hops in zip(sent, placed.hops, strict=True)) * executions
+        )
+        written = sum(math.ceil(map_bits * share / self._tile_line) for share in shares)
+        self.ledger.add("tile_buffer.write", written * executions)
+        self.module_bits += float(sum(sent) * executions.sum())
 
         window = gemm.k * gemm.groups * planes  # every PE of every column block latches its own rows
         inputs = gemm.m * window * mapping.col_blocks
-        rows_per_read = math.ceil(gemm.k * planes / mapping.pes_per_column)
+        rows_per_read = math.ceil(mapping.set_rows * planes / mapping.pes_per_column)
         reads = gemm.m * mapping.pes * ceil_div(rows_per_read, self._tile_line)
         self.ledger.add("tile_buffer.read", reads * executions)
         self.ledger.add("htree.move_bits", inputs * executions)
@@ -159,11 +177,12 @@ class LayerModel:
 
         bits = hardware.accumulator_bits
         self.ledger.add("htree.move_bits", gemm.outputs * mapping.pes_per_column * bits * executions)
-        columns = gemm.n * gemm.groups / mapping.columns  # outputs of one column block
-        flits = math.ceil(columns * bits / flit)
-        hops = sum(sum(placed.hops[tile] for tile in range(first, last + 1)) for first, last in mapping.tiles_of_column)
-        self.ledger.add("noc.hop_bits", gemm.m * flits * flit * hops * executions)
-        self.module_bits += float(gemm.m * flits * flit * mapping.column_tiles * executions.sum())
+        hop_bits = 0
+        for width, (first, last) in zip(mapping.column_widths, mapping.tiles_of_column, strict=True):
+            packet = ceil_div(width * bits, flit) * flit  # one position's sums of one column block
+            hop_bits += packet * sum(placed.hops[first : last + 1])
+            self.module_bits += float(gemm.m * packet * (last - first + 1) * executions.sum())
+        self.ledger.add("noc.hop_bits", gemm.m * hop_bits * executions)
 
     @property
     def _tile_line(self) -> int:
@@ -173,17 +192,15 @@ class LayerModel:
         line = self.memories.global_buffer.line_bits
         self.ledger.add(f"global_buffer.{direction}", np.ceil(bits / line))
 
-    def _image(self, op: Operation) -> None:
-        bits = op.in_elements * op.in_types[0].planes
-        burst = self.memories.dram.line_bits
-        times = np.zeros(self.steps)
-        times[0 if op.in_types[0].static else slice(None)] = 1.0
+    def image_from_dram(self) -> None:
+        """The network's input comes from off chip, once at each timestep at which it changes."""
+        graph, burst = self.workload.graph, self.memories.dram.line_bits
+        bits = math.prod(graph.input_shape) * graph.input_type.planes
+        times = np.ones(self.steps)
+        if graph.input_type.static:
+            times[1:] = 0.0
         self.ledger.add("dram.read_bits", ceil_div(bits, burst) * burst * times)
         self._global("write", bits * times)
-
-    def image_from_dram(self) -> None:
-        """The network's input comes from off chip."""
-        self._image(self.stage.members[0])
 
     # -- neurons -------------------------------------------------------------------------------------
 
@@ -210,32 +227,32 @@ class LayerModel:
 
     def _static_sums(self, op: Operation, executions: FloatArray) -> None:
         """Sums of a static input, computed once, wait beside the membranes."""
-        again = self.steps - float(executions.sum())
-        if not again:
+        needed_again = any(self._times(op).all() for op in self.stage.epilogue)
+        if executions.all() or not needed_again:
             return
         lines = ceil_div(op.out_elements * self.hardware.accumulator_bits, self.memories.membrane.line_bits)
         self.ledger.add("membrane.write", lines * executions)
         self.ledger.add("membrane.read", lines * (1.0 - executions))
 
     def _epilogue(self) -> None:
+        own = {member.name for member in self.stage.members if member.inputs}
         for op in self.stage.of_kind("avgpool2d", "maxpool2d", "add"):
-            width = self._width(op)
-            bits = self._each(sum(math.prod(shape) for shape in op.in_shapes) * width)
+            times = self._times(op)
+            bits = sum(math.prod(shape) for shape in op.in_shapes) * self._width(op.out_type)
             if op.kind == "maxpool2d":
-                self.ledger.add("pool.max_bits", bits)
+                self.ledger.add("pool.max_bits", bits * times)
             else:
-                self.ledger.add("pool.add_bits" if op.kind == "avgpool2d" else "residual.add_bits", bits)
-            own = {member.name for member in self.stage.members}
-            for name, shape in zip(op.inputs, op.in_shapes, strict=True):
-                if name not in own:  # a skip connection waits in the global buffer
-                    self._global("read", self._each(math.prod(shape) * width))
+                self.ledger.add("pool.add_bits" if op.kind == "avgpool2d" else "residual.add_bits", bits * times)
+            for name, shape, kind in zip(op.inputs, op.in_shapes, op.in_types, strict=True):
+                if source(self.workload.graph, name) not in own:  # a skip connection waits in the global buffer
+                    self._global("read", math.prod(shape) * self._width(kind) * times)
 
-    def _width(self, op: Operation) -> int:
-        return self.hardware.accumulator_bits if op.out_type.kind == "current" else op.out_type.planes
+    def _width(self, kind: ActivationType) -> int:
+        return self.hardware.accumulator_bits if kind.kind == "current" else kind.planes
 
     def _output(self) -> None:
-        last = self.stage.members[-1]
-        self._global("write", self._each(last.out_elements * self._width(last)))
+        for op in self.outputs:
+            self._global("write", op.out_elements * self._width(op.out_type) * self._times(op))
 
 
 def chip(placed: dict[str, Placed], mesh: Mesh, hardware: SpikeflowFile) -> dict[str, float]:

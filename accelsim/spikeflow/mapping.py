@@ -29,6 +29,7 @@ class Mapping:
     op: Operation
     sets: int
     """Independent blocks of channels: 1, or as many as grouped convolutions need."""
+    groups_per_set: int
     kernel_positions: int
     row_blocks: int
     """Blocks of input channels of one set, for one kernel position."""
@@ -37,12 +38,18 @@ class Mapping:
     arrays_per_weight: int
     pe_crossbars: int
     tile_pes: int
-    crossbar_cells: int
+    crossbar_rows: int
+    crossbar_cols: int
 
     @property
     def rows(self) -> int:
         """Row blocks behind one output: partial results that must be added."""
         return self.kernel_positions * self.row_blocks
+
+    @property
+    def set_rows(self) -> int:
+        """Wordlines in use behind one column block: the receptive field of one set."""
+        return self.op.products().k * self.groups_per_set
 
     @property
     def pes_per_column(self) -> int:
@@ -72,7 +79,7 @@ class Mapping:
     @property
     def cell_utilization(self) -> float:
         """Share of the cells of the layer's crossbars that hold weights."""
-        return self.op.weights * self.arrays_per_weight / (self.crossbars * self.crossbar_cells)
+        return self.op.weights * self.arrays_per_weight / (self.crossbars * self.crossbar_rows * self.crossbar_cols)
 
     @cached_property
     def tiles_of_column(self) -> tuple[tuple[int, int], ...]:
@@ -83,25 +90,40 @@ class Mapping:
         )
 
     @cached_property
-    def column_tiles(self) -> int:
-        """(tile, column block) pairs: partial sums that leave a tile for each output position."""
-        return sum(last - first + 1 for first, last in self.tiles_of_column)
+    def column_widths(self) -> tuple[int, ...]:
+        """For each column block, its outputs: as many as a crossbar has columns, or what is left."""
+        gemm = self.op.products()
+        widths = []
+        for first_group in range(0, gemm.groups, self.groups_per_set):
+            outputs = gemm.n * min(self.groups_per_set, gemm.groups - first_group)
+            widths += [
+                min(self.crossbar_cols, max(0, outputs - block * self.crossbar_cols))
+                for block in range(self.col_blocks)
+            ]
+        return tuple(widths)
+
+    @cached_property
+    def partial_sums(self) -> int:
+        """Partial sums that leave a tile for each output position: its outputs, times the tiles behind each."""
+        spans = zip(self.column_widths, self.tiles_of_column, strict=True)
+        return sum(width * (last - first + 1) for width, (first, last) in spans)
 
     def input_shares(self) -> Iterator[float]:
-        """For each tile, the share of the layer's input its PEs need.
+        """For each tile, the share of the layer's input channels that its PEs need, sent to it once.
 
-        A set sees 1 / sets of the channels, a PE 1 / pes_per_column of its set; the column blocks of
-        one set want the same channels, which are sent to a tile once.
+        The crossbars of a column block are ordered by channel block, then kernel position, then bit
+        slice: a PE that holds any part of a channel block needs all of its channels.
         """
-        per_set = self.col_blocks * self.pes_per_column
+        per_block = self.kernel_positions * self.arrays_per_weight
+        held, in_column = self.row_blocks * per_block, self.pes_per_column
         for tile in range(self.tiles):
-            first = tile * self.tile_pes
-            last = min(first + self.tile_pes, self.pes)
-            share = 0.0
-            for start in range(first // per_set * per_set, last, per_set):
-                held = min(last, start + per_set) - max(first, start)
-                share += min(1.0, held / self.pes_per_column) / self.sets
-            yield share
+            needed: set[tuple[int, int]] = set()
+            for pe in range(tile * self.tile_pes, min((tile + 1) * self.tile_pes, self.pes)):
+                column, place = divmod(pe, in_column)
+                first, last = place * self.pe_crossbars, min((place + 1) * self.pe_crossbars, held)
+                blocks = range(first // per_block, ceil_div(last, per_block))
+                needed.update((column // self.col_blocks, block) for block in blocks)
+            yield len(needed) / (self.sets * self.row_blocks)
 
 
 def map_layer(op: Operation, hardware: SpikeflowFile, weight_bits: int) -> Mapping:
@@ -118,13 +140,15 @@ def map_layer(op: Operation, hardware: SpikeflowFile, weight_bits: int) -> Mappi
     return Mapping(
         op=op,
         sets=ceil_div(gemm.groups, together),
+        groups_per_set=together,
         kernel_positions=positions,
         row_blocks=ceil_div(inputs * together, rows),
         col_blocks=ceil_div(gemm.n * together, cols),
         arrays_per_weight=hardware.arrays_per_weight(weight_bits),
         pe_crossbars=hardware.pe.crossbars,
         tile_pes=hardware.tile.pes,
-        crossbar_cells=rows * cols,
+        crossbar_rows=rows,
+        crossbar_cols=cols,
     )
 
 

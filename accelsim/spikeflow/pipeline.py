@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from accelsim.workload import Graph, Operation
+from accelsim.workload.graph import VIEWS
 from accelsim.workload.schema import Conv2dSpec, PoolFields
 
 FloatArray = npt.NDArray[np.float64]
@@ -41,7 +43,7 @@ def schedule(graph: Graph, services: dict[str, Service], timesteps: int, pipelin
     ready: dict[str, FloatArray] = {"input": np.zeros((timesteps, rows_in))}
     finished: dict[str, float] = {}
     for op in graph.operations:
-        inputs = [ready[name] for name in op.inputs]
+        inputs = [ready[name] for name in op.inputs] or [np.zeros((timesteps, 1))]
         if op.gemm is None:
             ready[op.name] = _passed_on(op, inputs)
             continue
@@ -65,10 +67,9 @@ def _passed_on(op: Operation, inputs: list[FloatArray]) -> FloatArray:
     if isinstance(op.spec, PoolFields):
         stride = op.spec.stride or op.spec.kernel
         return _last_rows(inputs[0], op.out_shape[1], op.spec.kernel[0], stride[0], op.spec.padding[0], 1)
-    if op.kind in ("flatten", "tokens"):
-        return np.asarray(inputs[0].max(axis=1, keepdims=True))
-    whole: FloatArray = np.max(inputs, axis=0)
-    return whole
+    if op.kind in (*VIEWS, "opaque"):  # axes change: rows are rows no longer
+        inputs = [array.max(axis=1, keepdims=True) for array in inputs]
+    return functools.reduce(np.maximum, inputs)
 
 
 def _window_ready(op: Operation, array: FloatArray, axis_rows: int) -> FloatArray:

@@ -6,7 +6,8 @@ from accelsim.hardware.systolic import SPADS, SystolicFile
 from accelsim.results import Ledger
 from accelsim.systolic.folds import ceil_div
 from accelsim.systolic.layer import LayerModel, Residency
-from accelsim.workload import Operation, Workload
+from accelsim.workload import Operation, Stage, Workload
+from accelsim.workload.outputs import is_constant, stage_outputs
 
 
 def simulate(workload: Workload, hardware: SystolicFile) -> Ledger:
@@ -17,8 +18,8 @@ def simulate(workload: Workload, hardware: SystolicFile) -> Ledger:
     buffering.
     """
     stages = workload.stages
-    residency = _residency(workload, hardware)
-    layers = [LayerModel(workload, hardware, stage, residency).fill() for stage in stages]
+    residency, outputs = _residency(workload, hardware), stage_outputs(workload.graph, stages)
+    layers = [LayerModel(workload, hardware, stage, outputs[stage.name], residency).fill() for stage in stages]
     instances: dict[str, float] = {
         "pe": hardware.pes,
         "lif": 0 if workload.is_ann else hardware.lif_units,
@@ -35,17 +36,24 @@ def simulate(workload: Workload, hardware: SystolicFile) -> Ledger:
 def _residency(workload: Workload, hardware: SystolicFile) -> Residency:
     precision, memories = workload.precision, hardware.memories
     weights = sum(op.weights for op in workload.graph.weighted) * precision.weight_bits
-    sharing = hardware.lif.membrane_sharing
-    membranes = [
-        sum(ceil_div(op.out_elements, sharing) for op in stage.of_kind("neuron") if not _borrows(op))
-        * precision.membrane_bits
-        for stage in workload.stages
-    ]
-    alive = sum(membranes) if hardware.schedule == "step-by-step" else max(membranes, default=0)
+    kept = [_kept_bits(workload, hardware, stage) for stage in workload.stages]
+    alive = sum(kept) if hardware.schedule == "step-by-step" else max(kept, default=0)
     return Residency(
         weights_stay=hardware.schedule == "step-by-step" and weights <= memories.glb_weight.working_bits,
         membranes_stay=alive <= memories.glb_ofmap.working_bits,
     )
+
+
+def _kept_bits(workload: Workload, hardware: SystolicFile, stage: Stage) -> int:
+    """What a stage keeps from one timestep to the next: membranes, and reused sums outside the PEs."""
+    neurons = [op for op in stage.of_kind("neuron") if not _borrows(op)]
+    membranes = sum(ceil_div(op.out_elements, hardware.lif.membrane_sharing) for op in neurons)
+    bits = membranes * workload.precision.membrane_bits
+    core = stage.core
+    reuses = hardware.static_input == "reuse" and hardware.dataflow != "tick-batch"
+    if reuses and core is not None and is_constant(core) and stage.of_kind("neuron"):
+        bits += core.out_elements * hardware.pe.accumulator_bits
+    return bits
 
 
 def _borrows(op: Operation) -> bool:

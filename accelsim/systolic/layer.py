@@ -10,10 +10,12 @@ import numpy.typing as npt
 
 from accelsim.hardware.systolic import SystolicFile
 from accelsim.results import LayerLedger
-from accelsim.systolic.folds import Folds, TickBatch, ceil_div, folds, tick_batch
-from accelsim.systolic.traffic import Fetches, band_bits, dram_fetches, lines, window_lines
-from accelsim.workload import OpActivity, Operation, Stage, Workload
+from accelsim.systolic.core import Core, core_of
+from accelsim.systolic.folds import ceil_div
+from accelsim.systolic.traffic import fetches, folded_window_lines, lines, window_lines
+from accelsim.workload import ActivationType, Operation, Stage, Workload
 from accelsim.workload.neurons import leak_action
+from accelsim.workload.outputs import is_constant, source
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -25,40 +27,22 @@ class Residency:
     weights_stay: bool
     """All weights of the network fit: step-by-step does not fetch them again."""
     membranes_stay: bool
-    """All membranes that must be kept at the same time fit in the output buffer."""
-
-
-@dataclass(frozen=True)
-class Core:
-    """The weighted operation of a stage as this array executes it."""
-
-    op: Operation
-    activity: OpActivity
-    folds: Folds
-    serial: int
-    """Cycles per operand: bit-planes worked through one after another (1 with a multiplier)."""
-    operand_bits: int
-    weight_bits: int
-    executions: FloatArray
-    """Per timestep: 1, or 0 where a static input's sums are reused."""
-    ticks: TickBatch | None
-
-    @property
-    def is_dynamic(self) -> bool:
-        """Both operands are activations: nothing is stationary beyond a timestep."""
-        return self.op.kind == "matmul"
-
-    @property
-    def passes(self) -> float:
-        """Times the weights go through the array in the whole inference."""
-        return len(self.ticks.passes) if self.ticks else float(self.executions.sum())
+    """All membranes (and reused sums) that must be kept at the same time fit in the output buffer."""
 
 
 class LayerModel:
     """Fills the ledger of one stage."""
 
-    def __init__(self, workload: Workload, hardware: SystolicFile, stage: Stage, residency: Residency) -> None:
+    def __init__(
+        self,
+        workload: Workload,
+        hardware: SystolicFile,
+        stage: Stage,
+        outputs: tuple[Operation, ...],
+        residency: Residency,
+    ) -> None:
         self.workload, self.hardware, self.stage, self.residency = workload, hardware, stage, residency
+        self.outputs = outputs
         self.steps = workload.timesteps
         self.memories = hardware.memories
         self.ledger = LayerLedger(stage.name, stage.kind, self.steps)
@@ -68,57 +52,19 @@ class LayerModel:
 
     def fill(self) -> LayerLedger:
         """All counts of the stage."""
-        core = self._core() if self.stage.core else None
+        core = core_of(self.workload, self.hardware, self.stage.core) if self.stage.core else None
         if core:
             self._cycles(core)
             self._arithmetic(core)
             self._operands(core)
         lif_cycles = self._neurons()
-        self._epilogue()
+        buffered = self._epilogue()
         self._membranes(core)
-        self._write_back(core)
+        self._write_back(core, buffered)
         self._close(lif_cycles)
         return self.ledger
 
     # -- the array -----------------------------------------------------------------------------------
-
-    def _core(self) -> Core:
-        op, hardware = self.stage.core, self.hardware
-        assert op is not None
-        kind = op.in_types[0]
-        gemm = op.products()
-        serial = 1 if hardware.pe.multiplier_bits else kind.planes
-        weight_bits = op.in_types[1].planes if op.kind == "matmul" else self.workload.precision.weight_bits
-        executions = np.ones(self.steps)
-        tick_batching = hardware.dataflow == "tick-batch" and op.kind != "matmul"
-        reuses = kind.static and hardware.static_input == "reuse"
-        if reuses:
-            executions[1:] = 0.0
-        ticks = None
-        if tick_batching:
-            spads = self.memories
-            ticks = tick_batch(
-                timesteps=1 if reuses else self.steps,
-                k=gemm.k,
-                planes=kind.planes,
-                weight_bits=weight_bits,
-                psum_bits=hardware.pe.psum_bits,
-                spad_bits=(
-                    8 * spads.spad_spike.size_bytes,
-                    8 * spads.spad_weight.size_bytes,
-                    8 * spads.spad_psum.size_bytes,
-                ),
-            )
-        return Core(
-            op=op,
-            activity=self.workload.activity[op.name],
-            folds=folds(gemm, hardware.dataflow, hardware.array.rows, hardware.array.cols, hardware.drain),
-            serial=serial,
-            operand_bits=kind.planes,
-            weight_bits=weight_bits,
-            executions=executions,
-            ticks=ticks,
-        )
 
     def _cycles(self, core: Core) -> None:
         """Each pass pays skew and loading once; under tick batching a pass holds several timesteps."""
@@ -139,16 +85,18 @@ class LayerModel:
         kind = core.op.in_types[0]
         slots = gemm.macs * core.serial * core.executions  # PE-cycles with an operand
         accumulations = core.activity.accumulations.mean(axis=1) * core.executions
-        effective = core.activity.effective_macs.mean(axis=1) * core.executions
         ledger.dense_macs = gemm.macs
         if kind.is_spiking:
             ledger.accumulations = float(accumulations.sum())
         else:
             ledger.macs = float(gemm.macs * core.executions.sum())
         gated = self.hardware.sparsity.spikes == "gate"
-        worked = effective if self.hardware.pe.multiplier_bits else accumulations
-        if not gated:
-            worked = slots
+        worked = slots
+        if gated:
+            activity = core.activity
+            busy = activity.effective_macs * core.serial if self.hardware.pe.multiplier_bits else activity.accumulations
+            # Two multi-bit activations have more pairs of set bits than cycles, each of which takes a whole word.
+            worked = np.minimum(busy, gemm.macs * core.serial).mean(axis=1) * core.executions
         if self.hardware.pe.multiplier_bits:
             ledger.add("pe.multiply", worked)
         else:
@@ -165,12 +113,15 @@ class LayerModel:
         """
         ledger, pe = self.ledger, self.hardware.pe
         hop = core.operand_bits / core.serial
+        held = slots / core.serial  # what meets an operand waits for all of its bit-planes
         if self.hardware.dataflow == "ws":
-            ledger.add("pe.forward_bits", slots * (hop + pe.accumulator_bits))
+            ledger.add("pe.forward_bits", slots * hop)
+            ledger.add("pe.forward_bits", self._shifted_in(core) * core.weight_bits * core.executions)
         elif self.hardware.dataflow == "is":
-            ledger.add("pe.forward_bits", slots * (core.weight_bits + pe.accumulator_bits))
+            ledger.add("pe.forward_bits", held * core.weight_bits)
+            ledger.add("pe.forward_bits", self._shifted_in(core) * core.operand_bits * core.executions)
         elif core.ticks is None:
-            ledger.add("pe.forward_bits", slots * (hop + core.weight_bits))
+            ledger.add("pe.forward_bits", slots * hop + held * core.weight_bits)
         else:
             loads = core.op.products().macs * core.passes  # each PE takes each weight once per pass
             chunks = ceil_div(core.op.products().k, core.ticks.chunk) / core.op.products().k
@@ -180,9 +131,22 @@ class LayerModel:
             ledger.add("spad_weight.read_bits", worked * core.weight_bits)
             ledger.add("spad_spike.write_bits", slots * hop)
             ledger.add("spad_spike.read_bits", slots * hop)
-            # The running sum stays in the accumulator within a chunk and is parked between chunks.
-            ledger.add("spad_psum.write_bits", slots * chunks * pe.psum_bits)
-            ledger.add("spad_psum.read_bits", slots * chunks * pe.psum_bits)
+            # The running sum stays in the accumulator within a chunk (all bit-planes) and is parked between chunks.
+            ledger.add("spad_psum.write_bits", held * chunks * pe.psum_bits)
+            ledger.add("spad_psum.read_bits", held * chunks * pe.psum_bits)
+        if self.hardware.dataflow in ("ws", "is"):
+            # The sum moves on from PE to PE; where it changes, its register is part of the accumulation.
+            ledger.add("pe.forward_bits", (slots - worked) / core.serial * pe.accumulator_bits)
+
+    def _shifted_in(self, core: Core) -> int:
+        """ws, is: register-to-register moves that bring the stationary operand of all folds into place.
+
+        It enters at the top: what belongs to row r passes r + 1 registers.
+        """
+        gemm, rows = core.op.products(), self.hardware.array.rows
+        full, rest = divmod(gemm.k, rows)
+        moves = full * rows * (rows + 1) // 2 + rest * (rest + 1) // 2
+        return gemm.groups * moves * (gemm.n if self.hardware.dataflow == "ws" else gemm.m)
 
     # -- operands ------------------------------------------------------------------------------------
 
@@ -193,18 +157,23 @@ class LayerModel:
 
     def _buffer_reads(self, core: Core) -> None:
         ledger, gemm, f = self.ledger, core.op.products(), core.folds
-        weight_lines = gemm.groups * gemm.n * lines(gemm.k * core.weight_bits, self.memories.glb_weight.line_bits)
+        weight_line = self.memories.glb_weight.line_bits
+        weight_lines = gemm.groups * gemm.n * lines(gemm.k * core.weight_bits, weight_line)
+        weight_lines += lines(self._bias_bits(core), weight_line)  # biases travel with the weights
         line_bits = self.memories.glb_ifmap.line_bits
-        sweep = gemm.groups * gemm.m * window_lines(core.op, core.operand_bits, line_bits)
-        dataflow = self.hardware.dataflow
+        dataflow, rows = self.hardware.dataflow, self.hardware.array.rows
         weight_sweeps = {"ws": 1, "is": f.col_folds}.get(dataflow, f.row_folds)
         input_sweeps = 1 if dataflow == "is" else f.col_folds
-        source = "glb_ifmap" if core.is_dynamic else "glb_weight"
+        buffer = "glb_ifmap" if core.is_dynamic else "glb_weight"
         if core.ticks is None:
-            ledger.add(f"{source}.read", weight_sweeps * weight_lines * core.executions)
-            ledger.add("glb_ifmap.read", input_sweeps * sweep * core.executions)
+            if dataflow in ("ws", "is"):
+                window = folded_window_lines(core.op, core.operand_bits, line_bits, rows)
+            else:
+                window = window_lines(core.op, core.operand_bits, line_bits)
+            ledger.add(f"{buffer}.read", weight_sweeps * weight_lines * core.executions)
+            ledger.add("glb_ifmap.read", input_sweeps * gemm.groups * gemm.m * window * core.executions)
             return
-        ledger.add(f"{source}.read", weight_sweeps * weight_lines * core.passes)
+        ledger.add(f"{buffer}.read", weight_sweeps * weight_lines * core.passes)
         for ticks in core.ticks.passes:  # the spikes of all timesteps of a pass lie side by side
             packed = window_lines(core.op, core.operand_bits * ticks, line_bits)
             ledger.add("glb_ifmap.read", float(input_sweeps * gemm.groups * gemm.m * packed))
@@ -225,6 +194,8 @@ class LayerModel:
         # Folds along k run inside the column folds: one column fold's sums are alive at a time.
         alive = along * min(across, self.hardware.array.cols) * bits
         if alive > buffer.working_bits:
+            self.ledger.add("glb_ofmap.read", waiting)
+            self.ledger.add("glb_ofmap.write", waiting)
             self._dram("write", waiting * buffer.line_bits)
             self._dram("read", waiting * buffer.line_bits)
 
@@ -233,29 +204,8 @@ class LayerModel:
         gemm, memories, hardware = core.op.products(), self.memories, self.hardware
         inputs = math.prod(core.op.in_shapes[0])
         weights = gemm.groups * gemm.k * gemm.n * core.weight_bits
-        array = hardware.array
-        tile = gemm.k * min(array.cols, gemm.n) * core.weight_bits
-
-        def fetches(input_bits_per_element: int) -> Fetches:
-            if hardware.dataflow in ("ws", "is"):  # each stationary operand is loaded once by construction
-                whole = inputs * input_bits_per_element
-                if hardware.dataflow == "is":
-                    fits = weights <= memories.glb_weight.working_bits
-                    return Fetches(1 if fits else core.folds.col_folds, 1, "columns")
-                fits = whole <= memories.glb_ifmap.working_bits
-                return Fetches(1, 1 if fits else core.folds.col_folds, "columns")
-            return dram_fetches(
-                core.folds,
-                weight_bits=gemm.k * gemm.n * core.weight_bits,
-                weight_tile_bits=tile,
-                weight_capacity=memories.glb_weight.working_bits,
-                input_bits=inputs * input_bits_per_element,
-                input_band_bits=band_bits(core.op, array.rows, input_bits_per_element),
-                input_capacity=memories.glb_ifmap.working_bits,
-            )
-
         if core.ticks is None:
-            plan = fetches(core.operand_bits)
+            plan = fetches(core.op, core.folds, hardware, core.weight_bits, core.operand_bits)
             stays = weights <= memories.glb_weight.working_bits and hardware.schedule == "layer-by-layer"
             stays = stays or self.residency.weights_stay
             weight_loads = 1.0 if stays else float(core.executions.sum()) * plan.weights
@@ -271,7 +221,7 @@ class LayerModel:
         else:
             weight_loads = 0.0
             for ticks in core.ticks.passes:
-                plan = fetches(core.operand_bits * ticks)
+                plan = fetches(core.op, core.folds, hardware, core.weight_bits, core.operand_bits * ticks)
                 weight_loads += plan.weights
                 self._load("glb_ifmap", float(plan.inputs * self._bursts(inputs * core.operand_bits * ticks)))
             if weights <= memories.glb_weight.working_bits:
@@ -317,31 +267,44 @@ class LayerModel:
             updates += op.out_elements
         return self.steps * ceil_div(updates, self.hardware.lif_units)
 
-    def _epilogue(self) -> None:
-        """Pooling and residual adds: the maps pass through the output buffer once more."""
-        line = self.memories.glb_ofmap.line_bits
-        for op in self.stage.of_kind("avgpool2d", "maxpool2d", "add"):
-            width = self._width(op)
-            incoming = sum(math.prod(shape) for shape in op.in_shapes)
-            bits = np.full(self.steps, float(incoming * width))
-            if op.kind == "maxpool2d":
-                self.ledger.add("pool.max_bits", bits)
-            else:
-                self.ledger.add("pool.add_bits" if op.kind == "avgpool2d" else "residual.add_bits", bits)
-            own = {member.name for member in self.stage.members}
-            for name, shape in zip(op.inputs, op.in_shapes, strict=True):
-                moved = math.prod(shape) * width
-                if name in own:  # written by the step before, read back here
-                    self.ledger.add("glb_ofmap.write", np.full(self.steps, float(lines(moved, line))))
-                else:  # a skip connection comes back from DRAM
-                    self._load("glb_ofmap", np.full(self.steps, self._bursts(moved)))
-                self.ledger.add("glb_ofmap.read", np.full(self.steps, float(lines(moved, line))))
+    def _epilogue(self) -> set[str]:
+        """Pooling and residual adds: the maps pass through the output buffer once more.
 
-    def _width(self, op: Operation) -> int:
-        """Bits of one element of an operation's output as it is stored."""
-        if op.out_type.kind == "current":
-            return self.hardware.pe.accumulator_bits
-        return op.out_type.planes
+        Returns the maps of this stage that were written to that buffer.
+        """
+        line = self.memories.glb_ofmap.line_bits
+        own = {member.name for member in self.stage.members if member.inputs}
+        buffered: set[str] = set()
+        for op in self.stage.of_kind("avgpool2d", "maxpool2d", "add"):
+            times = self._times(op)
+            bits = sum(math.prod(shape) for shape in op.in_shapes) * self._width(op.out_type)
+            if op.kind == "maxpool2d":
+                self.ledger.add("pool.max_bits", bits * times)
+            else:
+                self.ledger.add("pool.add_bits" if op.kind == "avgpool2d" else "residual.add_bits", bits * times)
+            for name, shape, kind in zip(op.inputs, op.in_shapes, op.in_types, strict=True):
+                origin, moved = source(self.workload.graph, name), math.prod(shape) * self._width(kind)
+                if origin not in own:  # a skip connection, or the network's input, comes from DRAM
+                    self._load("glb_ofmap", self._bursts(moved) * times)
+                elif origin not in buffered:  # written by the step before
+                    self.ledger.add("glb_ofmap.write", lines(moved, line) * times)
+                    buffered.add(origin)
+                self.ledger.add("glb_ofmap.read", lines(moved, line) * times)
+        return buffered
+
+    def _times(self, op: Operation) -> FloatArray:
+        """Per timestep: 1, or 0 where a value that stays the same was computed before."""
+        times = np.ones(self.steps)
+        if self._once(op):
+            times[1:] = 0.0
+        return times
+
+    def _once(self, op: Operation) -> bool:
+        return self.hardware.static_input == "reuse" and is_constant(op)
+
+    def _width(self, kind: ActivationType) -> int:
+        """Bits of one element of a feature map as it is stored."""
+        return self.hardware.pe.accumulator_bits if kind.kind == "current" else kind.planes
 
     def _membranes(self, core: Core | None) -> None:
         """Membranes (and reused static sums) stored between timesteps that are not worked in one pass."""
@@ -349,7 +312,8 @@ class LayerModel:
             return
         neurons = sum(op.out_elements for op in self.stage.of_kind("neuron"))
         stored = ceil_div(neurons, self.hardware.lif.membrane_sharing) * self.workload.precision.membrane_bits
-        reused = core is not None and core.executions.sum() < self.steps
+        changes = any(not self._once(op) for op in self.stage.epilogue)
+        reused = core is not None and core.executions.sum() < self.steps and changes
         if core is not None and core.ticks is not None:
             swaps = len(core.ticks.passes) - 1  # within a pass they never leave the PE
             self._store(stored, writes=float(swaps), reads=float(swaps))
@@ -375,18 +339,19 @@ class LayerModel:
             self.ledger.add("glb_ofmap.read", writes * number)
             self.ledger.add("glb_ofmap.write", reads * number)
 
-    def _write_back(self, core: Core | None) -> None:
-        """The stage's output leaves through the output buffer to DRAM, for whoever consumes it."""
-        last = self.stage.members[-1]
-        bits = last.out_elements * self._width(last)
+    def _write_back(self, core: Core | None, buffered: set[str]) -> None:
+        """What leaves the stage goes through the output buffer to DRAM, for whoever consumes it."""
         line = self.memories.glb_ofmap.line_bits
-        packs = core.ticks.passes if core is not None and core.ticks is not None else (1,) * self.steps
-        if core is not None and core.ticks is not None and len(packs) == 1:
-            packs = (self.steps,)
-        for ticks in packs:
-            self.ledger.add("glb_ofmap.write", float(lines(bits * ticks, line)))
-            self.ledger.add("glb_ofmap.read", float(lines(bits * ticks, line)))
-            self._dram("write", float(self._bursts(bits * ticks)))
+        packs: tuple[int, ...] = (1,) * self.steps
+        if core is not None and core.ticks is not None:  # the spikes of all timesteps of a pass side by side
+            packs = core.ticks.passes if len(core.ticks.passes) > 1 else (self.steps,)
+        for op in self.outputs:
+            bits = op.out_elements * self._width(op.out_type)
+            for ticks in (1,) if self._once(op) else packs:
+                if op.name not in buffered:
+                    self.ledger.add("glb_ofmap.write", float(lines(bits * ticks, line)))
+                self.ledger.add("glb_ofmap.read", float(lines(bits * ticks, line)))
+                self._dram("write", float(self._bursts(bits * ticks)))
 
     # -- time ----------------------------------------------------------------------------------------
 

@@ -6,8 +6,12 @@ whole line; what is counted are the lines actually touched.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+import numpy as np
+
+from accelsim.hardware.systolic import SystolicFile
 from accelsim.systolic.folds import Folds, ceil_div
 from accelsim.workload import Operation
 from accelsim.workload.schema import Conv2dSpec
@@ -18,27 +22,44 @@ def lines(bits: float, line_bits: int) -> int:
     return ceil_div(int(bits), line_bits)
 
 
-def window_lines(op: Operation, bits_per_element: int, line_bits: int) -> int:
-    """Lines of the input that one output position's window touches (one group)."""
+def _run(op: Operation) -> tuple[int, int]:
+    """A window (one group) as (contiguous runs, elements of each)."""
     gemm = op.products()
     if not isinstance(op.spec, Conv2dSpec):
-        return lines(gemm.k * bits_per_element, line_bits)
+        return 1, gemm.k
     kernel_rows, kernel_cols = op.spec.kernel
     channels = gemm.k // (kernel_rows * kernel_cols)
-    contiguous = gemm.groups == 1 and op.spec.dilation[1] == 1
-    if contiguous:
-        return kernel_rows * lines(kernel_cols * channels * bits_per_element, line_bits)
-    return kernel_rows * kernel_cols * lines(channels * bits_per_element, line_bits)
+    if gemm.groups == 1 and op.spec.dilation[1] == 1:
+        return kernel_rows, kernel_cols * channels
+    return kernel_rows * kernel_cols, channels
+
+
+def window_lines(op: Operation, bits_per_element: int, line_bits: int) -> int:
+    """Lines of the input that one output position's window touches (one group)."""
+    runs, elements = _run(op)
+    return runs * lines(elements * bits_per_element, line_bits)
+
+
+def folded_window_lines(op: Operation, bits_per_element: int, line_bits: int, rows: int) -> int:
+    """The same where the window is cut into pieces of `rows` elements that are read at different times.
+
+    All positions of a fold pass before the next fold (ws, is), so a line that two folds share is read
+    by both: one more for every cut that does not fall between two lines anyway.
+    """
+    _, elements = _run(op)
+    cuts = np.arange(rows, op.products().k, rows)
+    inside = (cuts % elements * bits_per_element) % line_bits != 0
+    return window_lines(op, bits_per_element, line_bits) + int(inside.sum())
 
 
 def band_bits(op: Operation, positions: int, bits_per_element: int) -> int:
-    """Bits of the input that `positions` consecutive output positions need."""
-    shape = op.in_shapes[0]
+    """Bits of one group's input that `positions` consecutive output positions need."""
+    shape, gemm = op.in_shapes[0], op.products()
     if not isinstance(op.spec, Conv2dSpec):
-        return min(positions, op.products().m) * op.products().k * bits_per_element
+        return min(positions, gemm.m) * gemm.k * bits_per_element
     out_rows = ceil_div(positions, op.out_shape[2]) + 1  # a run of positions may straddle two rows
     in_rows = min(shape[1], (out_rows - 1) * op.spec.stride[0] + op.spec.dilation[0] * (op.spec.kernel[0] - 1) + 1)
-    return shape[0] * in_rows * shape[2] * bits_per_element
+    return shape[0] // gemm.groups * in_rows * shape[2] * bits_per_element
 
 
 @dataclass(frozen=True)
@@ -49,6 +70,29 @@ class Fetches:
     inputs: int
     order: str
     """Buffer-level loop order: which folds are in the outer loop."""
+
+
+def fetches(op: Operation, folds: Folds, hardware: SystolicFile, weight_bits: int, input_bits: int) -> Fetches:
+    """Crossings of one pass of `op`, whose operands have `weight_bits` and `input_bits` per element.
+
+    Groups follow one another, so the operands of one group are what has to fit.
+    """
+    gemm, memories = op.products(), hardware.memories
+    weights = gemm.k * gemm.n * weight_bits
+    inputs = math.prod(op.in_shapes[0]) // gemm.groups * input_bits
+    if hardware.dataflow == "is":  # the stationary operand is loaded once by construction
+        return Fetches(1 if weights <= memories.glb_weight.working_bits else folds.col_folds, 1, "columns")
+    if hardware.dataflow == "ws":
+        return Fetches(1, 1 if inputs <= memories.glb_ifmap.working_bits else folds.col_folds, "columns")
+    return dram_fetches(
+        folds,
+        weight_bits=weights,
+        weight_tile_bits=gemm.k * min(hardware.array.cols, gemm.n) * weight_bits,
+        weight_capacity=memories.glb_weight.working_bits,
+        input_bits=inputs,
+        input_band_bits=band_bits(op, hardware.array.rows, input_bits),
+        input_capacity=memories.glb_ifmap.working_bits,
+    )
 
 
 def dram_fetches(

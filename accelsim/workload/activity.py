@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.workload import schema
 from accelsim.workload.fanout import fanout, reachable_macs
-from accelsim.workload.graph import Graph, Operation
+from accelsim.workload.graph import ActivationType, Graph, Operation
 from accelsim.workload.trace import Record, SpikeTrace
 
 FloatArray = npt.NDArray[np.float64]
@@ -96,7 +97,7 @@ def from_density(graph: Graph, spec: schema.ActivitySpec, timesteps: int) -> tup
             raise InputError(
                 Problem(
                     f"'{name}' is no weighted operation of this workload{did_you_mean(name, allowed)}",
-                    where="activity.density",
+                    where=f"activity.density.{name}",
                 )
             )
     notes: list[str] = []
@@ -137,24 +138,28 @@ def expected(op: Operation, density: FloatArray | float, partner: FloatArray | f
 
     For spikes it is the share of set bits; for analog inputs the share of non-zero elements.
     """
-    kind = op.in_types[0]
     elements = op.in_elements
     reach = reachable_macs(op)
-    density = np.atleast_1d(np.asarray(density, dtype=np.float64))
-    if kind.is_spiking:
-        ones = density * elements * kind.planes
-        nonzero = (1.0 - (1.0 - density) ** kind.planes) * elements
-    else:
-        ones = density * elements * kind.planes * SET_BITS_SHARE
-        nonzero = density * elements
+    bits, nonzero = _per_element(op.in_types[0], np.atleast_1d(np.asarray(density, dtype=np.float64)))
+    other_bits: FloatArray | float = 1.0
+    other_nonzero: FloatArray | float = 1.0
+    if op.kind == "matmul":
+        other_bits, other_nonzero = _per_element(op.in_types[1], np.asarray(partner, dtype=np.float64))
     return OpActivity(
         elements,
-        kind.planes,
-        ones[:, None],
-        nonzero[:, None],
-        (ones / elements * reach * partner)[:, None],
-        (nonzero / elements * reach * partner)[:, None],
+        op.in_types[0].planes,
+        (bits * elements)[:, None],
+        (nonzero * elements)[:, None],
+        (bits * reach * other_bits)[:, None],
+        (nonzero * reach * other_nonzero)[:, None],
     )
+
+
+def _per_element(kind: ActivationType, density: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Expected number of set bits of one element, and its probability of not being zero."""
+    if kind.is_spiking:
+        return density * kind.planes, 1.0 - (1.0 - density) ** kind.planes
+    return density * kind.planes * SET_BITS_SHARE, density
 
 
 def from_trace(graph: Graph, trace: SpikeTrace, timesteps: int, path: str) -> dict[str, OpActivity]:
@@ -169,6 +174,8 @@ def from_trace(graph: Graph, trace: SpikeTrace, timesteps: int, path: str) -> di
         record = _fitting(trace, op.name, op.in_shapes[0], timesteps, images, path)
         if op.kind == "matmul":
             rhs = _fitting(trace, f"{op.name}.rhs", op.in_shapes[1], timesteps, images, path)
+            record = _as_bits(record, op.in_types[0], op.name, path)
+            rhs = _as_bits(rhs, op.in_types[1], f"{op.name}.rhs", path)
             activity[op.name] = _matmul_counts(op, record, rhs, timesteps)
         else:
             activity[op.name] = _counts(op, record, timesteps, path)
@@ -191,27 +198,39 @@ def _fitting(trace: SpikeTrace, name: str, shape: tuple[int, ...], timesteps: in
     return record.first(timesteps)
 
 
-def _static(array: npt.NDArray[np.int64], timesteps: int) -> FloatArray:
+def _static(array: npt.NDArray[Any], timesteps: int) -> FloatArray:
     """One stored timestep stands for all."""
     return np.broadcast_to(array, (timesteps, array.shape[1])).astype(np.float64)
 
 
-def _counts(op: Operation, record: Record, timesteps: int, path: str) -> OpActivity:
-    kind = op.in_types[0]
-    reach = fanout(op)
+def _as_bits(record: Record, kind: ActivationType, name: str, path: str) -> Record:
+    """The record as the bit-planes that the operation gets.
+
+    Raises:
+        InputError: values that an input of this kind cannot have.
+    """
+    if not kind.is_spiking:  # also where the sample happens to have few values: the machine does not know
+        return quantized(record, kind.planes)
     if record.kind == "real":
-        if kind.is_spiking:
-            raise InputError(Problem(f"real values, but the layer's input is {kind.kind} spikes", path, where=op.name))
-        record = quantized(record, kind.planes)
-    elif record.planes > kind.planes:
+        raise InputError(Problem(f"real values, but the layer's input is {kind.kind} spikes", path, where=name))
+    if record.kind == "ternary" and kind.kind != "ternary":
+        raise InputError(Problem(f"negative values, but the layer's input is {kind.kind} spikes", path, where=name))
+    if record.planes > kind.planes:
         raise InputError(
             Problem(
                 f"{record.planes} bit-planes, but the layer's input ({kind.kind}, at most {kind.max_value}) "
                 f"has {kind.planes}",
                 path,
-                where=op.name,
+                where=name,
             )
         )
+    return record
+
+
+def _counts(op: Operation, record: Record, timesteps: int, path: str) -> OpActivity:
+    kind = op.in_types[0]
+    reach = fanout(op)
+    record = _as_bits(record, kind, op.name, path)
     single = record.nonzero()
     return OpActivity(
         record.elements,
@@ -224,11 +243,10 @@ def _counts(op: Operation, record: Record, timesteps: int, path: str) -> OpActiv
 
 
 def quantized(record: Record, bits: int) -> Record:
-    """A real input as the machine holds it: `bits`-bit codes, sign and magnitude where it is signed."""
-    values = record.values
-    assert values is not None
+    """An analog input as the machine holds it: `bits`-bit codes, sign and magnitude where it is signed."""
+    values = record.dense().astype(np.float64)  # 32-bit codes would be rounded up beyond 32 bits in float32
     signed = bool((values < 0).any())
-    levels = 2 ** (bits - 1) - 1 if signed else 2**bits - 1
+    levels = max(2 ** (bits - 1) - 1, 1) if signed else 2**bits - 1
     largest = float(np.abs(values).max())
     magnitude = np.rint(np.abs(values) * (levels / largest if largest else 0.0)).astype(np.int64)
     flat = magnitude.reshape(*magnitude.shape[:2], -1)
@@ -248,8 +266,10 @@ def _matmul_counts(op: Operation, lhs: Record, rhs: Record, timesteps: int) -> O
     assert isinstance(spec, schema.MatmulSpec)
 
     def per_k(record: Record, k_axis: int, binary: bool) -> FloatArray:
-        values = np.abs(record.dense() / record.scale).astype(np.int64)
-        counts = (values != 0) if binary else np.bitwise_count(values)
+        bits = (record.nonzero() if binary else record).bits
+        assert bits is not None
+        set_bits = np.unpackbits(bits, axis=-1, count=record.elements, bitorder="little").sum(axis=0, dtype=np.int64)
+        counts = set_bits.reshape(*set_bits.shape[:2], *record.shape)
         shape = record.shape
         if len(shape) == 2:  # [tokens, features] -> heads first
             counts = counts.reshape(*counts.shape[:2], shape[0], gemm.groups, shape[1] // gemm.groups)
@@ -260,7 +280,7 @@ def _matmul_counts(op: Operation, lhs: Record, rhs: Record, timesteps: int) -> O
     def pairs(binary: bool) -> FloatArray:
         left = per_k(lhs, 1, binary)  # sum over rows, k along columns
         right = per_k(rhs, 1 if spec.transpose_b else 2, binary)
-        return np.asarray((left * right).sum(axis=(2, 3)), dtype=np.float64)
+        return _static((left * right).sum(axis=(2, 3)), timesteps)
 
     return OpActivity(
         lhs.elements,
@@ -291,20 +311,41 @@ def from_stats(
         InputError: an operation or field is missing, or does not fit.
     """
     activity: dict[str, OpActivity] = {}
+    images: int | None = None
     for op in graph.weighted:
         fields = []
         for field in _FIELDS:
-            key = f"{op.name}.{field}"
-            if key not in arrays:
-                raise InputError(Problem(f"the array '{key}' is missing{did_you_mean(key, arrays)}", path))
-            counts = np.asarray(arrays[key], dtype=np.float64)
-            if counts.ndim != 2 or counts.shape[0] < timesteps or not np.isfinite(counts).all() or (counts < 0).any():
+            counts = _stat(arrays, f"{op.name}.{field}", timesteps, path)
+            images = images or counts.shape[1]
+            if counts.shape[1] != images:
                 raise InputError(
-                    Problem(f"expected non-negative counts of [{timesteps} timesteps, images]", path, where=key)
+                    Problem(
+                        f"{counts.shape[1]} images, but {images} in the rest of the file",
+                        path,
+                        where=f"{op.name}.{field}",
+                    )
                 )
-            fields.append(counts[:timesteps])
+            fields.append(counts)
         planes = op.in_types[0].planes
         if (fields[0] > op.in_elements * planes).any():
             raise InputError(Problem("more set bits than the layer's input has", path, where=op.name))
         activity[op.name] = OpActivity(op.in_elements, planes, *fields)
     return activity
+
+
+def _stat(arrays: Mapping[str, npt.NDArray[np.float64]], key: str, timesteps: int, path: str) -> FloatArray:
+    if key not in arrays:
+        raise InputError(Problem(f"the array '{key}' is missing{did_you_mean(key, arrays)}", path))
+    array = np.asarray(arrays[key])
+    fits = array.dtype.kind in "biuf" and array.ndim == 2 and array.shape[0] >= timesteps and array.shape[1] > 0
+    if not fits or not np.isfinite(array).all() or (array < 0).any():
+        raise InputError(
+            Problem(
+                f"expected non-negative counts of [{timesteps} timesteps, images], found {array.dtype} of shape "
+                f"{list(array.shape)}",
+                path,
+                where=key,
+            )
+        )
+    counts: FloatArray = array[:timesteps].astype(np.float64)
+    return counts

@@ -1,10 +1,11 @@
-"""Bundles: a directory with everything about one trained network that the machines need.
+"""Bundles: everything about one trained network that the machines need, in memory or as a directory.
 
 workload.yaml   layers, neuron records, precision, sha256 of the files below
 weights.npz     <op>.weight, <op>.bias: float32, batch-norm folded
-trace.npz       packed inputs of the weighted operations (see `accelsim.workload.trace`)
+trace.npz       packed inputs of the weighted operations (see `accelsim.workload.trace`); not at level "stats"
 stats.npz       per-timestep, per-image counts of the same (see `accelsim.workload.activity`)
-samples.npz     inputs [N, ...], labels [N], logits [T, N, classes] (per timestep, not accumulated)
+samples.npz     inputs [N, ...] (static) or [T, N, ...], labels [N], logits [T, N, classes] (per timestep,
+                not accumulated); what of these is known
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -26,18 +28,45 @@ import yaml
 from accelsim.errors import InputError, Problem
 from accelsim.files import write_atomic
 from accelsim.workload.activity import to_stats
-from accelsim.workload.load import BUNDLE_FILE, Workload, checked_digest, load_workload
+from accelsim.workload.load import BUNDLE_FILE, Workload, checked_digest, load_workload, resolve_workload
+from accelsim.workload.summary import Summary, statistics, summarize
 from accelsim.workload.trace import SpikeTrace, npz_bytes, read_npz
 
+if TYPE_CHECKING:
+    import nir
+    import pandas as pd
+
 Arrays = dict[str, npt.NDArray[Any]]
+TraceLevel = Literal["stats", "spikes"]
+Level = Literal["stats", "spikes", "density"]
+
+_HELD = {"stats": "counts", "density": "a density"}
+TRACE_SOURCE = "measured: spikes of the trained network on the samples"
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What a bundle in memory holds in place of files."""
+
+    description: dict[str, Any]
+    """The workload file's content without `activity` and `files`."""
+    weights: Arrays
+    samples: Arrays
+    trace: SpikeTrace | None
+    stats: Arrays
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A trained network on disk. Data files are read when asked for, and checked against their hashes."""
+    """A trained network with its activity.
 
-    path: Path
+    One opened from a directory (`path`) reads its data files when asked for them and checks each against its
+    hash; one made by `accelsim.trace` or `Bundle.of` lives in memory (`path` is None) until `save` is called.
+    """
+
+    path: Path | None
     workload: Workload
+    _content: _Content | None = field(default=None, repr=False)
 
     @classmethod
     def load(cls, path: str | Path) -> Bundle:
@@ -49,25 +78,182 @@ class Bundle:
         workload = load_workload(path)
         return cls(workload.path.parent, workload)
 
+    @classmethod
+    def of(
+        cls,
+        description: Mapping[str, Any],
+        *,
+        weights: Mapping[str, npt.ArrayLike],
+        trace: SpikeTrace | None = None,
+        density: Any = None,
+        samples: Mapping[str, npt.ArrayLike],
+        level: TraceLevel = "spikes",
+        source: str = TRACE_SOURCE,
+        notes: tuple[str, ...] = (),
+    ) -> Bundle:
+        """A bundle in memory.
+
+        Args:
+            description: the workload file's content without `activity` and `files`, which follow from the rest.
+            weights: ``<op>.weight`` and ``<op>.bias`` of each weighted operation.
+            trace: inputs of the weighted operations.
+            density: in place of a trace, as under `activity.density` of a workload file.
+            samples: ``inputs``, ``labels``, ``logits``, what of these there is.
+            level: "spikes" keeps the trace, "stats" only its per-timestep, per-image counts.
+            source: where the activity comes from.
+            notes: assumptions made on the way, in words.
+
+        Raises:
+            InputError: the description, the weights and the trace do not fit one another.
+        """
+        if level not in ("stats", "spikes"):
+            raise InputError(Problem(f"found '{level}', allowed: stats, spikes", where="level"))
+        if (trace is None) == (density is None):
+            raise InputError(Problem("give a trace or a density", where="activity"))
+        stats: Arrays = {}
+        if trace is None:
+            activity = {"density": density, "source": source}
+            workload = resolve_workload({**description, "activity": activity}, notes=notes)
+        else:
+            activity = {"trace": "trace.npz", "source": source}
+            workload = resolve_workload({**description, "activity": activity}, trace=trace, notes=notes)
+            stats = {name: counts.astype(np.int64) for name, counts in to_stats(workload.activity).items()}
+            if level == "stats":
+                trace = None
+                activity = {"stats": "stats.npz", "source": source}
+                workload = resolve_workload({**description, "activity": activity}, stats=stats, notes=notes)
+        held = _Content(dict(description), _plain(weights), _plain(samples), trace, stats)
+        bundle = cls(None, workload, held)
+        _check_weights(bundle)
+        return bundle
+
+    # --- what it holds ----------------------------------------------------------------------------------
+
     def _read(self, name: str) -> Arrays:
+        assert self.path is not None
         checked_digest(self.path / name, self.workload.file)
         return read_npz(self.path / name)
 
     @cached_property
     def weights(self) -> Arrays:
         """``<op>.weight`` (PyTorch's layout) and ``<op>.bias``, float32."""
-        return self._read("weights.npz")
+        return self._content.weights if self._content else self._read("weights.npz")
 
     @cached_property
     def samples(self) -> Arrays:
-        """``inputs`` [N, ...], ``labels`` [N], ``logits`` [T, N, classes]."""
-        return self._read("samples.npz")
+        """``inputs`` [N, ...] or [T, N, ...], ``labels`` [N], ``logits`` [T, N, classes], as far as known."""
+        return self._content.samples if self._content else self._read("samples.npz")
+
+    @cached_property
+    def stats(self) -> Arrays:
+        """Counts of every weighted operation, ``<op>.<field>``: [timesteps, images]; none for a density."""
+        if self._content is not None:
+            return self._content.stats
+        return {} if self.level == "density" else self._read("stats.npz")
+
+    @property
+    def level(self) -> Level:
+        """ "spikes" with a trace, "stats" with its counts alone, "density" with neither."""
+        activity = self.workload.file.activity
+        return "spikes" if activity.trace else "stats" if activity.stats else "density"
 
     @cached_property
     def trace(self) -> SpikeTrace:
-        """The packed inputs of the weighted operations."""
+        """The packed inputs of the weighted operations.
+
+        Raises:
+            InputError: a bundle of level "stats" or "density" has none.
+        """
+        if self.level != "spikes":
+            raise InputError(
+                Problem(
+                    f"this bundle holds {_HELD[self.level]}, no spikes; trace the network with level='spikes'",
+                    str(self.path or self.workload.name),
+                )
+            )
+        if self._content is not None:
+            assert self._content.trace is not None
+            return self._content.trace
+        assert self.path is not None
         checked_digest(self.path / "trace.npz", self.workload.file)
         return SpikeTrace.load(self.path / "trace.npz")
+
+    # --- looking at it ----------------------------------------------------------------------------------
+
+    def summary(self) -> Summary:
+        """A table with one row per weighted operation: shape, kind, density, accumulations, MACs."""
+        return summarize(self.workload)
+
+    def statistics(self) -> pd.DataFrame:
+        """One row per operation, timestep and image: op, timestep, image, spikes, density, accumulations."""
+        return statistics(self.workload)
+
+    # --- into other forms -------------------------------------------------------------------------------
+
+    def save(self, directory: str | Path) -> Bundle:
+        """Write the bundle, whole or not at all; an existing bundle in `directory` is replaced.
+
+        Returns:
+            The bundle as it lies there.
+
+        Raises:
+            InputError: `directory` is a file or holds something that is no bundle.
+        """
+        content = self._content
+        if content is None:
+            content = _Content(
+                self.workload.file.model_dump(mode="json", exclude={"activity", "files"}, exclude_unset=True),
+                self.weights,
+                self.samples,
+                self.trace if self.level == "spikes" else None,
+                self.stats,
+            )
+        return _write(Path(directory), content, self._stated_activity())
+
+    def _stated_activity(self) -> dict[str, Any]:
+        spec = self.workload.file.activity
+        if self.level == "density":
+            return {"density": spec.model_dump(mode="json")["density"], "source": spec.source}
+        kind = "trace" if self.level == "spikes" else "stats"
+        return {kind: f"{kind}.npz", "source": spec.source}
+
+    def to_nirdata(self, dt: float) -> nir.NIRGraphData:
+        """The inputs of the weighted operations in NIR's trace format (needs the package `nir`).
+
+        See `accelsim.workload.nirdata.to_nirdata`.
+        """
+        from accelsim.workload.nirdata import to_nirdata
+
+        return to_nirdata(self.trace, self.workload, dt)
+
+    @classmethod
+    def from_nirdata(
+        cls,
+        data: nir.NIRGraphData,
+        description: Mapping[str, Any],
+        weights: Mapping[str, npt.ArrayLike],
+        samples: Mapping[str, npt.ArrayLike] | None = None,
+    ) -> Bundle:
+        """A bundle whose trace comes from NIR's trace format (needs the package `nir`).
+
+        See `accelsim.workload.nirdata.from_nirdata` for what the data must hold.
+        """
+        from accelsim.workload.nirdata import from_nirdata
+
+        return cls.of(
+            description,
+            weights=weights,
+            trace=from_nirdata(data, description),
+            samples=samples or {},
+            source="read from NIR data",
+        )
+
+
+def _plain(arrays: Mapping[str, npt.ArrayLike]) -> Arrays:
+    return {name: np.asarray(array) for name, array in arrays.items()}
+
+
+# --- writing ------------------------------------------------------------------------------------------
 
 
 def check_target(directory: Path) -> None:
@@ -104,73 +290,75 @@ def write_bundle(
             holds something that is no bundle.
     """
     check_target(directory)
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}."))
+    return Bundle.of(description, weights=weights, trace=trace, samples=samples).save(directory)
+
+
+def _write(directory: Path, content: _Content, activity: dict[str, Any]) -> Bundle:
+    check_target(directory)
     try:
-        _write_files(staging, description, weights, trace, samples)
-        _check_weights(Bundle.load(staging))
-        os.chmod(staging, 0o755)
-        _swap(staging, directory)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}."))
+        try:
+            _write_files(staging, content, activity)
+            os.chmod(staging, 0o755)
+            _swap(staging, directory)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    except OSError as error:
+        raise InputError(Problem(f"cannot be written: {error.strerror}", str(directory))) from None
     return Bundle.load(directory)
 
 
-def _write_files(
-    staging: Path,
-    description: Mapping[str, Any],
-    weights: Mapping[str, npt.ArrayLike],
-    trace: SpikeTrace,
-    samples: Mapping[str, npt.ArrayLike],
-) -> None:
-    def document(names: list[str]) -> str:
-        hashes = {name: {"sha256": hashlib.sha256((staging / name).read_bytes()).hexdigest()} for name in names}
-        activity = {"trace": "trace.npz", "source": "measured: spikes of the trained network on the samples"}
-        content = {**description, "activity": activity, "files": hashes}
-        return yaml.safe_dump(content, sort_keys=False, width=110, default_flow_style=None)
-
-    def floats(arrays: Mapping[str, npt.ArrayLike]) -> Arrays:
-        return {name: np.asarray(array) for name, array in arrays.items()}
-
-    write_atomic(staging / "weights.npz", npz_bytes(floats(weights)))
-    write_atomic(staging / "samples.npz", npz_bytes(floats(samples)))
-    trace.save(staging / "trace.npz")
-    names = ["weights.npz", "samples.npz", "trace.npz"]
-    write_atomic(staging / BUNDLE_FILE, document(names))
-    stats = to_stats(load_workload(staging).activity)
-    write_atomic(staging / "stats.npz", npz_bytes({k: v.astype(np.int64) for k, v in stats.items()}))
-    write_atomic(staging / BUNDLE_FILE, document([*names, "stats.npz"]))
+def _write_files(staging: Path, content: _Content, activity: dict[str, Any]) -> None:
+    payloads = {
+        "weights.npz": npz_bytes(content.weights),
+        "samples.npz": npz_bytes(content.samples),
+    }
+    if content.stats:
+        payloads["stats.npz"] = npz_bytes(content.stats)
+    if content.trace is not None:
+        payloads["trace.npz"] = npz_bytes(content.trace.arrays())
+    for name, payload in payloads.items():
+        write_atomic(staging / name, payload)
+    document = {
+        **content.description,
+        "activity": activity,
+        "files": {name: {"sha256": hashlib.sha256(payload).hexdigest()} for name, payload in payloads.items()},
+    }
+    text = yaml.safe_dump(document, sort_keys=False, width=110, default_flow_style=None)
+    write_atomic(staging / BUNDLE_FILE, text)
 
 
 def _check_weights(bundle: Bundle) -> None:
     for op in bundle.workload.graph.weighted:
         if op.kind == "matmul":
             continue
-        name = f"{op.name}.weight"
-        found = bundle.weights.get(name)
         gemm = op.products()
-        wanted = gemm.groups * gemm.n * gemm.k
-        if found is None or found.size != wanted or found.shape[0] != gemm.groups * gemm.n:
-            shown = "nothing" if found is None else f"shape {list(found.shape)}"
-            raise InputError(
-                Problem(
-                    f"expected {wanted} weights with {gemm.groups * gemm.n} outputs first, found {shown}",
-                    "weights.npz",
-                    where=name,
-                )
-            )
+        outputs = gemm.groups * gemm.n
+        weight, bias = (bundle.weights.get(f"{op.name}.{part}") for part in ("weight", "bias"))
+        if weight is None or weight.size != outputs * gemm.k or weight.shape[:1] != (outputs,):
+            shown = "nothing" if weight is None else f"shape {list(weight.shape)}"
+            message = f"expected {outputs * gemm.k} weights with {outputs} outputs first, found {shown}"
+            raise InputError(Problem(message, "weights.npz", where=f"{op.name}.weight"))
+        if bias is not None and bias.shape != (outputs,):
+            message = f"expected {outputs} biases, found shape {list(bias.shape)}"
+            raise InputError(Problem(message, "weights.npz", where=f"{op.name}.bias"))
 
 
 def _swap(staging: Path, directory: Path) -> None:
-    """Put `staging` in the place of `directory`; at every moment one whole bundle exists."""
+    """Put `staging` in the place of `directory`; where that fails the old bundle comes back."""
     if not directory.exists():
         os.rename(staging, directory)
         return
     old = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}.old."))
-    os.rename(directory, old / "bundle")
     try:
-        os.rename(staging, directory)
-    except OSError:
-        os.rename(old / "bundle", directory)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+        os.rename(directory, old / "bundle")
+        try:
+            os.rename(staging, directory)
+        except OSError:
+            os.rename(old / "bundle", directory)
+            raise
+        shutil.rmtree(old / "bundle", ignore_errors=True)
+    finally:
+        with suppress(OSError):  # it is not empty only where the old bundle could not be put back
+            old.rmdir()

@@ -263,7 +263,9 @@ class _Builder:
 
     def _automatic_name(self, kind: str) -> str:
         number = 1 + sum(op.kind == kind for op in self.operations)
-        return f"{kind.removesuffix('2d')}{number}"
+        while (name := f"{kind.removesuffix('2d')}{number}") in self.shapes:
+            number += 1
+        return name
 
     def _check_arity(self, index: int, spec: schema.LayerSpec, inputs: Sequence[str]) -> None:
         if spec.op == "matmul" and len(inputs) != 2:
@@ -447,6 +449,8 @@ def build_graph(file: schema.WorkloadFile, complain: Complain) -> Graph:
     for index, spec in enumerate(file.layers):
         builder.add(index, spec)
     operations = tuple(builder.operations)
+    if all(op.gemm is None for op in operations):
+        complain(0, "nothing to compute: a workload needs a conv2d, a linear or a matmul")
     return Graph(operations, builder.shapes["input"], builder.types["input"], {op.name: op for op in operations})
 
 

@@ -15,7 +15,7 @@ from accelsim.settings import Override, as_overrides, resolve_key, validate
 from accelsim.workload import schema
 from accelsim.workload.activity import Activity, from_density, from_stats, from_trace
 from accelsim.workload.graph import Graph, build_graph
-from accelsim.workload.trace import SpikeTrace, read_npz
+from accelsim.workload.trace import SpikeTrace, arrays_digest, read_npz
 
 BUNDLE_FILE = "workload.yaml"
 
@@ -111,10 +111,55 @@ def load_workload(source: str | Path, settings: Mapping[str, Any] | Iterable[str
     document = read_yaml(path)
     overrides = _with_single_activity(document, as_overrides(settings))
     file = validate(schema.WorkloadFile, document, overrides)
-    graph = build_graph(file, _complainer(document))
+    graph = build_graph(file, _complainer(document, overrides))
     activity, notes, digests = _load_activity(file, graph, document)
     described = file.model_dump(mode="json", exclude={"files"})
     return Workload(file, graph, activity, path, content_hash([described, digests]), tuple(notes))
+
+
+def resolve_workload(
+    content: Mapping[str, Any],
+    *,
+    trace: SpikeTrace | None = None,
+    stats: Mapping[str, Any] | None = None,
+    notes: Iterable[str] = (),
+) -> Workload:
+    """A workload from a workload file's content and activity that is in memory; its hash is that of the files.
+
+    Args:
+        content: what would stand in the workload file, `activity` included.
+        trace: the spike trace that `activity.trace` stands for.
+        stats: the counts that `activity.stats` stands for.
+        notes: assumptions made on the way, in words.
+
+    Raises:
+        InputError: the content is no workload, or its activity does not fit it.
+    """
+    label = Path(str(content.get("name", "workload")))
+    document = Document(label, dict(content))
+    file = validate(schema.WorkloadFile, document)
+    graph = build_graph(file, _complainer(document))
+    described = file.model_dump(mode="json", exclude={"files"})
+    activity: Activity
+    if trace is not None:
+        activity, digests = from_trace(graph, trace, file.timesteps, str(label)), [trace.digest()]
+    elif stats is not None:
+        activity, digests = from_stats(graph, stats, file.timesteps, str(label)), [arrays_digest(stats)]
+    else:
+        activity, remarks = from_density(graph, file.activity, file.timesteps)
+        digests, notes = [], (*notes, *remarks)
+    return Workload(file, graph, activity, label, content_hash([described, digests]), tuple(notes))
+
+
+def attach_trace(workload: Workload, trace: SpikeTrace) -> Workload:
+    """The same workload with the activity of a spike trace (`SpikeTrace.from_arrays` packs existing arrays).
+
+    Raises:
+        InputError: the trace lacks a weighted operation, or does not fit its shape, kind or timesteps.
+    """
+    content = workload.file.model_dump(mode="python", exclude={"files"}, exclude_unset=True)
+    content["activity"] = {"trace": "trace.npz", "source": "arrays attached to the workload"}
+    return replace(resolve_workload(content, trace=trace, notes=workload.notes), path=workload.path)
 
 
 def _with_single_activity(document: Document, overrides: list[Override]) -> list[Override]:
@@ -128,8 +173,12 @@ def _with_single_activity(document: Document, overrides: list[Override]) -> list
     return [*(Override(f"activity.{kind}", None) for kind in dropped), *overrides]
 
 
-def _complainer(document: Document) -> Any:
+def _complainer(document: Document, overrides: Iterable[Override] = ()) -> Any:
     def complain(index: int, message: str) -> NoReturn:
+        for override in overrides:
+            where = resolve_key(schema.WorkloadFile, document.data, override.key)
+            if where is not None and where[:2] == ("layers", index):
+                raise InputError(Problem(message, where=str(override)))
         line = document.line_of(("layers", index))
         raise InputError(Problem(message, str(document.path), line, f"layers[{index}]"))
 
@@ -145,10 +194,12 @@ def _load_activity(
         if name is None:
             return *from_density(graph, spec, file.timesteps), []
         path = document.path.parent / name
-        digest = checked_digest(path, file)
+        checked_digest(path, file)
         if spec.trace:
-            return from_trace(graph, SpikeTrace.load(path), file.timesteps, str(path)), [], [digest]
-        return from_stats(graph, read_npz(path), file.timesteps, str(path)), [], [digest]
+            trace = SpikeTrace.load(path)
+            return from_trace(graph, trace, file.timesteps, str(path)), [], [trace.digest()]
+        stats = read_npz(path)
+        return from_stats(graph, stats, file.timesteps, str(path)), [], [arrays_digest(stats)]
     except InputError as error:
         problems = [
             replace(

@@ -36,19 +36,19 @@ PaddingPair = Annotated[tuple[int, int], _pair(0), WithJsonSchema(_SCALAR_OR_PAI
 def _density(value: Any) -> Any:
     """A number, one number per timestep, or either of them per operation."""
     if isinstance(value, dict):
-        return {key: _density_values(item, f"'{key}'") for key, item in value.items()}
-    return _density_values(value, "density")
+        return {key: _density_values(item, f"'{key}': ") for key, item in value.items()}
+    return _density_values(value, "")
 
 
-def _density_values(value: Any, name: str) -> float | tuple[float, ...]:
+def _density_values(value: Any, prefix: str) -> float | tuple[float, ...]:
     items = list(value) if isinstance(value, list | tuple) else [value]
     if not items:
-        raise ValueError(f"{name}: an empty list of densities")
+        raise ValueError(f"{prefix}an empty list of densities")
     for item in items:
         if isinstance(item, bool) or not isinstance(item, int | float):
-            raise ValueError(f"{name}: expected a number between 0 and 1, found {item!r}")
+            raise ValueError(f"{prefix}expected a number between 0 and 1, found {item!r}")
         if not 0.0 <= item <= 1.0:
-            raise ValueError(f"{name}: found {item!r}, must be between 0 and 1")
+            raise ValueError(f"{prefix}found {item!r}, must be between 0 and 1")
     return tuple(float(item) for item in items) if isinstance(value, list | tuple) else float(items[0])
 
 

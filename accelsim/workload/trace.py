@@ -16,6 +16,7 @@ positive magnitudes' planes first, then the negative ones'.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
 import zipfile
@@ -32,7 +33,9 @@ from accelsim.files import write_atomic
 
 FORMAT = "accelsim.trace/1"
 KINDS = ("binary", "ternary", "uint", "real")
+# Without a known step, values of more levels than this are taken for analog ones.
 _MAX_LEVELS = 255
+_MAX_BITS = 31  # codes are int32
 
 IntArray = npt.NDArray[np.int64]
 Bits = npt.NDArray[np.uint8]
@@ -141,12 +144,14 @@ def encode(array: npt.ArrayLike, *, max_value: int | None = None, step: float | 
     `step` the value of code 1, where they are known, so that the coding does not depend on the sample.
 
     Raises:
-        InputError: fewer than three axes, an empty array or values that are not finite.
+        InputError: fewer than three axes, an empty array, or values that are no finite numbers.
     """
     values = np.asarray(array)
     if values.ndim < 3 or values.size == 0:
         raise InputError(Problem(f"a trace needs [timesteps, images, *features], found shape {values.shape}"))
-    if values.dtype != np.bool_ and not np.isfinite(values).all():
+    if values.dtype.kind not in "biuf":
+        raise InputError(Problem(f"a trace needs numbers, found {values.dtype}"))
+    if not np.isfinite(values).all():
         raise InputError(Problem("a trace has values that are not finite"))
     shape = tuple(int(size) for size in values.shape[2:])
     magnitudes = np.unique(np.abs(values[values != 0].astype(np.float64)))
@@ -175,7 +180,8 @@ def _codes(
     if known_step is None and magnitudes.size > 1:  # it may lie below the smallest value seen: {2/4, 3/4}
         step = float(np.diff(magnitudes).min(initial=step))
     levels = np.rint(magnitudes / step)
-    if levels[-1] > _MAX_LEVELS or not np.allclose(levels * step, magnitudes, rtol=1e-6, atol=0):
+    most = _MAX_LEVELS if known_step is None else 2**_MAX_BITS - 1
+    if levels[-1] > most or not np.allclose(levels * step, magnitudes, rtol=1e-6, atol=0):
         return None, 1.0
     return np.rint(values / step).astype(np.int32), step
 
@@ -212,8 +218,8 @@ class SpikeTrace(Mapping[str, Record]):
         """Pack arrays of [timesteps, images, *features], by operation name."""
         return cls({name: encode(array) for name, array in arrays.items()})
 
-    def save(self, path: Path) -> None:
-        """Write the trace file (whole or not at all)."""
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """The arrays of the trace file."""
         arrays: dict[str, npt.NDArray[Any]] = {"format": np.array(FORMAT)}
         for name, record in self._records.items():
             arrays[f"{name}.kind"] = np.array(record.kind)
@@ -224,7 +230,15 @@ class SpikeTrace(Mapping[str, Record]):
             else:
                 assert record.values is not None
                 arrays[f"{name}.values"] = record.values
-        write_atomic(path, npz_bytes(arrays))
+        return arrays
+
+    def digest(self) -> str:
+        """A hash of the content, the same in memory and read back from a file."""
+        return arrays_digest(self.arrays())
+
+    def save(self, path: Path) -> None:
+        """Write the trace file (whole or not at all)."""
+        write_atomic(path, npz_bytes(self.arrays()))
 
     @classmethod
     def load(cls, path: Path) -> SpikeTrace:
@@ -238,6 +252,8 @@ class SpikeTrace(Mapping[str, Record]):
         if found != FORMAT:
             raise InputError(Problem(f"expected a trace of format '{FORMAT}', found '{found}'", str(path)))
         names = [key.removesuffix(".kind") for key in arrays if key.endswith(".kind")]
+        if not names:
+            raise InputError(Problem("a trace without any operation", str(path)))
         return cls({name: _record(arrays, name, path) for name in names})
 
 
@@ -258,9 +274,11 @@ def _record(arrays: Mapping[str, npt.NDArray[Any]], name: str, path: Path) -> Re
         raise fail(f"kind '{kind}' is unknown, allowed: {', '.join(KINDS)}")
     if not shape or min(shape) < 1:
         raise fail(f"impossible feature shape {shape}")
+    if not (math.isfinite(scale) and scale > 0):
+        raise fail(f"scale {scale}, must be a positive number")
     if kind == "real":
-        if data.ndim != 2 + len(shape) or data.shape[2:] != shape or 0 in data.shape:
-            raise fail(f"values of shape {data.shape} do not hold [timesteps, images, {shape}]")
+        if data.dtype.kind not in "biuf" or data.ndim != 2 + len(shape) or data.shape[2:] != shape or 0 in data.shape:
+            raise fail(f"values of type {data.dtype} and shape {data.shape} do not hold [timesteps, images, {shape}]")
         if not np.isfinite(data).all():
             raise fail("values that are not finite")
         return Record(kind, shape, scale, values=data.astype(np.float32, copy=False))
@@ -276,6 +294,9 @@ def _record(arrays: Mapping[str, npt.NDArray[Any]], name: str, path: Path) -> Re
         raise fail(f"binary spikes in {bits.shape[0]} bit-planes")
     if kind == "ternary" and bits.shape[0] % 2:
         raise fail(f"ternary spikes in {bits.shape[0]} bit-planes, expected an even number")
+    most = _MAX_BITS * (2 if kind == "ternary" else 1)
+    if bits.shape[0] > most:
+        raise fail(f"{kind} spikes in {bits.shape[0]} bit-planes, at most {most} are allowed")
     spare = wanted * 8 - elements
     if spare and (bits[..., -1] >> (8 - spare)).any():
         raise fail("bits set beyond the last feature")
@@ -283,6 +304,16 @@ def _record(arrays: Mapping[str, npt.NDArray[Any]], name: str, path: Path) -> Re
 
 
 # --- npz without pickle -------------------------------------------------------------------------------
+
+
+def arrays_digest(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
+    """sha256 over names, types, shapes and values of some arrays, in the order of their names."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name}:{array.dtype.str}:{arrays[name].shape};".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def npz_bytes(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
@@ -306,10 +337,14 @@ def read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+            arrays = {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise InputError(Problem("no such file", str(path))) from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile, AttributeError) as error:
         raise InputError(Problem(f"not a readable npz of plain arrays: {error}", str(path))) from None
     except Exception as error:  # zlib.error and struct.error of damaged archives share no base
         raise InputError(Problem(f"damaged npz: {error}", str(path))) from None
+    foreign = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
+    if foreign:
+        raise InputError(Problem(f"not a readable npz of plain arrays: '{foreign[0]}' is no array", str(path)))
+    return arrays

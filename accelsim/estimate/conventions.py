@@ -1,0 +1,103 @@
+"""All energy conventions by name (``hwconfigs/costs/conventions.yaml``), and what each says of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from accelsim.errors import InputError, Problem, did_you_mean
+from accelsim.estimate.counters import FullFanout, NeuroBench, Papers, Syops
+from accelsim.estimate.evidence import Evidence
+from accelsim.estimate.spikesim import SpikeSim
+from accelsim.estimate.spikingjelly import SpikingJelly
+from accelsim.estimate.tally import Convention
+from accelsim.files import Document, bundled, read_yaml
+from accelsim.settings import Section, validate
+from accelsim.workload import Bundle, Workload
+
+_Any = Annotated[Papers | Syops | FullFanout | NeuroBench | SpikingJelly | SpikeSim, Field(discriminator="formula")]
+
+
+class _File(Section):
+    conventions: dict[str, _Any]
+
+
+@dataclass(frozen=True)
+class Quote:
+    """The energy of one inference by one convention; counts are per image, over all timesteps."""
+
+    convention: str
+    title: str
+    energy_pj: float
+    accumulations: float
+    macs: float
+    other: Mapping[str, float]
+    """What else the convention counts, by name: neuron updates, bytes, PE cycles."""
+    breakdown_pj: Mapping[str, float]
+    """The energy by what it is charged for."""
+    leaves_out: str
+    source: str
+    notes: tuple[str, ...] = ()
+    """What had to be assumed for want of spikes or weights."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+@cache
+def _file() -> _File:
+    document = read_yaml(bundled("hwconfigs") / "costs" / "conventions.yaml")
+    return validate(_File, Document(document.path, document.data, document.lines))
+
+
+def conventions() -> dict[str, Convention]:
+    """All conventions by name, in the order in which `explain` shows them."""
+    return dict(_file().conventions)
+
+
+def convention(name: str) -> Convention:
+    """One convention.
+
+    Raises:
+        InputError: an unknown name.
+    """
+    table = conventions()
+    if name not in table:
+        raise InputError(
+            Problem(f"unknown energy convention '{name}'{did_you_mean(name, table)} (known: {', '.join(table)})")
+        )
+    return table[name]
+
+
+def quote(network: Workload | Bundle | Evidence, name: str) -> Quote:
+    """What one convention says of a network.
+
+    Args:
+        network: a workload, or a bundle. Conventions that skip zero weights or look at single spikes
+            need a bundle; given a workload that was loaded from one they find it again, otherwise the
+            quote's `notes` say what was assumed.
+        name: name of the convention (`conventions`).
+
+    Raises:
+        InputError: an unknown name, or (as `NotApplicable`) a network to which the convention does not apply.
+    """
+    chosen = convention(name)
+    evidence = network if isinstance(network, Evidence) else Evidence.of(network)
+    tally = chosen.tally(evidence)
+    return Quote(
+        convention=name,
+        title=chosen.title,
+        energy_pj=tally.energy_pj,
+        accumulations=tally.accumulations,
+        macs=tally.macs,
+        other=dict(tally.other),
+        breakdown_pj=dict(tally.bill_pj),
+        leaves_out=chosen.leaves_out,
+        source=chosen.source,
+        notes=tally.notes,
+    )

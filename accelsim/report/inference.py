@@ -1,0 +1,162 @@
+"""An inference study as tables for the terminal and as pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from accelsim.report import units
+from accelsim.report.plots import COLOURS, new_figure, save
+from accelsim.report.tables import CATEGORY_NAMES
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from accelsim.inference.result import EarlyExit, InferenceResult
+
+_SHOWN_POINTS = 12
+
+
+def inference_tables(result: InferenceResult) -> RenderableType:
+    """Accuracy and cost, spike mismatch, and what else was asked for."""
+    arithmetic = result.arithmetic
+    where = "ideal arithmetic, priced on" if not arithmetic.is_machine else f"{arithmetic.kind} arithmetic of"
+    title = f"{result.bundle['name']} (T={result.bundle['timesteps']}): {where} {result.hardware['name']}"
+    parts: list[RenderableType] = [
+        Text(f"{title}, {result.data['images']} images of {result.data['name']}", style="bold"),
+        _headline(result),
+    ]
+    if arithmetic.is_machine:
+        parts += [Text("share of spikes that differ from the ideal network", style="bold"), _mismatches(result)]
+    if result.ablation:
+        parts += [Text("one non-ideality after another", style="bold"), _ablation(result)]
+    if result.early_exit is not None:
+        parts += [Text("early exit, per image", style="bold"), _exits(result, result.early_exit)]
+    parts += [Text(f"note: {note}") for note in result.notes]
+    return Group(*parts)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f} %"
+
+
+def _headline(result: InferenceResult) -> Table:
+    table = Table(show_header=False)
+    table.add_column("")
+    table.add_column("", justify="right")
+    low, high = result.accuracy_ci
+    totals = result.totals
+    table.add_row("accuracy", f"{_percent(result.accuracy)}  [{_percent(low)}, {_percent(high)}]")
+    table.add_row("ideal accuracy", _percent(result.ideal_accuracy))
+    if len(result.accuracies) > 1:
+        table.add_row("repeats", str(len(result.accuracies)))
+    table.add_row("energy", units.energy(totals["energy_pj"]))
+    table.add_row("latency", units.time(totals["latency_ns"]))
+    table.add_row("energy x delay", f"{totals['edp_pj_ns'] * 1e-21:.4g} J s")
+    table.add_row("area", units.area(totals["area_um2"]))
+    for name, energy_pj in result.quotes.items():
+        table.add_row(f"energy by convention '{name}'", units.energy(energy_pj))
+    return table
+
+
+def _mismatches(result: InferenceResult) -> Table:
+    steps = len(next(iter(result.spike_mismatch.values())))
+    table = Table(header_style="bold")
+    table.add_column("neurons")
+    for step in range(steps):
+        table.add_column(f"t={step + 1}", justify="right")
+    table.add_column("mean", justify="right")
+    for name, shares in result.spike_mismatch.items():
+        table.add_row(name, *(f"{100 * share:.3g} %" for share in (*shares, shares.mean())))
+    return table
+
+
+def _ablation(result: InferenceResult) -> Table:
+    table = Table(header_style="bold")
+    table.add_column("added")
+    for column in ("accuracy", "lowest", "highest", "spikes that differ"):
+        table.add_column(column, justify="right")
+    for point in result.ablation:
+        low, high = min(point.accuracies), max(point.accuracies)
+        cells = (_percent(point.accuracy), _percent(low), _percent(high), f"{100 * point.spike_mismatch:.3g} %")
+        table.add_row(point.added, *cells)
+    return table
+
+
+def _exits(result: InferenceResult, early: EarlyExit) -> Table:
+    table = Table(header_style="bold")
+    table.add_column("entropy threshold")
+    for column in ("accuracy", "mean T", "exits after t = 1, 2, ...", "energy", "latency", "energy x delay"):
+        table.add_column(column, justify="right")
+    full = early.full
+    steps = result.bundle["timesteps"]
+    table.add_row(
+        f"all T in the machine's own schedule ({result.hardware['name']})",
+        _percent(result.accuracies[0]),
+        f"{steps}",
+        "",
+        units.energy(full["energy_pj"]),
+        units.time(full["latency_ns"]),
+        f"{full['edp_pj_ns'] * 1e-21:.3g} J s",
+        end_section=True,
+    )
+    chosen = early.chosen(result.accuracies[0])
+    points = list(early.points)
+    if len(points) > _SHOWN_POINTS:
+        keep = {*np.linspace(0, len(points) - 1, _SHOWN_POINTS).astype(int).tolist(), points.index(chosen)}
+        points = [point for index, point in enumerate(points) if index in keep]
+    for point in points:
+        mark = "  <- chosen" if point is chosen and early.is_sweep else ""
+        table.add_row(
+            f"{point.exits.threshold:.4g}{mark}",
+            _percent(point.accuracy),
+            f"{point.exits.mean_timesteps:.2f}",
+            " ".join(map(str, point.histogram)),
+            units.energy(point.energy_pj),
+            units.time(point.latency_ns),
+            f"{point.edp_pj_ns * 1e-21:.3g} J s",
+        )
+    table.caption = f"with early exit: {early.machine}"
+    return table
+
+
+def result_figure(result: InferenceResult, path: str | Path | None = None) -> Figure:
+    """Spike mismatch by layer and timestep; energy by category; early exit and ablation where there are any."""
+    panels = 2 + (result.early_exit is not None) + bool(result.ablation)
+    figure = new_figure(4.6 * panels, 3.8)
+    axes = list(figure.subplots(1, panels))
+    spikes = axes.pop(0)
+    for name, shares in result.spike_mismatch.items():
+        spikes.plot(range(1, len(shares) + 1), 100 * np.asarray(shares), marker="o", label=name)
+    spikes.set_xlabel("timestep")
+    spikes.set_xticks(range(1, result.bundle["timesteps"] + 1))
+    spikes.set_ylabel("spikes that differ from ideal (%)")
+    spikes.legend(fontsize=8)
+    energy = axes.pop(0)
+    breakdown = {name: value * 1e-6 for name, value in result.results[0].breakdown().items() if value}
+    energy.barh(list(map(CATEGORY_NAMES.__getitem__, breakdown)), list(breakdown.values()), color=[COLOURS[n] for n in breakdown])
+    energy.invert_yaxis()
+    energy.set_xlabel("energy per image (uJ)")
+    if result.ablation:
+        ladder = axes.pop(0)
+        names = [point.added for point in result.ablation]
+        ladder.barh(names, [100 * point.accuracy for point in result.ablation], color=COLOURS["compute"])
+        ladder.invert_yaxis()
+        ladder.set_xlabel("accuracy (%)")
+    if result.early_exit is not None:
+        curve = axes.pop(0)
+        points = sorted(result.early_exit.points, key=lambda point: point.energy_pj)
+        x, y = [point.energy_pj * 1e-6 for point in points], [100 * point.accuracy for point in points]
+        curve.plot(x, y, marker="o", color=COLOURS["lif"], label="early exit")
+        full = result.early_exit.full["energy_pj"] * 1e-6
+        curve.plot([full], [100 * result.accuracies[0]], "s", color=COLOURS["leakage"], label="all timesteps")
+        curve.set_xlabel("energy per image (uJ)")
+        curve.set_ylabel("accuracy (%)")
+        curve.legend(fontsize=8)
+    figure.suptitle(f"{result.bundle['name']} on {result.hardware['name']}: accuracy {100 * result.accuracy:.2f} %")
+    return save(figure, path)

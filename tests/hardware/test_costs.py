@@ -1,0 +1,100 @@
+"""Cost tables: every price has a source, overrides reach what they name, nothing is free by omission."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from accelsim import api
+from accelsim.errors import InputError
+from accelsim.files import bundled
+from accelsim.hardware import bundled_hardware
+from accelsim.hardware.costs import load_costs
+from accelsim.hardware.parts import Demand
+from accelsim.results import LayerLedger, Ledger
+from tests.networks import machine
+
+
+@pytest.mark.parametrize("name", bundled_hardware())
+def test_every_price_has_a_source(name: str) -> None:
+    for component, entry in machine(name).cost_table(Demand()).components.items():
+        assert entry.source, component
+        assert all(action.source for action in entry.actions.values()), component
+        nothing = ("zero", "off chip", "not part of", "0 x register")  # a free part says why
+        assert entry.area_um2 > 0 or any(reason in entry.source for reason in nothing), component
+
+
+@pytest.mark.parametrize("name", bundled_hardware())
+def test_every_action_of_a_run_is_priced(name: str) -> None:
+    result = api.run("digits_snn", name)
+    for row in result.rows():
+        assert row["source"], row
+        assert row["energy_pj"] == pytest.approx(row["count"] * row["unit_energy_pj"])
+
+
+def test_action_without_a_price_is_an_error() -> None:
+    table = machine("sata").cost_table(Demand())
+    layer = LayerLedger("l", "conv2d", 1, counts={"pe.acumulate": np.ones(1)})
+    with pytest.raises(InputError, match="no action 'acumulate'; did you mean 'accumulate'"):
+        table.unit_costs(Ledger([layer], 400.0, {}))
+    with pytest.raises(InputError, match="no component 'pee'; did you mean 'pe'"):
+        table.part_costs(Ledger([], 400.0, {"pee": 1}))
+
+
+def test_overrides_replace_one_entry_and_are_their_own_source() -> None:
+    settings = (
+        ("costs.components.dram.actions.read_bits.energy_pj_per_bit", 4.0),
+        ("costs.components.lif.area_um2", 5.0),
+    )
+    changed, plain = (machine("sata", keys).cost_table(Demand()).components for keys in (settings, ()))
+    assert changed["dram"].actions["read_bits"].energy_pj == 4.0
+    assert "--set" in changed["dram"].actions["read_bits"].source
+    assert changed["dram"].actions["write_bits"] == plain["dram"].actions["write_bits"]
+    assert (changed["lif"].area_um2, changed["lif"].leakage_mw) == (5.0, plain["lif"].leakage_mw)
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("costs.components.dran.actions.read_bits.energy_pj", "no component 'dran'; did you mean 'dram'?"),
+        ("costs.components.dram.actions.read_bit.energy_pj", "unknown action 'read_bit'; did you mean 'read_bits'?"),
+    ],
+)
+def test_overrides_of_what_does_not_exist_are_errors(key: str, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        api.load_hardware("sata", [f"{key}=1"])
+    assert message in str(caught.value)
+    assert f"--set {key}=1" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"actions": {"read_bits": {"energy_pj": 1.0}}}, "action 'read_bits' has no source"),
+        ({"actions": {"read_bits": {"energy_pj": 1.0, "energy_pj_per_bit": 1.0}}}, "give one of energy_pj"),
+        ({"actions": {"read_bits": {"energy_pj": -1.0, "source": "s"}}}, "must be at least 0"),
+        ({"category": "memory"}, "allowed: compute, lif"),
+        ({"source": None}, "category and source are required"),
+    ],
+)
+def test_bad_cost_tables_are_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    document = yaml.safe_load((bundled("hwconfigs") / "costs" / "digital_28nm.yaml").read_text())
+    document["components"]["dram"].update(change)
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(document))
+    with pytest.raises(InputError) as caught:
+        load_costs("mine.yaml", tmp_path)
+    assert message in str(caught.value)
+    assert "mine.yaml:" in str(caught.value)
+
+
+def test_cost_table_lies_beside_the_hardware_file(tmp_path: Path) -> None:
+    table = (bundled("hwconfigs") / "costs" / "digital_28nm.yaml").read_text()
+    (tmp_path / "mine.yaml").write_text(table.replace("14.65", "20.0"))
+    hardware = (bundled("hwconfigs") / "sata.yaml").read_text()
+    (tmp_path / "hw.yaml").write_text(hardware.replace("table: digital_28nm", "table: mine.yaml"))
+    mine = api.run("digits_snn", tmp_path / "hw.yaml").breakdown()["dram"]
+    assert mine == pytest.approx(api.run("digits_snn", "sata").breakdown()["dram"] * 20 / 14.65)

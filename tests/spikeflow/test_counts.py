@@ -1,0 +1,65 @@
+"""The closed forms against a counter that looks at every cell, column, wordline and partial sum."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from accelsim.spikeflow import simulate
+from tests.networks import network, spikeflow, totals
+from tests.spikeflow.reference import count
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> dict[str, Any]:
+    size, steps, channels = draw(st.integers(2, 4)), draw(st.integers(1, 3)), draw(st.integers(1, 6))
+    direct = draw(st.booleans())
+    kernel = draw(st.sampled_from((1, 3)))
+    random = np.random.default_rng(draw(st.integers(0, 1000)))
+    planes = 3 if direct else 1
+    codes = random.integers(0, 2**planes, (1 if direct else steps, channels, size, size))
+    codes.flat[0] = 2**planes - 1  # the largest value fixes the scale of an analog input
+    conv = {"out_channels": draw(st.integers(1, 9)), "kernel": kernel, "stride": draw(st.integers(1, 2))}
+    return {
+        "codes": np.repeat(codes, steps, axis=0) if direct else codes,
+        "planes": planes,
+        "conv": {**conv, "padding": kernel // 2},
+        "weight_bits": draw(st.sampled_from((4, 8))),
+        "hardware": {
+            "weights": draw(
+                st.sampled_from(
+                    (
+                        {"signed": "diff", "sign_sum": "column"},
+                        {"signed": "diff", "sign_sum": "popcount"},
+                        {"signed": "differential_pair"},
+                        {"signed": "offset_column"},
+                    )
+                )
+            ),
+            # PEs that hold whole kernel windows of all bit slices, or less than one.
+            "pe": {"crossbars": draw(st.sampled_from((6, 9, 12)))},
+            "tile": {"pes": draw(st.integers(1, 3))},
+            "static_input": draw(st.sampled_from(("reuse", "recompute"))),
+        },
+    }
+
+
+@settings(max_examples=80, deadline=None)
+@given(cases())
+def test_all_counts_equal_those_of_the_loops(case: dict[str, Any]) -> None:
+    codes, conv, planes = case["codes"], case["conv"], case["planes"]
+    hardware = spikeflow(**case["hardware"])
+    reused = planes > 1 and hardware.static_input == "reuse"
+    document = {
+        "timesteps": codes.shape[0],
+        "input": {"shape": list(codes.shape[1:]), "encoding": "direct" if planes > 1 else "rate"},
+        "precision": {"activation_bits": 3, "weight_bits": case["weight_bits"]},
+        "layers": [{"op": "conv2d", "name": "layer", **conv}, {"op": "neuron"}],
+    }
+    workload = network(document, {"layer": codes[:, None].astype(float)})
+    wanted = count(codes, planes, conv, hardware, case["weight_bits"], reused)
+    assert totals(simulate(workload, hardware)) == pytest.approx({k: v for k, v in wanted.items() if v})
