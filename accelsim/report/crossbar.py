@@ -48,9 +48,7 @@ def study_tables(
     """Errors of column sums, and the loss against size and wire resistance."""
     errors = plain_table("error of a column sum (in weight steps)", "mean", "rms", "worst")
     for row in study.rows():
-        errors.add_row(
-            str(row["kind"]), *(f"{row[key]:.3g}" for key in ("mean_steps", "rms_steps", "worst_steps"))
-        )
+        errors.add_row(str(row["kind"]), *(f"{row[key]:.3g}" for key in ("mean_steps", "rms_steps", "worst_steps")))
     table = plain_table("current lost, all rows on", *(f"{size} x {size}" for size in sizes))
     for j, ohm in enumerate(ohms):
         table.add_row(f"{ohm:g} ohm per cell", *(f"{loss[i, j]:.1%}" for i in range(len(sizes))))

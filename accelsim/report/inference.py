@@ -139,7 +139,11 @@ def result_figure(result: InferenceResult, path: str | Path | None = None) -> Fi
     spikes.legend(fontsize=8)
     energy = axes.pop(0)
     breakdown = {name: value * 1e-6 for name, value in result.results[0].breakdown().items() if value}
-    energy.barh(list(map(CATEGORY_NAMES.__getitem__, breakdown)), list(breakdown.values()), color=[COLOURS[n] for n in breakdown])
+    energy.barh(
+        list(map(CATEGORY_NAMES.__getitem__, breakdown)),
+        list(breakdown.values()),
+        color=[COLOURS[n] for n in breakdown],
+    )
     energy.invert_yaxis()
     energy.set_xlabel("energy per image (uJ)")
     if result.ablation:

@@ -45,7 +45,9 @@ def result_tables(result: Result) -> RenderableType:
     document = result.to_dict()
     workload, hardware = document["workload"], document["hardware"]
     title = f"{workload['name']} on {hardware['name']} (T={workload['timesteps']}), per image"
-    table = plain_table("layer", "kind", "cycles", "stall", "util", "latency", "accumulations", "MACs", "energy", "share")
+    table = plain_table(
+        "layer", "kind", "cycles", "stall", "util", "latency", "accumulations", "MACs", "energy", "share"
+    )
     totals = document["totals"]
     for layer in document["layers"]:
         table.add_row(
@@ -154,7 +156,8 @@ def _convention(estimated: Estimate) -> str:
     return (
         f"estimate [{convention['ops']}]: {count(estimated.accumulations)} accumulations x {details['e_ac_pj']:g} pJ "
         f"({convention['accumulations']}; exact: {count(details['accumulations_exact'])}) + "
-        f"{count(estimated.macs)} MACs x {details['e_mac_pj']:g} pJ (analog input, {repeat}); ANN: {count(details['ann_macs'])} MACs"
+        f"{count(estimated.macs)} MACs x {details['e_mac_pj']:g} pJ (analog input, {repeat}); "
+        f"ANN: {count(details['ann_macs'])} MACs"
     )
 
 
