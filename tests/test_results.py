@@ -62,6 +62,17 @@ def test_every_line_of_the_bill_is_count_times_cost(digits: Result) -> None:
     assert frame["energy_pj"].sum() == pytest.approx(digits.energy_pj)
 
 
+def test_every_instance_leaks_all_the_time(digits: Result) -> None:
+    for name, number in digits.ledger.instances.items():
+        part = digits.part_costs[name]
+        if number and part.leakage_mw:
+            line = digits.components[f"{name}.leakage"]
+            assert line["count"] == pytest.approx(number * digits.latency_ns)
+            assert line["energy_pj"] == pytest.approx(number * digits.latency_ns * part.leakage_mw)  # 1 mW ns = 1 pJ
+        assert digits.area[name] == pytest.approx(number * part.area_um2)
+    assert digits.static_energy_pj > 0
+
+
 def test_images_average_to_the_total(digits: Result) -> None:
     images = digits.images
     assert images is not None

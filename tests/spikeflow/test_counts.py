@@ -63,3 +63,14 @@ def test_all_counts_equal_those_of_the_loops(case: dict[str, Any]) -> None:
     workload = network(document, {"layer": codes[:, None].astype(float)})
     wanted = count(codes, planes, conv, hardware, case["weight_bits"], reused)
     assert totals(simulate(workload, hardware)) == pytest.approx({k: v for k, v in wanted.items() if v})
+
+
+def test_depthwise_pe_reads_the_windows_of_all_its_groups() -> None:
+    """4 groups of 9 taps lie in one set of crossbars: each position, its one PE reads 36 bits in lines of 8."""
+    conv = {"op": "conv2d", "name": "layer", "out_channels": 4, "kernel": 3, "padding": 1, "groups": 4}
+    document = {"input": {"shape": [4, 5, 5], "encoding": "rate"}, "precision": {"weight_bits": 4}, "layers": [conv]}
+    hardware = spikeflow(weights={"signed": "diff", "sign_sum": "popcount"})
+    found = totals(simulate(network(document), hardware))
+    assert found["tile_buffer.read"] == 25 * 5
+    assert found["pe_buffer.write_bits"] == 25 * 36
+    assert found["adc.convert"] == 25 * 9 * 4

@@ -63,18 +63,23 @@ def test_finishing_times_equal_those_of_a_plain_loop(document: dict[str, Any], r
     assert found.end == pytest.approx(max(found.finished.values()))
 
 
-def test_by_hand() -> None:
-    """3 rows of 2 cycles; the second layer's window (3 rows, padding 1) needs one row more than it makes."""
-    conv = {"op": "conv2d", "out_channels": 1, "kernel": 3, "padding": 1}
-    document = {
-        "input": {"shape": [1, 3, 3], "encoding": "rate"},
-        "layers": [{**conv, "name": "a"}, {**conv, "name": "b"}],
-    }
-    workload = network(document)
+@pytest.mark.parametrize(
+    ("dilation", "rows", "none"),
+    [
+        # Rows of a at 2, 4, 6. With padding the first row of b waits for row 1 of a: 4 + 5, then 5 each.
+        (1, 19.0, 21.0),
+        # Two rows apart the taps of row 0 reach row 2 of a: 6 + 5.
+        (2, 21.0, 21.0),
+    ],
+)
+def test_by_hand(dilation: int, rows: float, none: float) -> None:
+    """Two layers of 3 rows, of 2 and of 5 cycles."""
+    conv = {"op": "conv2d", "out_channels": 1, "kernel": 3, "padding": dilation, "dilation": dilation}
+    layers = [{**conv, "name": "a"}, {**conv, "name": "b"}]
+    workload = network({"input": {"shape": [1, 3, 3], "encoding": "rate"}, "layers": layers})
     services = {"a": Service(np.array([2.0])), "b": Service(np.array([5.0]))}
-    # Rows of a at 2, 4, 6. Row 0 of b waits for row 1 of a: 4 + 5, then 5 each.
-    assert schedule(workload.graph, services, 1, "rows").finished == {"a": 6.0, "b": 19.0}
-    assert schedule(workload.graph, services, 1, "none").finished == {"a": 6.0, "b": 21.0}
+    assert schedule(workload.graph, services, 1, "rows").finished == {"a": 6.0, "b": rows}
+    assert schedule(workload.graph, services, 1, "none").finished == {"a": 6.0, "b": none}
 
 
 def test_joined_branches_of_different_shape_wait_for_all_rows() -> None:

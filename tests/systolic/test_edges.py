@@ -9,6 +9,7 @@ import pytest
 
 from accelsim.results import LayerLedger
 from accelsim.systolic import simulate
+from accelsim.systolic.folds import tick_batch
 from tests.networks import network, systolic
 
 BURST = 64
@@ -115,6 +116,8 @@ def test_shared_lif_units_become_the_bottleneck() -> None:
     assert fast.cycles.sum() == 4 * (4 + 16 + 8 - 2)
     assert slow.cycles.sum() == 8 * 8 * 8
     assert slow.counts["lif.update"].sum() == fast.counts["lif.update"].sum()
+    odd = layers(pointwise, systolic(array={"rows": 16, "cols": 8}, lif={"units": 3}))["a"]
+    assert odd.cycles.sum() == 171  # 512 neurons, the last two alone
     assert systolic(array={"rows": 16, "cols": 8}, lif={"share": 3}).lif_units == 16 * 3
 
 
@@ -146,7 +149,9 @@ def test_attention_works_on_words_not_on_pairs_of_bits() -> None:
         {"op": "tokens", "name": "t"},
         {"op": "matmul", "name": "s", "inputs": ["t", "t"], "transpose_b": True},
     ]
-    spikes = {name: np.ones((1, 1, 16, 4)) * 3 for name in ("s", "s.rhs")}
+    values = np.full((1, 1, 16, 4), 3)
+    values[..., 0, 0] = 1  # without a 1 the step between values would be taken for 3
+    spikes = dict.fromkeys(("s", "s.rhs"), values)
     described = {"input": {"shape": [4, 8, 8], "encoding": "rate"}, "layers": document}
     layer = simulate(network(described, spikes), systolic()).layers[1]
     assert layer.counts["pe.operate"].sum() == 16 * 16 * 4 * 3
@@ -160,3 +165,32 @@ def test_narrow_multiplier_takes_wide_activations_in_turns() -> None:
         for bits in (16, 8)
     )
     assert twice.counts["pe.multiply"].sum() == 2 * once.counts["pe.multiply"].sum() == 2 * 4 * 8 * 8 * 36
+
+
+def test_groups_follow_one_another() -> None:
+    """What has to fit a buffer is one group: 2 x 8 x 8 spikes of 4 x 8 x 8."""
+    grouped = conv("a", outputs=8, groups=2)
+    whole_map, bits = 4 * 8 * 8, 4
+    for size, fetched in ((2 * 64 // bits, 1), (2 * 64 // bits - 4, 2)):  # two column folds of 3 and 1 channels
+        hardware = systolic(dataflow="ws", sizes={"glb_ifmap": size})
+        assert layers(grouped, hardware)["a"].counts["glb_ifmap.write"].sum() * 32 == fetched * whole_map
+    # 4 positions need at most 4 rows of one group's input: that much stays while both column folds pass.
+    for size, fetched in ((2 * 4 * 8 // bits, 1), (2 * 4 * 8 // bits - 4, 2)):
+        hardware = systolic(sizes={"glb_ifmap": size})
+        assert layers(grouped, hardware)["a"].counts["glb_ifmap.write"].sum() * 32 == fetched * whole_map
+
+
+@pytest.mark.parametrize(
+    ("spads", "chunk", "passes"),
+    [
+        ((72, 72, 64), 9, (8, 8, 4)),  # SATA: a 3x3 window of 8-bit weights, 8 timesteps
+        ((720, 72, 64), 9, (8, 8, 4)),  # partial sums alone bound the depth
+        ((72, 24, 640), 3, (20,)),  # fewer weights leave room for more timesteps
+        ((36, 72, 640), 9, (4,) * 5),
+        ((4, 72, 640), 4, (1,) * 20),  # less than a window of one timestep: the window is cut
+        ((0, 0, 0), 1, (1,) * 20),
+    ],
+)
+def test_scratchpads_bound_window_and_depth(spads: tuple[int, int, int], chunk: int, passes: tuple[int, ...]) -> None:
+    found = tick_batch(timesteps=20, k=36, planes=1, weight_bits=8, psum_bits=8, spad_bits=spads)
+    assert (found.chunk, found.passes) == (chunk, passes)
