@@ -157,12 +157,12 @@ class LayerModel:
         planes, flit = op.in_types[0].planes, hardware.noc.flit_bits
         map_bits = op.in_elements * planes
         self._global("read", map_bits * executions)
-        shares = list(mapping.input_shares())
+        shares, tile_line = mapping.input_shares(), self._tile_line
         sent = [math.ceil(map_bits * share / flit) * flit for share in shares]  # each tile gets its own copy
         self.ledger.add(
             "noc.hop_bits", sum(bits * hops for bits, hops in zip(sent, placed.hops, strict=True)) * executions
         )
-        written = sum(math.ceil(map_bits * share / self._tile_line) for share in shares)
+        written = sum(math.ceil(map_bits * share / tile_line) for share in shares)
         self.ledger.add("tile_buffer.write", written * executions)
         self.module_bits += float(sum(sent) * executions.sum())
 
@@ -177,11 +177,12 @@ class LayerModel:
 
         bits = hardware.accumulator_bits
         self.ledger.add("htree.move_bits", gemm.outputs * mapping.pes_per_column * bits * executions)
-        hop_bits = 0
+        hop_bits = ported = 0
         for width, (first, last) in zip(mapping.column_widths, mapping.tiles_of_column, strict=True):
             packet = ceil_div(width * bits, flit) * flit  # one position's sums of one column block
             hop_bits += packet * sum(placed.hops[first : last + 1])
-            self.module_bits += float(gemm.m * packet * (last - first + 1) * executions.sum())
+            ported += packet * (last - first + 1)
+        self.module_bits += float(gemm.m * ported * executions.sum())
         self.ledger.add("noc.hop_bits", gemm.m * hop_bits * executions)
 
     @property

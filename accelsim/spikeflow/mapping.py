@@ -8,9 +8,11 @@ stand next to one another, fill PEs in order, PEs fill tiles; a tile holds one l
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+
+import numpy as np
 
 from accelsim.hardware.spikeflow import SpikeflowFile
 from accelsim.workload import Operation
@@ -108,22 +110,25 @@ class Mapping:
         spans = zip(self.column_widths, self.tiles_of_column, strict=True)
         return sum(width * (last - first + 1) for width, (first, last) in spans)
 
-    def input_shares(self) -> Iterator[float]:
+    def input_shares(self) -> list[float]:
         """For each tile, the share of the layer's input channels that its PEs need, sent to it once.
 
         The crossbars of a column block are ordered by channel block, then kernel position, then bit
         slice: a PE that holds any part of a channel block needs all of its channels.
         """
         per_block = self.kernel_positions * self.arrays_per_weight
-        held, in_column = self.row_blocks * per_block, self.pes_per_column
-        for tile in range(self.tiles):
-            needed: set[tuple[int, int]] = set()
-            for pe in range(tile * self.tile_pes, min((tile + 1) * self.tile_pes, self.pes)):
-                column, place = divmod(pe, in_column)
-                first, last = place * self.pe_crossbars, min((place + 1) * self.pe_crossbars, held)
-                blocks = range(first // per_block, ceil_div(last, per_block))
-                needed.update((column // self.col_blocks, block) for block in blocks)
-            yield len(needed) / (self.sets * self.row_blocks)
+        pe = np.arange(self.pes)
+        column, place = np.divmod(pe, self.pes_per_column)
+        first = place * self.pe_crossbars // per_block
+        held = np.minimum((place + 1) * self.pe_crossbars, self.row_blocks * per_block)
+        last = (held - 1) // per_block
+        blocks = self.sets * self.row_blocks
+        needed = np.zeros((self.tiles, blocks), dtype=bool)
+        start, tile = column // self.col_blocks * self.row_blocks + first, pe // self.tile_pes
+        for offset in range(int((last - first).max()) + 1):
+            holds = first + offset <= last
+            needed[tile[holds], start[holds] + offset] = True
+        return [float(share) for share in needed.sum(axis=1) / blocks]
 
 
 def map_layer(op: Operation, hardware: SpikeflowFile, weight_bits: int) -> Mapping:
@@ -158,12 +163,12 @@ class Mesh:
 
     tiles: int
 
-    @property
+    @cached_property
     def side(self) -> int:
         """Nodes along one side; one node belongs to the neuronal module."""
         return math.isqrt(self.tiles) + 1
 
-    @property
+    @cached_property
     def module(self) -> tuple[int, int]:
         """Position (x, y) of the neuronal module."""
         return self.side // 2, self.side // 2
@@ -178,4 +183,4 @@ class Mesh:
     def hops(self, tiles: Sequence[int]) -> list[int]:
         """Links between each tile and the neuronal module (XY routing)."""
         x, y = self.module
-        return [abs(self.positions[tile][0] - x) + abs(self.positions[tile][1] - y) for tile in tiles]
+        return [abs(place[0] - x) + abs(place[1] - y) for place in map(self.positions.__getitem__, tiles)]
