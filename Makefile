@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: demo test lint bench digits clean help
@@ -19,11 +20,17 @@ $(BIN)/python:
 
 # Two levels of set-up: what the simulator needs, and what developing it needs (torch among it).
 $(VENV)/.core: $(BIN)/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(PIP) -e .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.core
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[torch,dev]"
+	$(PIP) -e ".[torch,dev]"
+	@touch $@
+
+# The tools that the tests compare with; the tests of a tool that cannot be had are skipped.
+$(VENV)/.peers: $(VENV)/.dev requirements-peers.txt requirements-peers-bare.txt
+	$(PIP) -r requirements-peers.txt && $(PIP) --no-deps -r requirements-peers-bare.txt \
+		|| echo "some peer tools could not be installed; their tests will be skipped"
 	@touch $@
 
 demo: $(VENV)/.core
@@ -31,16 +38,16 @@ demo: $(VENV)/.core
 	@echo
 	@echo "The picture is out/demo/comparison.png, every count x cost is in out/demo/bill.csv."
 
-test: $(VENV)/.dev
+test: $(VENV)/.peers
 	$(BIN)/python -m pytest -n 2 tests
 
-lint: $(VENV)/.dev
+lint: $(VENV)/.peers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.dev
+bench: $(VENV)/.peers
 	$(BIN)/python -m pytest benchmarks --benchmark-only -p no:xdist --override-ini addopts= -q
 
 digits: $(VENV)/.dev

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from accelsim.api import Comparison, compare, infer, load_hardware, load_workload, run
+    from accelsim.api import Comparison, compare, explain, infer, load_hardware, load_workload, run
     from accelsim.errors import AccelsimError, InputError
+    from accelsim.estimate import Explanation
+    from accelsim.frontend import Tracer, from_nir, import_topology, replay, trace
     from accelsim.results import Result
     from accelsim.workload import Bundle, SpikeTrace, Workload
 
@@ -17,31 +19,45 @@ _WHERE = {
     "AccelsimError": "accelsim.errors",
     "Bundle": "accelsim.workload",
     "Comparison": "accelsim.api",
+    "Explanation": "accelsim.estimate",
     "InputError": "accelsim.errors",
     "Result": "accelsim.results",
     "SpikeTrace": "accelsim.workload",
+    "Tracer": "accelsim.frontend",
     "Workload": "accelsim.workload",
     "compare": "accelsim.api",
+    "explain": "accelsim.api",
+    "from_nir": "accelsim.frontend",
+    "import_topology": "accelsim.frontend",
     "infer": "accelsim.api",
     "load_hardware": "accelsim.api",
     "load_workload": "accelsim.api",
+    "replay": "accelsim.frontend",
     "run": "accelsim.api",
+    "trace": "accelsim.frontend",
 }
 
 __all__ = [
     "AccelsimError",
     "Bundle",
     "Comparison",
+    "Explanation",
     "InputError",
     "Result",
     "SpikeTrace",
+    "Tracer",
     "Workload",
     "__version__",
     "compare",
+    "explain",
+    "from_nir",
+    "import_topology",
     "infer",
     "load_hardware",
     "load_workload",
+    "replay",
     "run",
+    "trace",
 ]
 
 

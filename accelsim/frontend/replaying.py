@@ -1,0 +1,187 @@
+"""Run a workload from its own description: the reference that a trace or an imported file is checked against.
+
+Plain float32 PyTorch, one timestep after the other, neurons exactly as their record says. This is the ideal
+network, not a machine's arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from accelsim.errors import InputError, Problem
+from accelsim.frontend.classify import Chunk, combined, compact
+from accelsim.workload import schema
+from accelsim.workload.graph import Operation
+from accelsim.workload.load import Workload
+from accelsim.workload.trace import Record, SpikeTrace
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What a replay gives."""
+
+    trace: SpikeTrace
+    """Inputs of the weighted operations."""
+    outputs: npt.NDArray[np.float32]
+    """Of the last operation, [T, N, ...]."""
+
+
+def replay(workload: Workload, weights: Mapping[str, npt.ArrayLike], inputs: npt.ArrayLike) -> Replay:
+    """Run the operations of a workload on an input.
+
+    Args:
+        workload: the operations and neuron records.
+        weights: ``<op>.weight`` and ``<op>.bias``, as in a bundle.
+        inputs: [N, *shape] (the same at every timestep) or [T, N, *shape].
+
+    Raises:
+        InputError: weights are missing, the input does not fit, or the workload holds an `opaque` operation
+            whose effect is not known.
+    """
+    shape = workload.graph.input_shape
+    given = torch.as_tensor(np.asarray(inputs, dtype=np.float32))
+    if tuple(given.shape[-len(shape) :]) != shape or given.dim() - len(shape) not in (1, 2):
+        raise InputError(
+            Problem(
+                f"expected [images, {list(shape)}] or with timesteps first, found {list(given.shape)}", where="inputs"
+            )
+        )
+    static = given.dim() == len(shape) + 1
+    if not static and len(given) < workload.timesteps:
+        raise InputError(Problem(f"{len(given)} timesteps, the workload has {workload.timesteps}", where="inputs"))
+    runner = _Runner(workload, weights)
+    with torch.no_grad():
+        for step in range(workload.timesteps):
+            runner.step(given if static else given[step])
+    return Replay(SpikeTrace(runner.records()), torch.stack(runner.outputs).numpy())
+
+
+class _Runner:
+    """Membranes and recorded inputs of one run."""
+
+    def __init__(self, workload: Workload, weights: Mapping[str, npt.ArrayLike]) -> None:
+        self.workload = workload
+        self.weights = {name: torch.as_tensor(np.asarray(array, dtype=np.float32)) for name, array in weights.items()}
+        self.membranes: dict[str, Tensor] = {}
+        self.fired: dict[str, Tensor] = {}
+        self.gathered: dict[str, Tensor] = {}
+        self.chunks: dict[str, list[Chunk]] = {}
+        self.outputs: list[Tensor] = []
+        for op in workload.graph.operations:
+            if op.kind in ("conv2d", "linear") and f"{op.name}.weight" not in self.weights:
+                raise InputError(Problem("the weights are missing", where=f"{op.name}.weight"))
+            if op.kind == "opaque":
+                raise InputError(Problem("an opaque operation cannot be replayed", where=op.name))
+            if op.neuron is not None and (op.neuron.fire_once or op.neuron.accumulate_then_fire):
+                raise InputError(Problem("fire_once and accumulate_then_fire are not replayed", where=op.name))
+
+    def step(self, frame: Tensor) -> None:
+        """One timestep of the whole network."""
+        values = {"input": frame}
+        last = frame
+        for op in self.workload.graph.operations:
+            operands = [values[name] for name in op.inputs]
+            if op.gemm is not None:
+                for index, operand in enumerate(operands):
+                    self._keep(op.name if index == 0 else f"{op.name}.rhs", operand)
+            run: Callable[[Operation, list[Tensor]], Tensor] = getattr(self, f"_{op.kind}")
+            values[op.name] = last = run(op, operands)
+        self.outputs.append(last)
+
+    def _keep(self, name: str, operand: Tensor) -> None:
+        self.chunks.setdefault(name, []).append(compact(operand[None].numpy(), name))
+
+    def records(self) -> dict[str, Record]:
+        """The recorded inputs, packed."""
+        records = {}
+        for op in self.workload.graph.weighted:
+            for index, kind in enumerate(op.in_types):
+                name = op.name if index == 0 else f"{op.name}.rhs"
+                records[name] = combined(self.chunks[name], real=not kind.is_spiking)
+        return records
+
+    # --- operations -------------------------------------------------------------------------------------
+
+    def _conv2d(self, op: Operation, operands: list[Tensor]) -> Tensor:
+        spec: Any = op.spec
+        weight, bias = self.weights[f"{op.name}.weight"], self.weights.get(f"{op.name}.bias")
+        return functional.conv2d(operands[0], weight, bias, spec.stride, spec.padding, spec.dilation, spec.groups)
+
+    def _linear(self, op: Operation, operands: list[Tensor]) -> Tensor:
+        return functional.linear(operands[0], self.weights[f"{op.name}.weight"], self.weights.get(f"{op.name}.bias"))
+
+    def _matmul(self, op: Operation, operands: list[Tensor]) -> Tensor:
+        spec = op.spec
+        assert isinstance(spec, schema.MatmulSpec)
+        a, b = (self._heads(operand, spec.heads) for operand in operands)
+        product = a @ (b.transpose(-1, -2) if spec.transpose_b else b)
+        if len(op.out_shape) == 3:
+            return product
+        return product.transpose(1, 2).reshape(len(product), *op.out_shape)
+
+    def _heads(self, operand: Tensor, heads: int) -> Tensor:
+        if operand.dim() == 4:
+            return operand
+        images, tokens, features = operand.shape
+        return operand.reshape(images, tokens, heads, features // heads).transpose(1, 2)
+
+    def _avgpool2d(self, op: Operation, operands: list[Tensor]) -> Tensor:
+        spec: Any = op.spec
+        return functional.avg_pool2d(operands[0], spec.kernel, spec.stride, spec.padding, spec.ceil_mode)
+
+    def _maxpool2d(self, op: Operation, operands: list[Tensor]) -> Tensor:
+        spec: Any = op.spec
+        return functional.max_pool2d(operands[0], spec.kernel, spec.stride, spec.padding, 1, spec.ceil_mode)
+
+    def _add(self, op: Operation, operands: list[Tensor]) -> Tensor:
+        total = operands[0]
+        for operand in operands[1:]:
+            total = total + operand
+        return total
+
+    def _flatten(self, op: Operation, operands: list[Tensor]) -> Tensor:
+        return operands[0].flatten(1)
+
+    def _tokens(self, op: Operation, operands: list[Tensor]) -> Tensor:
+        return operands[0].flatten(2).transpose(1, 2)
+
+    def _view(self, op: Operation, operands: list[Tensor]) -> Tensor:
+        raise InputError(Problem("which elements a view moves is not known; it cannot be replayed", where=op.name))
+
+    def _neuron(self, op: Operation, operands: list[Tensor]) -> Tensor:
+        """u = leak v + gain I; fire where u reaches theta; reset now, or (next_step) at the next update.
+
+        A delayed soft reset subtracts theta from the next u, a delayed hard reset zeroes it.
+        """
+        record = op.neuron
+        assert record is not None
+        store = record.shares_state_with or op.name
+        while (owner := self.workload.graph.by_name[store].neuron) is not None and owner.shares_state_with:
+            store = owner.shares_state_with
+        current = operands[0] * record.input_gain
+        leak = record.leak if record.model == "lif" else 1.0
+        membrane = self.membranes.get(store)
+        potential = current if membrane is None else leak * membrane + current
+        late = record.reset_order == "next_step"
+        if late and store in self.fired:
+            potential = self._reset(record, potential, self.fired[store])
+        if record.max_spikes > 1:
+            spikes = torch.floor(potential / record.threshold).clamp(0, record.max_spikes)
+        else:
+            spikes = (potential >= record.threshold if record.compare == ">=" else potential > record.threshold).float()
+        self.fired[store] = spikes
+        self.membranes[store] = potential if late else self._reset(record, potential, spikes)
+        return spikes
+
+    def _reset(self, record: schema.NeuronFields, potential: Tensor, spikes: Tensor) -> Tensor:
+        if record.reset == "hard":
+            return potential * (spikes == 0)
+        return potential - record.threshold * spikes if record.reset == "soft" else potential
