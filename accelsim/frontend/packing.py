@@ -14,7 +14,8 @@ from accelsim.frontend.classify import Chunk, combined
 from accelsim.frontend.describe import Layer, Layers, emits_spikes, spike_step
 from accelsim.frontend.sites import WEIGHTED, Site
 from accelsim.workload import schema
-from accelsim.workload.graph import VIEWS, ActivationType, Operation, build_graph
+from accelsim.workload.graph import VIEWS, ActivationType, Operation
+from accelsim.workload.shapes import build_graph
 from accelsim.workload.trace import Record, SpikeTrace
 
 

@@ -14,7 +14,8 @@ from accelsim.files import Document, bundled, content_hash, read_yaml
 from accelsim.settings import Override, as_overrides, resolve_key, validate
 from accelsim.workload import schema
 from accelsim.workload.activity import Activity, from_density, from_stats, from_trace
-from accelsim.workload.graph import Graph, build_graph
+from accelsim.workload.graph import Graph
+from accelsim.workload.shapes import build_graph
 from accelsim.workload.trace import SpikeTrace, arrays_digest, read_npz
 
 BUNDLE_FILE = "workload.yaml"

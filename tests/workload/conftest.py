@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from accelsim.workload import Workload, load_workload, schema
-from accelsim.workload.graph import Graph, build_graph
+from accelsim.workload.graph import Graph
+from accelsim.workload.shapes import build_graph
 
 if importlib.util.find_spec("torch") is None:
     collect_ignore = ["test_against_torch.py"]
