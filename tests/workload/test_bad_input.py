@@ -195,7 +195,7 @@ def test_one_kind_of_activity_replaces_the_other(write):
 def test_names_of_bundled_workloads(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert load_workload("vgg9_cifar10").name == "vgg9_cifar10"
-    with pytest.raises(InputError, match=r"did you mean 'vgg9_cifar10'\? \(bundled: digits_snn, resnet18"):
+    with pytest.raises(InputError, match=r"did you mean 'vgg9_cifar10'\? \(bundled: digits_resnet, digits_snn, "):
         load_workload("vgg9-cifar10")
 
 

@@ -22,7 +22,7 @@ SIZES = {
 
 
 def test_every_bundled_workload_is_here():
-    assert set(bundled_workloads()) == {*SIZES, "digits_snn"}
+    assert set(bundled_workloads()) == {*SIZES, "digits_snn", "digits_resnet", "moving_digits"}
 
 
 @pytest.mark.parametrize("name", SIZES)

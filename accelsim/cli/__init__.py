@@ -1,0 +1,47 @@
+"""The command line: parse, call the API, print. Each module holds the verbs of one subject."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from accelsim import __version__
+from accelsim.cli import array, inputs, machines, networks
+from accelsim.cli.shared import app
+from accelsim.errors import AccelsimError
+
+__all__ = ["app", "array", "inputs", "machines", "main", "networks"]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Entry point: bad input prints its message and exits with 2."""
+    try:
+        app()
+    except AccelsimError as error:
+        for line in str(error).splitlines():
+            print(f"accelsim: {line}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        sys.stderr.close()
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""What the verbs share: the application, options, and how results leave."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from accelsim.errors import InputError, Problem, did_you_mean
+
+if TYPE_CHECKING:
+    from accelsim.results import Result
+
+app = typer.Typer(
+    name="accelsim",
+    help="Cycle- and energy-level simulator of spiking-neural-network accelerators.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+class Format(StrEnum):
+    """What goes to stdout."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+
+
+Workload = Annotated[str, typer.Argument(help="Workload file, bundle directory, or name of a bundled workload.")]
+Hw = Annotated[list[str], typer.Option("--hw", help="Hardware file or name of a bundled machine; may be repeated.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the workload or the hardware; may be repeated."),
+]
+Fidelity = Annotated[str, typer.Option(help="analytical (closed form) or cycle, where the machine offers it.")]
+Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Also write result files and plots there.")]
+FormatOption = Annotated[Format, typer.Option("--format", help="What to print.")]
+Ops = Annotated[str, typer.Option(help="Energies of AC and MAC for the estimate (accelsim list ops).")]
+Accumulations = Annotated[str, typer.Option(help="The estimate's accumulations: rate (papers' formula) or exact.")]
+FirstLayer = Annotated[str, typer.Option(help="The estimate's direct-encoded first layer: once or every_timestep.")]
+AnnDensity = Annotated[float, typer.Option(help="Share of non-zero ReLU outputs of the ANN.")]
+
+
+def choice(option: str, value: str, allowed: Iterable[str]) -> Any:
+    """One of the allowed words, or a complaint with the nearest one."""
+    names = list(allowed)
+    if value not in names:
+        hint = did_you_mean(value, names)
+        raise InputError(Problem(f"found '{value}', allowed: {', '.join(names)}{hint}", where=option))
+    return value
+
+
+def convention(ops: str, accumulations: str, first_layer: str) -> dict[str, Any]:
+    """The estimate's options, checked."""
+    return {
+        "ops": ops,
+        "accumulations": choice("--accumulations", accumulations, ("rate", "exact")),
+        "first_layer": choice("--first-layer", first_layer, ("once", "every_timestep")),
+    }
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """One document on stdout and nothing else."""
+    sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
+
+
+def print_rich(*items: Any) -> None:
+    """Tables on stdout."""
+    from rich.console import Console
+
+    # A pipe or a log has no width of its own; 80 columns would cut the figures off.
+    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
+    for item in items:
+        console.print(item)
+
+
+def bill(results: Iterable[Result]) -> str:
+    """Every count x cost of some results, as CSV."""
+    from accelsim.report.tables import csv_text
+
+    return csv_text(result.rows() for result in results)
+
+
+def write_results(out: Path, document: dict[str, Any], results: Iterable[Result]) -> None:
+    """result.json, bill.csv and one plot per machine."""
+    from accelsim.files import write_atomic
+
+    write_atomic(out / "result.json", json.dumps(document, indent=2, allow_nan=False) + "\n")
+    results = list(results)
+    write_atomic(out / "bill.csv", bill(results))
+    taken: set[str] = set()
+    for index, result in enumerate(results):
+        name = re.sub(r"[^\w.-]", "_", result.hardware["name"]).lstrip(".") or "hardware"
+        name = f"{name}_{index + 1}" if name in taken else name  # two machines of one name are two pictures
+        taken.add(name)
+        result.plot(out / f"{name}.png")

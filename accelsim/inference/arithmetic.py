@@ -1,0 +1,137 @@
+"""On what arithmetic a network runs: exact, with whole numbers, or on crossbars; read off a machine's description."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from accelsim.crossbar import NOISE_MODELS, Device, Wires
+from accelsim.errors import InputError, Problem, did_you_mean
+from accelsim.hardware import SpikeflowFile
+from accelsim.workload.schema import Precision
+
+Kind = Literal["ideal", "quantized", "crossbar"]
+KINDS: tuple[Kind, ...] = ("ideal", "quantized", "crossbar")
+NOISES = (*NOISE_MODELS, "none")
+FIRST_LAYERS = ("crossbar", "digital")
+REMEDIES = {
+    "adc_range": "converter steps chosen on calibration images instead of for the largest sum that could occur",
+    "encoding": "each column stores its complement where that conducts less (non-ideality-aware weight encoding)",
+    "gain": "the converter reference of each column is trimmed by what one read with all rows on gives",
+    "channel_adaptation": "currents of each channel get the mean and spread they have on ideal arithmetic",
+}
+
+
+@dataclass(frozen=True)
+class Crossbars:
+    """Arrays, cells and converters as the executor needs them; from a machine by `Arithmetic.of`."""
+
+    rows: int
+    cols: int
+    cell_bits: int
+    device: Device
+    wires: Wires = field(default_factory=lambda: Wires(0.0, 0.0))
+    scheme: str = "diff"
+    sign: str = "column"
+    adc_bits: int | None = None
+    """Bits of the converters; None takes the analog sums as they are."""
+    noise: str = "statistical"
+    """Read noise: one of `NOISES`; the device's sigma decides how much."""
+    variation: bool = True
+    """Draw programming variation and stuck cells as the device states them."""
+    first_layer: str = "crossbar"
+    """Analog inputs bit by bit on the ``crossbar``, or multiplied by a ``digital`` unit."""
+    reuse_static: bool = True
+    """Products of an input that never changes are computed (and their noise drawn) once."""
+    remedies: frozenset[str] = frozenset({"adc_range"})
+
+    def __post_init__(self) -> None:
+        _allowed(self.noise, NOISES, "--noise")
+        _allowed(self.first_layer, FIRST_LAYERS, "--first-layer")
+        for remedy in self.remedies:
+            _allowed(remedy, REMEDIES, "--remedies")
+
+    @property
+    def is_random(self) -> bool:
+        """Whether two runs with different seeds can differ."""
+        return self.reads_noisily or self.varies
+
+    @property
+    def reads_noisily(self) -> bool:
+        """Whether any read noise is drawn."""
+        return self.noise != "none" and self.device.read_noise_sigma > 0
+
+    @property
+    def varies(self) -> bool:
+        """Whether programming is drawn."""
+        device = self.device
+        stuck = device.stuck_on_fraction or device.stuck_off_fraction
+        return self.variation and bool(device.programming_sigma_us or stuck)
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """How products and membranes are computed."""
+
+    kind: Kind = "ideal"
+    precision: Precision = field(default_factory=Precision)
+    crossbars: Crossbars | None = None
+
+    def __post_init__(self) -> None:
+        _allowed(self.kind, KINDS, "arithmetic")
+        if (self.kind == "crossbar") != (self.crossbars is not None):
+            raise InputError(Problem("arithmetic 'crossbar' and a description of the crossbars go together"))
+
+    @property
+    def is_machine(self) -> bool:
+        """Whole numbers instead of floating-point ones."""
+        return self.kind != "ideal"
+
+    @property
+    def is_random(self) -> bool:
+        """Whether two runs with different seeds can differ."""
+        return self.crossbars is not None and self.crossbars.is_random
+
+    def with_crossbars(self, **changes: Any) -> Arithmetic:
+        """A copy with some fields of `crossbars` changed."""
+        assert self.crossbars is not None
+        return replace(self, crossbars=replace(self.crossbars, **changes))
+
+    @classmethod
+    def of(
+        cls,
+        file: Any,
+        precision: Precision,
+        *,
+        noise: str = "statistical",
+        first_layer: str = "crossbar",
+        remedies: frozenset[str] = frozenset({"adc_range"}),
+    ) -> Arithmetic:
+        """The arithmetic of a machine: crossbars for ``kind: spikeflow``, whole numbers for any other.
+
+        `file` is the machine's description (``Hardware.file``), `precision` the network's word widths.
+        """
+        if not isinstance(file, SpikeflowFile):
+            return cls("quantized", precision)
+        wires = file.crossbar
+        crossbars = Crossbars(
+            rows=wires.rows,
+            cols=wires.cols,
+            cell_bits=wires.cell_bits,
+            device=file.device.device(),
+            wires=Wires(wires.wordline_ohm, wires.bitline_ohm, wires.driver_ohm, wires.sense_ohm),
+            scheme=file.weights.signed,
+            sign=file.weights.sign_sum,
+            adc_bits=file.adc.bits,
+            noise=noise,
+            first_layer=first_layer,
+            reuse_static=file.static_input == "reuse",
+            remedies=remedies,
+        )
+        return cls("crossbar", precision, crossbars)
+
+
+def _allowed(value: str, names: Any, where: str) -> None:
+    if value not in names:
+        message = f"found '{value}', allowed: {', '.join(names)}{did_you_mean(value, names)}"
+        raise InputError(Problem(message, where=where))

@@ -1,0 +1,112 @@
+"""Images with labels for an accuracy: a bundle's own samples, the packaged digits, or a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from accelsim.errors import InputError, Problem, did_you_mean
+from accelsim.inference.executor import check_inputs
+from accelsim.workload import Bundle
+from accelsim.workload.trace import read_npz
+
+Array = npt.NDArray[Any]
+
+PACKAGED = ("digits",)
+CALIBRATION_IMAGES = 64
+
+
+@dataclass(frozen=True)
+class Images:
+    """What a network is tried on."""
+
+    name: str
+    inputs: Array
+    """[N, *shape] (static) or [T, N, *shape]."""
+    labels: npt.NDArray[np.int64]
+    """[N]"""
+    calibration: Array
+    """Images without labels that a chip would be set up with; other ones than `inputs` where there are any."""
+    static: bool
+    """The same input at every timestep: no time axis."""
+    apart: bool
+    """Whether `calibration` and `inputs` share no image."""
+
+    def first(self, number: int | None) -> Images:
+        """Only the first images (all for None)."""
+        if number is None or number >= len(self.labels):
+            return self
+        if number < 1:
+            raise InputError(Problem(f"found {number}, must be at least 1", where="--images"))
+        inputs = self.inputs[:number] if self.static else self.inputs[:, :number]
+        return replace(self, inputs=inputs, labels=self.labels[:number])
+
+
+def load_images(source: str | Path | None, bundle: Bundle) -> Images:
+    """The images a user asked for: None (the bundle's samples), ``digits``, or an npz file.
+
+    A file holds ``inputs`` [N, *shape] or [T, N, *shape], ``labels`` [N], and may hold ``calibration``.
+
+    Raises:
+        InputError: no such file or data set, or arrays that do not fit the network.
+    """
+    if source is None:
+        arrays, name = bundle.samples, "the bundle's samples"
+    elif str(source) in PACKAGED:
+        arrays, name = digits(bundle.workload.graph.input_shape), str(source)
+    else:
+        path = Path(source)
+        if path.suffix != ".npz":
+            hint = did_you_mean(str(source), PACKAGED)
+            message = f"no such data set{hint}; give {', '.join(PACKAGED)} or an npz file"
+            raise InputError(Problem(message, str(source), where="--data"))
+        arrays, name = read_npz(path), path.name
+    for key in ("inputs", "labels"):
+        if key not in arrays:
+            raise InputError(Problem(f"the array '{key}' is missing{did_you_mean(key, arrays)}", name))
+    inputs, static = check_inputs(bundle.workload, arrays["inputs"])
+    count = inputs.shape[0 if static else 1]
+    labels = np.asarray(arrays["labels"])
+    if labels.shape != (count,) or labels.dtype.kind not in "iu":
+        message = f"expected {count} whole-number labels, found {labels.dtype} of {list(labels.shape)}"
+        raise InputError(Problem(message, name, where="labels"))
+    if "calibration" in arrays:
+        calibration, _ = check_inputs(bundle.workload, arrays["calibration"])
+        return Images(name, inputs, labels.astype(np.int64), calibration, static, True)
+    few = inputs[:CALIBRATION_IMAGES] if static else inputs[:, :CALIBRATION_IMAGES]
+    return Images(name, inputs, labels.astype(np.int64), few, static, False)
+
+
+def digits(shape: tuple[int, ...]) -> dict[str, Array]:
+    """scikit-learn's handwritten digits as `accelsim.snn.digits` splits them; neither package is needed.
+
+    ``inputs`` and ``labels`` are the 360 held-out images in that order, ``calibration`` the first 64 training
+    images, all upsampled bilinearly from 8 x 8 to [1, size, size].
+
+    Raises:
+        InputError: a network whose input is no square grey image.
+    """
+    if len(shape) != 3 or shape[0] != 1 or shape[1] != shape[2]:
+        message = f"the digits are square grey images; this network wants {list(shape)}"
+        raise InputError(Problem(message, where="--data"))
+    with resources.files("accelsim.inference").joinpath("data/digits.npz").open("rb") as stream:
+        arrays = dict(np.load(stream, allow_pickle=False))
+    test, training = (_upsampled(arrays[name] / np.float32(16), shape[1]) for name in ("test", "calibration"))
+    return {"inputs": test, "labels": arrays["labels"].astype(np.int64), "calibration": training}
+
+
+def _upsampled(images: Array, size: int) -> npt.NDArray[np.float32]:
+    """[N, 1, size, size] of [N, 8, 8]: bilinear, pixel centres at half-integers, borders repeated."""
+    old = images.shape[1]
+    centre = np.maximum((np.arange(size) + 0.5) * old / size - 0.5, 0.0)
+    low = np.minimum(centre.astype(np.int64), old - 1)
+    share = (centre - low).astype(np.float32)
+    mix = np.zeros((size, old), dtype=np.float32)
+    np.add.at(mix, (np.arange(size), low), 1 - share)
+    np.add.at(mix, (np.arange(size), np.minimum(low + 1, old - 1)), share)
+    return np.asarray(np.einsum("ay,nyx,bx->nab", mix, images.astype(np.float32), mix)[:, None])

@@ -1,0 +1,349 @@
+"""Runs a workload's operations timestep by timestep on an arithmetic, and records what happened.
+
+network = Network(workload, weights, Arithmetic.of(hardware.file, workload.precision), seed=0)
+network.calibrate(calibration_images)
+run = network.run(images)
+run.logits, run.trace
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from accelsim.errors import InputError, Problem
+from accelsim.inference.arithmetic import Arithmetic
+from accelsim.inference.crossbar_product import CrossbarProduct
+from accelsim.inference.neurons import Neurons
+from accelsim.inference.operations import pooling, summed, viewed
+from accelsim.inference.products import IdealProduct, Product, QuantisedProduct, attention
+from accelsim.inference.values import Recorder, Value, inward, outward
+from accelsim.inference.weights import activation_unit, quantised, read_layer
+from accelsim.workload import Operation, Record, SpikeTrace, Workload
+from accelsim.workload.outputs import is_constant
+
+Array = npt.NDArray[Any]
+Progress = Callable[[int, int], None]
+OnLayer = Callable[[Operation, list[Value]], list[Value]]
+
+DEFAULT_BATCH = 32
+_DEFAULT_DENSITY = 0.15  # share of active rows where nothing was calibrated
+_WIDEST_CODE = 255
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run over N images left behind."""
+
+    logits: npt.NDArray[np.float64]
+    """[T, N, classes] outputs of the last operation, timestep by timestep, not accumulated."""
+    trace: SpikeTrace
+    """Inputs of the weighted operations."""
+    spikes: Mapping[str, Record]
+    """Outputs of every neuron operation."""
+    potentials: Mapping[str, npt.NDArray[np.float32]]
+    """[T, N, *shape] membrane before the reset, in thresholds; empty unless asked for."""
+    conversions: int = 0
+    clipped: int = 0
+
+    @property
+    def predictions(self) -> npt.NDArray[np.int64]:
+        """[N] class with the largest mean logit."""
+        return np.asarray(self.logits.mean(axis=0).argmax(axis=1))
+
+
+class Network:
+    """A workload with its weights on one arithmetic; programming variation and noise follow from `seed`.
+
+    Results do not depend on the number of threads. How images are cut into batches changes the order of
+    floating-point sums and no more: whole-number products are the same bit for bit, read noise is drawn for the
+    image, wherever it stands.
+
+    Raises:
+        InputError: weights are missing, or an operation cannot be executed (`opaque`, `view`).
+    """
+
+    def __init__(
+        self, workload: Workload, weights: Mapping[str, Array], arithmetic: Arithmetic, *, seed: int = 0
+    ) -> None:
+        self.workload, self.arithmetic, self.seed = workload, arithmetic, seed
+        self._weights = weights
+        for op in workload.graph.operations:
+            if op.kind in ("opaque", "view"):
+                raise InputError(
+                    Problem(f"what this {op.kind} does to values is not known; it cannot run", where=op.name)
+                )
+        self.by_layer = any(
+            op.neuron is not None and op.neuron.accumulate_then_fire for op in workload.graph.operations
+        )
+        """All timesteps of an operation before the next one, instead of all operations of a timestep."""
+        if self.by_layer:
+            self.check_by_layer()
+        self._units: dict[str, float] = {}
+        self._products: dict[str, Product] = {}
+        self.affine: dict[str, tuple[Array, Array]] = {}
+        """For each weighted operation, factor and offset (real) of each channel's currents, where adapted."""
+        self.on_layer: OnLayer | None = None
+        """Given each weighted operation's currents of all timesteps; what it returns goes on. Needs `by_layer`."""
+
+    def check_by_layer(self) -> None:
+        """Refuse to go layer after layer where layers share membranes within a timestep.
+
+        Raises:
+            InputError: they do.
+        """
+        for op in self.workload.graph.operations:
+            if op.neuron is not None and op.neuron.shares_state_with:
+                message = (
+                    "shares_state_with needs timestep after timestep; accumulate_then_fire and channel_adaptation "
+                )
+                raise InputError(Problem(f"{message}need layer after layer", where=op.name))
+
+    # -- preparation -----------------------------------------------------------------------------------
+
+    def calibrate(self, inputs: Array, *, reference: Run | None = None) -> None:
+        """Fix everything that a chip's maker sets once, on sample images without labels [N, ...] or [T, N, ...].
+
+        Steps of analog activations; converter steps (remedy ``adc_range``); the typical share of spikes, for
+        the read noise. What layers see is taken from a run of the floating-point network (`reference`, if it
+        is known already).
+        """
+        if not self.arithmetic.is_machine:
+            return
+        ideal = reference or Network(self.workload, self._weights, Arithmetic()).run(inputs)
+        settings = self.arithmetic.crossbars
+        bits = self.arithmetic.precision.activation_bits
+        self._products = {}
+        for op in self.workload.graph.weighted:
+            if op.kind == "matmul":
+                continue
+            record = ideal.trace[op.name]
+            if not op.in_types[0].is_spiking:
+                self._units[op.name] = activation_unit(record.dense(), bits)
+            density = (
+                float(record.ones().mean()) / (record.elements * record.planes) if record.bits is not None else 0.5
+            )
+            product = self._products[op.name] = self._product(op, density)
+            if settings is not None and "adc_range" in settings.remedies and isinstance(product, CrossbarProduct):
+                product.calibrate(self._coded(op, self._samples(record)))
+
+    def _samples(self, record: Record) -> Value:
+        """A few of a record's maps: all timesteps of the images that make up about 32 maps."""
+        values = record.dense()
+        images = max(1, min(values.shape[1], 32 // values.shape[0]))
+        picked = values[:, :images].reshape(-1, *values.shape[2:])
+        if record.kind == "real":
+            return Value(inward(picked))
+        return Value(inward(np.rint(picked / record.scale).astype(np.int32)), record.scale)
+
+    def _product(self, op: Operation, density: float) -> Product:
+        layer = read_layer(op, self._weights)
+        arithmetic = self.arithmetic
+        if not arithmetic.is_machine:
+            return IdealProduct(layer)
+        precision = arithmetic.precision
+        codes = quantised(layer, precision.weight_bits)
+        largest = op.in_types[0].max_value if op.in_types[0].is_spiking else 2**precision.activation_bits - 1
+        settings = arithmetic.crossbars
+        if settings is None or (settings.first_layer == "digital" and op.in_types[0].kind == "real"):
+            return QuantisedProduct(codes, largest)
+        return CrossbarProduct(codes, settings, precision.weight_bits, self.seed, density)
+
+    # -- running ---------------------------------------------------------------------------------------
+
+    def run(
+        self, inputs: Array, *, batch: int = DEFAULT_BATCH, potentials: bool = False, progress: Progress | None = None
+    ) -> Run:
+        """Run images [N, *shape] (the same at every timestep) or [T, N, *shape].
+
+        `potentials` keeps every membrane (memory: 4 bytes per neuron, timestep and image); `progress` is told
+        (images done, images in all).
+
+        Raises:
+            InputError: inputs that do not fit, or analog ones on a machine that was not calibrated.
+        """
+        given, static = check_inputs(self.workload, inputs)
+        images = given.shape[0 if static else 1]
+        outcome = _Collector(self.workload, potentials)
+        for first in range(0, images, batch):
+            part = given[first : first + batch] if static else given[:, first : first + batch]
+            _Batch(self, part, static, first, outcome).run()
+            if progress is not None:
+                progress(min(first + batch, images), images)
+        products = [product for product in self._products.values() if isinstance(product, CrossbarProduct)]
+        return outcome.run(sum(p.conversions for p in products), sum(p.clipped for p in products))
+
+    def weighted(self, op: Operation, value: Value, step: int, first_image: int) -> Value:
+        """Currents of one weighted operation at one timestep."""
+        product = self._products.get(op.name)
+        if product is None:
+            product = self._products[op.name] = self._product(op, _DEFAULT_DENSITY)
+        found = product(self._coded(op, value) if self.arithmetic.is_machine else value, step, first_image)
+        return adapted(found, *self.affine[op.name]) if op.name in self.affine else found
+
+    def _coded(self, op: Operation, value: Value) -> Value:
+        """Analog inputs as the machine holds them; spikes as they are."""
+        if op.in_types[0].is_spiking:
+            return value
+        bits = self.arithmetic.precision.activation_bits
+        if op.name not in self._units:
+            raise InputError(Problem(f"'{op.name}' has analog inputs; calibrate the network first"))
+        unit = self._units[op.name]
+        top = 2**bits - 1
+        codes = np.clip(np.rint(value.codes * (value.unit / unit)), -top, top)
+        return Value(codes.astype(np.int64), unit)
+
+
+def adapted(value: Value, factor: Array, offset: Array) -> Value:
+    """Currents [images, ..., channels] scaled and shifted per channel, as whole numbers again; `offset` is real."""
+    return Value(np.rint(value.codes * factor + offset / value.unit), value.unit)
+
+
+def check_inputs(workload: Workload, inputs: Array) -> tuple[npt.NDArray[np.float32], bool]:
+    """Inputs as float32 and whether they are the same at every timestep.
+
+    Raises:
+        InputError: shape, timesteps or values that the workload cannot have.
+    """
+    shape = workload.graph.input_shape
+    array = np.asarray(inputs)
+    if array.dtype.kind not in "biuf" or array.ndim - len(shape) not in (1, 2) or array.shape[-len(shape) :] != shape:
+        raise InputError(
+            Problem(
+                f"expected numbers of [images, {', '.join(map(str, shape))}], or with timesteps first; found "
+                f"{array.dtype} of {list(array.shape)}",
+                where="inputs",
+            )
+        )
+    static = array.ndim == len(shape) + 1
+    if array.size == 0 or not np.isfinite(array).all():
+        raise InputError(Problem("no images, or values that are not finite", where="inputs"))
+    if not static and len(array) < workload.timesteps:
+        raise InputError(Problem(f"{len(array)} timesteps, the workload has {workload.timesteps}", where="inputs"))
+    if workload.graph.input_type.is_spiking:
+        largest = workload.graph.input_type.max_value
+        if (array != np.rint(array)).any() or np.abs(array).max() > largest:
+            message = f"the network's input is {workload.graph.input_type.kind} spikes; found other values"
+            raise InputError(Problem(message, where="inputs"))
+    return array.astype(np.float32), static
+
+
+class _Collector:
+    """Gathers records, logits and membranes over batches."""
+
+    def __init__(self, workload: Workload, potentials: bool) -> None:
+        graph = workload.graph
+        self.workload, self.keep = workload, potentials
+        self.inputs: dict[str, Recorder] = {}
+        for op in graph.weighted:
+            for index, kind in enumerate(op.in_types):
+                self.inputs[op.name + (".rhs" if index else "")] = Recorder(kind, op.in_shapes[index])
+        self.spikes = {op.name: Recorder(op.out_type, op.out_shape) for op in graph.operations if op.kind == "neuron"}
+        self.logits: list[Array] = []
+        self.potentials: dict[str, list[Array]] = {name: [] for name in self.spikes}
+
+    def start_batch(self) -> None:
+        for recorder in (*self.inputs.values(), *self.spikes.values()):
+            recorder.start_batch()
+
+    def run(self, conversions: int, clipped: int) -> Run:
+        return Run(
+            np.concatenate(self.logits, axis=1),
+            SpikeTrace({name: recorder.record() for name, recorder in self.inputs.items()}),
+            {name: recorder.record() for name, recorder in self.spikes.items()},
+            {name: np.concatenate(parts, axis=1) for name, parts in self.potentials.items() if parts},
+            conversions,
+            clipped,
+        )
+
+
+class _Batch:
+    """One batch of images through all timesteps.
+
+    Timestep after timestep, as hardware with shared membranes must; layer after layer where neurons wait
+    for all inputs (`accumulate_then_fire`). Both orders give the same spikes otherwise.
+    """
+
+    def __init__(self, network: Network, inputs: Array, static: bool, first_image: int, out: _Collector) -> None:
+        self.network, self.static, self.first_image, self.out = network, static, first_image, out
+        self.graph = network.workload.graph
+        self.steps = network.workload.timesteps
+        spiking = self.graph.input_type.is_spiking
+        frames = [inputs] if static else list(inputs[: self.steps])
+        values = [Value(inward(frame.astype(np.int32) if spiking else frame)) for frame in frames]
+        self.values: dict[str, list[Value]] = {"input": values}
+        bits = network.arithmetic.precision.membrane_bits if network.arithmetic.is_machine else None
+        self.neurons = Neurons(self.graph, bits, out.keep)
+        self.kept: dict[str, list[Array]] = {name: [] for name in out.potentials}
+
+    def run(self) -> None:
+        self.out.start_batch()
+        operations = self.graph.operations
+        if self.network.by_layer:
+            for op in operations:
+                self._all_steps(op)
+        else:
+            for step in range(self.steps):
+                for op in operations:
+                    self._one_step(op, step)
+        last = self.values[operations[-1].name]
+        logits = [value.codes.reshape(value.images, -1).astype(np.float64) * value.unit for value in last]
+        self.out.logits.append(np.stack(logits * (self.steps // len(logits))))
+        for name, steps in self.kept.items():
+            if steps:
+                self.out.potentials[name].append(np.stack([outward(u) for u in steps]))
+
+    def _input(self, name: str, step: int) -> Value:
+        steps = self.values[name]
+        return steps[min(step, len(steps) - 1)]
+
+    def _all_steps(self, op: Operation) -> None:
+        if op.neuron is None or not op.neuron.accumulate_then_fire:
+            for step in range(self.steps):
+                self._one_step(op, step)
+            if op.kind in ("conv2d", "linear") and self.network.on_layer is not None:
+                self.values[op.name] = self.network.on_layer(op, self.values[op.name])
+            return
+        fired = self.neurons.fire(op, [self._input(op.inputs[0], step) for step in range(self.steps)])
+        self.values[op.name] = []
+        for spikes, potential in fired:
+            self._keep_spikes(op, spikes, potential)
+
+    def _one_step(self, op: Operation, step: int) -> None:
+        if op.neuron is not None:
+            self._keep_spikes(op, *self.neurons.step(op, self._input(op.inputs[0], step)))
+            return
+        constant = self.static and is_constant(op)
+        if constant and step > 0 and (self._reuses() or op.gemm is None):
+            return
+        operands = [self._input(name, step) for name in op.inputs]
+        for index, operand in enumerate(operands if op.gemm is not None else ()):
+            recorder = self.out.inputs[op.name + (".rhs" if index else "")]
+            if step == 0 or not (self.static and op.in_types[index].static):
+                recorder.add(operand)
+        self.values.setdefault(op.name, []).append(self._evaluate(op, operands, step))
+
+    def _reuses(self) -> bool:
+        crossbars = self.network.arithmetic.crossbars
+        return crossbars is None or crossbars.reuse_static
+
+    def _keep_spikes(self, op: Operation, spikes: Value, potential: Array | None) -> None:
+        self.values.setdefault(op.name, []).append(spikes)
+        self.out.spikes[op.name].add(spikes)
+        if potential is not None:
+            self.kept[op.name].append(potential)
+
+    def _evaluate(self, op: Operation, operands: list[Value], step: int) -> Value:
+        if op.kind in ("conv2d", "linear"):
+            return self.network.weighted(op, operands[0], step, self.first_image)
+        if op.kind == "matmul":
+            return attention(op, *operands)
+        if op.kind in ("avgpool2d", "maxpool2d"):
+            return pooling(op, operands[0])
+        if op.kind == "add":
+            return summed(operands)
+        return viewed(op, operands[0])

@@ -1,0 +1,214 @@
+# Numba infers the types of compiled functions; only their numpy siblings are annotated.
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,assignment"
+"""Compiled loops of an inference run: neurons, packed channels, reassembly of column codes, early exit.
+
+Each stands beside a plain-numpy sibling (``*_numpy``) that computes the same; the tests compare them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit, prange
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+RESET_NONE, RESET_SOFT, RESET_HARD = 0, 1, 2
+
+
+class NeuronRule(NamedTuple):
+    """One neuron layer in the units of its currents; all numbers, so that compiled code can take it."""
+
+    leak: float
+    threshold: float
+    reset: int
+    """RESET_NONE, RESET_SOFT or RESET_HARD."""
+    late: bool
+    """The reset takes effect one update later."""
+    strict: bool
+    """Fires above the threshold only, not at it."""
+    max_spikes: int
+    once: bool
+    step: float
+    """Step of the stored membrane; 0: stored as it is."""
+    low: float
+    high: float
+    """Range of the stored membrane, both multiples of `step`."""
+    whole: bool
+    """The leak's product is rounded down to a whole number, as a shifter does."""
+
+
+# --- neurons ------------------------------------------------------------------------------------------
+
+
+@njit(cache=True, error_model="numpy")
+def update_neurons(current, membrane, last, done, rule, potential, spikes):
+    """One timestep of flat neurons; see `update_neurons_numpy`, which this equals bit for bit."""
+    # The membrane's own type, so that single precision stays single precision.
+    kind = membrane.dtype.type
+    leak, threshold = kind(rule.leak), kind(rule.threshold)
+    step, low, high, zero, half = kind(rule.step), kind(rule.low), kind(rule.high), kind(0.0), kind(0.5)
+    keep = potential.size > 0
+    for i in range(current.size):
+        kept = leak * membrane[i]
+        if rule.whole:
+            kept = np.floor(kept)
+        u = kept + current[i]
+        if rule.late and last[i] > 0:
+            if rule.reset == RESET_HARD:
+                u = zero
+            elif rule.reset == RESET_SOFT:
+                u = u - threshold * kind(last[i])
+        if keep:
+            potential[i] = u
+        if rule.max_spikes > 1:
+            count = np.int64(min(max(np.floor(u / threshold), zero), kind(rule.max_spikes)))
+            if rule.strict and count > 0 and u == threshold * kind(count):
+                count -= 1
+        else:
+            count = np.int64(u > threshold if rule.strict else u >= threshold)
+        if rule.once:
+            if done[i]:
+                count = 0
+            elif count > 0:
+                done[i] = True
+                count = 1
+        spikes[i] = count
+        last[i] = count
+        if not rule.late and count > 0:
+            if rule.reset == RESET_HARD:
+                u = zero
+            elif rule.reset == RESET_SOFT:
+                u = u - threshold * kind(count)
+        if step > zero:
+            u = min(max(np.floor(u / step + half) * step, low), high)
+        membrane[i] = u
+
+
+def update_neurons_numpy(
+    current: npt.NDArray[Any],
+    membrane: npt.NDArray[Any],
+    last: npt.NDArray[np.uint8],
+    done: npt.NDArray[np.bool_],
+    rule: NeuronRule,
+    potential: npt.NDArray[Any],
+    spikes: npt.NDArray[np.uint8],
+) -> None:
+    """u = leak v + I; spikes s where u reaches the threshold; reset; v = u rounded into its memory.
+
+    All arrays are flat and of one length; `membrane` v, `last` (spikes of the update before), `done` (has
+    fired, for `once`), `spikes` and, where it has a length, `potential` u (before the reset) are written.
+    A late reset acts on u before the comparison: a soft one subtracts the threshold for each spike of the
+    update before, a hard one zeroes u.
+    """
+    kind = membrane.dtype.type
+    kept = kind(rule.leak) * membrane
+    u = (np.floor(kept) if rule.whole else kept) + current
+    threshold = kind(rule.threshold)
+
+    def reset(value: npt.NDArray[Any], fired: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
+        if rule.reset == RESET_HARD:
+            return np.where(fired > 0, kind(0), value)
+        return value - threshold * fired.astype(kind) if rule.reset == RESET_SOFT else value
+
+    if rule.late:
+        u = reset(u, last)
+    if potential.size:
+        potential[:] = u
+    if rule.max_spikes > 1:
+        count = np.clip(np.floor(u / threshold), 0, rule.max_spikes).astype(np.int64)
+        if rule.strict:
+            count -= (count > 0) & (u == threshold * count.astype(kind))
+    else:
+        count = (u > threshold if rule.strict else u >= threshold).astype(np.int64)
+    if rule.once:
+        count = np.where(done, 0, np.minimum(count, 1))
+        done |= count > 0
+    spikes[:] = count
+    last[:] = spikes
+    if not rule.late:
+        u = reset(u, spikes)
+    if rule.step > 0:
+        u = np.clip(np.floor(u / kind(rule.step) + kind(0.5)) * kind(rule.step), kind(rule.low), kind(rule.high))
+    membrane[:] = u
+
+
+# --- spikes into words --------------------------------------------------------------------------------
+
+
+@njit(cache=True, error_model="numpy")
+def pack_channels(codes, bit, rows, words):
+    """words [P, blocks, W] of bit `bit` of codes [P, C]: channel c in row c % rows of block c // rows."""
+    for p in range(codes.shape[0]):
+        for c in range(codes.shape[1]):
+            if codes[p, c] >> bit & 1:
+                row = c % rows
+                words[p, c // rows, row >> 6] |= np.uint64(1) << np.uint64(row & 63)
+
+
+def pack_channels_numpy(codes: npt.NDArray[Any], bit: int, rows: int, words: npt.NDArray[np.uint64]) -> None:
+    """Sibling of `pack_channels`; `words` is zero before."""
+    flags = (codes >> bit & 1).astype(bool)
+    for block in range(words.shape[1]):
+        part = flags[:, block * rows : (block + 1) * rows]
+        padded = np.zeros((len(part), words.shape[2] * 64), dtype=bool)
+        padded[:, : part.shape[1]] = part
+        words[:, block] = np.packbits(padded, axis=1, bitorder="little").view("<u8")
+
+
+# --- column codes into outputs ------------------------------------------------------------------------
+
+
+@njit(cache=True, error_model="numpy", parallel=True)
+def reassemble(columns, index, factor, scale, outputs):
+    """outputs [B, M] += scale * sum_s factor [M, S] * columns [B, index [M, S]]."""
+    n_outputs, terms = index.shape
+    for b in prange(columns.shape[0]):
+        for m in range(n_outputs):
+            total = 0.0
+            for s in range(terms):
+                total += factor[m, s] * columns[b, index[m, s]]
+            outputs[b, m] += scale * total
+
+
+def reassemble_numpy(
+    columns: npt.NDArray[Any], index: IntArray, factor: FloatArray, scale: float, outputs: FloatArray
+) -> None:
+    """Sibling of `reassemble`."""
+    outputs += scale * (columns[:, index] * factor).sum(axis=2)
+
+
+# --- early exit ---------------------------------------------------------------------------------------
+
+
+@njit(cache=True, error_model="numpy", parallel=True)
+def running_entropy(logits, entropy):
+    """entropy [T, N] in nats of softmax(mean of logits [T, N, C] over the timesteps so far)."""
+    steps, images, classes = logits.shape
+    for n in prange(images):
+        total = np.zeros(classes)
+        for t in range(steps):
+            largest = -np.inf
+            for c in range(classes):
+                total[c] += logits[t, n, c]
+                largest = max(largest, total[c])
+            mass, moment = 0.0, 0.0
+            for c in range(classes):
+                z = (total[c] - largest) / (t + 1)
+                e = np.exp(z)
+                mass += e
+                moment += e * z
+            entropy[t, n] = max(np.log(mass) - moment / mass, 0.0)
+
+
+def running_entropy_numpy(logits: npt.NDArray[Any]) -> FloatArray:
+    """Sibling of `running_entropy`: H = log S - sum(e^z z) / S, z the logits less their largest, S = sum(e^z)."""
+    steps = np.arange(1, len(logits) + 1)[:, None, None]
+    z = np.cumsum(np.asarray(logits, dtype=np.float64), axis=0)
+    z = (z - z.max(axis=2, keepdims=True)) / steps
+    e = np.exp(z)
+    mass = e.sum(axis=2)
+    return np.asarray(np.maximum(np.log(mass) - (e * z).sum(axis=2) / mass, 0.0))

@@ -1,0 +1,114 @@
+"""Exact products: floating point for the ideal network, whole numbers for a digital machine."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from accelsim.inference.values import Value
+from accelsim.inference.weights import Layer
+from accelsim.inference.windows import fields
+from accelsim.workload import Operation
+from accelsim.workload.schema import Conv2dSpec, MatmulSpec
+
+Array = npt.NDArray[Any]
+
+# Receptive fields of this many bytes at once: they stay in the cache of one core or near it.
+_FIELD_BYTES = 8_000_000
+
+
+class Product(Protocol):
+    """A weighted layer as some arithmetic computes it."""
+
+    def __call__(self, value: Value, step: int, first_image: int) -> Value:
+        """Currents [images, ..., M] of inputs at timestep `step`; image `first_image` of the run comes first."""
+        ...
+
+
+def chunks(images: int, bytes_per_image: int) -> list[slice]:
+    """Images in runs whose receptive fields fit `_FIELD_BYTES`."""
+    size = max(1, _FIELD_BYTES // max(bytes_per_image, 1))
+    return [slice(start, min(start + size, images)) for start in range(0, images, size)]
+
+
+def dense(inputs: Array, layer: Layer, dtype: Any) -> Array:
+    """codes . x for inputs [N, (H, W,) C] in one floating-point type, [N, ..., groups x M]."""
+    spec, gemm = layer.op.spec, layer.op.products()
+    codes = layer.codes.astype(dtype)
+    if not isinstance(spec, Conv2dSpec):
+        return np.asarray(inputs.astype(dtype) @ codes[0])
+    _, out_h, out_w = layer.op.out_shape
+    result = np.empty((len(inputs), out_h, out_w, gemm.groups * gemm.n), dtype=dtype)
+    width = inputs.shape[3] // gemm.groups
+    for part in chunks(len(inputs), out_h * out_w * gemm.k * gemm.groups * np.dtype(dtype).itemsize):
+        view = fields(inputs[part].astype(dtype), spec)
+        for group in range(gemm.groups):
+            rows = np.ascontiguousarray(view[..., group * width : (group + 1) * width]).reshape(-1, gemm.k)
+            found = (rows @ codes[group]).reshape(-1, out_h, out_w, gemm.n)
+            result[part, ..., group * gemm.n : (group + 1) * gemm.n] = found
+    return result
+
+
+class IdealProduct:
+    """Single precision, as the network was trained."""
+
+    def __init__(self, layer: Layer) -> None:
+        self._layer = layer
+        self._bias = None if layer.bias is None else layer.bias.astype(np.float32)
+
+    def __call__(self, value: Value, step: int, first_image: int) -> Value:
+        """See `Product`."""
+        inputs = value.codes if value.unit == 1 else value.codes * np.float32(value.unit)
+        found = dense(inputs, self._layer, np.float32)
+        if self._bias is not None:
+            found += self._bias
+        return Value(found)
+
+
+class QuantisedProduct:
+    """Whole numbers, exact: in single precision where no sum can exceed 2^24, else in double precision."""
+
+    def __init__(self, layer: Layer, largest_input: int) -> None:
+        self._layer = layer
+        bound = np.abs(layer.codes).sum(axis=1).max(initial=0) * max(largest_input, 1)
+        self._type = np.float32 if bound < 2**24 else np.float64
+
+    def __call__(self, value: Value, step: int, first_image: int) -> Value:
+        """See `Product`."""
+        found = dense(value.codes, self._layer, self._type).astype(np.float64)
+        return with_bias(found, self._layer, value.unit)
+
+
+def with_bias(sums: Array, layer: Layer, input_unit: float) -> Value:
+    """Sums of codes in weight step x input step, plus the bias as a whole number of them."""
+    unit = layer.unit * input_unit
+    if layer.bias is not None:
+        sums += np.rint(layer.bias / unit)
+    return Value(sums, unit)
+
+
+def attention(op: Operation, a: Value, b: Value) -> Value:
+    """Product of two activations, per head; digital on every machine. Both in the order of `values`."""
+    spec = op.spec
+    assert isinstance(spec, MatmulSpec)
+    left, right = (_heads(value.codes, spec.heads) for value in (a, b))
+    wide = np.float64 if left.dtype.kind in "iu" and right.dtype.kind in "iu" else np.result_type(left, right)
+    if spec.transpose_b:
+        right = right.swapaxes(-1, -2)
+    found = left.astype(wide) @ right.astype(wide)  # [N, heads, rows, columns]
+    if len(op.out_shape) == 3:
+        found = np.moveaxis(found, 1, -1)
+    else:
+        found = found.transpose(0, 2, 1, 3).reshape(len(found), *op.out_shape)
+    whole = left.dtype.kind in "iu" and right.dtype.kind in "iu"
+    return Value(np.ascontiguousarray(found.astype(np.int64) if whole else found), a.unit * b.unit)
+
+
+def _heads(codes: Array, heads: int) -> Array:
+    """[N, heads, rows, columns] of [N, tokens, features] or of per-head maps."""
+    if codes.ndim == 4:
+        return np.moveaxis(codes, -1, 1)
+    images, tokens, features = codes.shape
+    return codes.reshape(images, tokens, heads, features // heads).transpose(0, 2, 1, 3)

@@ -1,0 +1,109 @@
+"""Energy and time of every image for every number of timesteps it may take, on a machine that can stop.
+
+A machine may leave after timestep t only if it decides before it goes on. Systolic arrays must therefore work
+step by step and give up tick batching. The crossbar machine's layers overlap by rows also from one timestep to
+the next; here a timestep starts when the one before is decided, and takes the time of its layers one after
+another (nothing is computed on speculation, nothing is thrown away).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from accelsim.files import content_hash
+from accelsim.hardware import Hardware, SpikeflowFile, SystolicFile
+from accelsim.results import Result
+from accelsim.workload import Workload
+
+FloatArray = npt.NDArray[np.float64]
+Progress = Callable[[int, int], None]
+
+Price = Callable[[Workload, Hardware, int | None], Result]
+"""What a workload costs on a machine; with a number of classes, an exit unit decides after each timestep."""
+
+
+@dataclass(frozen=True)
+class StepCosts:
+    """Costs of every image had it taken 1, 2, ... T timesteps."""
+
+    energy_pj: FloatArray
+    """[N, T]"""
+    latency_ns: FloatArray
+    """[N, T]"""
+    machine: str
+    """How the machine works meanwhile, in words."""
+
+
+def truncated(workload: Workload, timesteps: int) -> Workload:
+    """The workload's first timesteps."""
+    activity = {
+        name: replace(
+            op,
+            ones=op.ones[:timesteps],
+            nonzero=op.nonzero[:timesteps],
+            accumulations=op.accumulations[:timesteps],
+            effective_macs=op.effective_macs[:timesteps],
+        )
+        for name, op in workload.activity.items()
+    }
+    return replace(workload, file=workload.file.model_copy(update={"timesteps": timesteps}), activity=activity)
+
+
+def able_to_stop(hardware: Hardware) -> tuple[Hardware, str]:
+    """The machine arranged so that it can leave after any timestep, and what had to be given up for it."""
+    file = hardware.file
+    if isinstance(file, SystolicFile) and file.schedule != "step-by-step":
+        changes: dict[str, Any] = {"schedule": "step-by-step"}
+        said = "schedule step-by-step"
+        if file.dataflow == "tick-batch":
+            changes["dataflow"] = "os"
+            said += ", dataflow os (tick batching given up)"
+        return _changed(hardware, changes), said
+    if isinstance(file, SpikeflowFile):
+        return hardware, "timesteps one after another (no overlap from one to the next)"
+    return hardware, "as described"
+
+
+def step_costs(
+    workload: Workload, hardware: Hardware, price: Price, classes: int, progress: Progress | None = None
+) -> StepCosts:
+    """Costs of all images (one run of the machine model per image and number of timesteps)."""
+    machine, said = able_to_stop(hardware)
+    images, steps = workload.images, workload.timesteps
+    energy, latency = np.empty((images, steps)), np.empty((images, steps))
+    serial = _serial_latency(workload, machine, price, classes)
+    for image in range(images):
+        alone = workload.image(image)
+        for step in range(steps):
+            result = price(truncated(alone, step + 1), machine, classes)
+            power = result.static_energy_pj / result.latency_ns if result.latency_ns else 0.0
+            time = result.latency_ns if serial is None else serial[step]
+            energy[image, step] = result.energy_pj - result.static_energy_pj + power * time
+            latency[image, step] = time
+        if progress is not None:
+            progress(image + 1, images)
+    return StepCosts(energy, latency, said)
+
+
+def _serial_latency(workload: Workload, machine: Hardware, price: Price, classes: int) -> FloatArray | None:
+    """[T] time of the crossbar machine without overlap of timesteps; None for machines that have none anyway.
+
+    Its time follows from the mapping alone, whatever spikes; one run per number of timesteps suffices.
+    """
+    if not isinstance(machine.file, SpikeflowFile):
+        return None
+    waiting = _changed(machine, {"pipeline": "none"})
+    total = [price(truncated(workload, step + 1), waiting, classes).latency_ns for step in range(workload.timesteps)]
+    first = price(truncated(workload, 1), machine, classes).latency_ns
+    return first + np.concatenate([[0.0], np.cumsum(np.diff(total))])
+
+
+def _changed(hardware: Hardware, changes: dict[str, Any]) -> Hardware:
+    file = hardware.file.model_copy(update=changes)
+    described = [file.model_dump(mode="json"), hardware.costs.model_dump(mode="json")]
+    return replace(hardware, file=file, hash=content_hash(described))

@@ -1,0 +1,88 @@
+"""Feature maps on their way through a run, and how they become records of a trace.
+
+A map of three axes [channels, height, width] is kept with its first axis last, [images, height, width,
+channels]: what one array row reads then lies together, and no product has to turn its result round.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from accelsim.workload import ActivationType, Record
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Value:
+    """A feature map of some images: real value = `codes` x `unit`."""
+
+    codes: Array
+    """[images, *features], three feature axes with the first one last; whole numbers on a machine's arithmetic."""
+    unit: float = 1.0
+
+    @property
+    def images(self) -> int:
+        """Images in the map."""
+        return int(self.codes.shape[0])
+
+
+def inward(array: Array) -> Array:
+    """From the order of files [images, channels, height, width] to the order kept here."""
+    return np.ascontiguousarray(np.moveaxis(array, 1, -1)) if array.ndim == 4 else array
+
+
+def outward(array: Array) -> Array:
+    """The order of files again; inverse of `inward`."""
+    return np.moveaxis(array, -1, 1) if array.ndim == 4 else array
+
+
+def packed(value: Value, kind: ActivationType) -> npt.NDArray[np.uint8]:
+    """Bit-planes [planes, images, bytes] of spikes, in the layout of `accelsim.workload.trace`."""
+    codes = outward(value.codes).reshape(value.images, -1)
+    whole = codes if codes.dtype.kind in "iu" else np.rint(codes).astype(np.int64)
+    width = kind.planes // 2 if kind.kind == "ternary" else kind.planes
+    parts = (np.maximum(whole, 0), np.maximum(-whole, 0)) if kind.kind == "ternary" else (whole,)
+    planes = [(part >> bit & 1).astype(bool) for part in parts for bit in range(width)]
+    return np.packbits(np.stack(planes), axis=-1, bitorder="little")
+
+
+class Recorder:
+    """Collects one feature map over timesteps and batches of images, packed as it comes."""
+
+    def __init__(self, kind: ActivationType, shape: tuple[int, ...]) -> None:
+        self.kind, self.shape = kind, shape
+        self.scale = 1.0
+        self._batches: list[list[Array]] = []
+
+    def start_batch(self) -> None:
+        """What follows belongs to further images."""
+        self._batches.append([])
+
+    def add(self, value: Value) -> None:
+        """One more timestep of the present batch."""
+        if self.kind.is_spiking:
+            self.scale = value.unit
+            self._batches[-1].append(packed(value, self.kind))
+        else:
+            real = outward(value.codes).astype(np.float32) * np.float32(value.unit)
+            self._batches[-1].append(real.reshape(value.images, *self.shape))
+
+    def record(self) -> Record:
+        """Everything so far; a real map that came once per batch is static."""
+        if self.kind.is_spiking:
+            bits = np.concatenate([np.stack(steps, axis=1) for steps in self._batches], axis=2)
+            name = "ternary" if self.kind.kind == "ternary" else "binary" if self.kind.planes == 1 else "uint"
+            return Record(name, self.shape, self.scale, np.ascontiguousarray(bits))
+        values = np.concatenate([np.stack(steps) for steps in self._batches], axis=1)
+        return Record("real", self.shape, 1.0, values=np.ascontiguousarray(values))
+
+
+def elements(shape: tuple[int, ...]) -> int:
+    """Number of features."""
+    return math.prod(shape)

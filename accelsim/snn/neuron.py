@@ -1,0 +1,214 @@
+"""Integrate-and-fire neurons, leaky or not, trainable through a surrogate gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from accelsim.workload.schema import NeuronFields
+
+Reset = Literal["hard", "soft", "none"]
+ResetOrder = Literal["same_step", "next_step"]
+Compare = Literal[">=", ">"]
+
+
+class _Spike(torch.autograd.Function):
+    """Step function forward, triangle backward.
+
+    Forward ``s = 1 if v >= theta else 0`` (or ``>``). Its derivative is zero almost everywhere, so the
+    backward pass uses ``ds/dv = max(0, 1 - |v - theta| / theta) / theta`` instead: the triangular surrogate
+    of Esser et al., PNAS 113 (2016), and Bellec et al., NeurIPS 2018 (arXiv:1803.09574); surrogate
+    gradients in general: Neftci, Mostafa, Zenke, IEEE Signal Processing Magazine 36 (2019).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, membrane: Tensor, threshold: float, strict: bool) -> Tensor:
+        ctx.save_for_backward(membrane)
+        ctx.threshold = threshold
+        fired = membrane > threshold if strict else membrane >= threshold
+        return fired.to(membrane.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (membrane,) = ctx.saved_tensors
+        distance = (membrane / ctx.threshold - 1.0).abs_()
+        return gradients[0] * (1.0 - distance).clamp_(min=0.0) / ctx.threshold, None, None
+
+
+class _Count(torch.autograd.Function):
+    """Staircase forward: one spike per threshold crossed, at most `most`; its triangles backward.
+
+    The triangles of neighbouring steps add up to a constant 1/theta from theta to most * theta, with a ramp
+    at either end; with most = 1 it is the triangle of `_Spike`.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, membrane: Tensor, threshold: float, strict: bool, most: int) -> Tensor:
+        ctx.save_for_backward(membrane)
+        ctx.threshold, ctx.most = threshold, most
+        ratio = membrane / threshold
+        return (torch.ceil(ratio) - 1.0 if strict else torch.floor(ratio)).clamp_(0.0, float(most))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        (membrane,) = ctx.saved_tensors
+        ratio = membrane / ctx.threshold
+        slope = torch.minimum(ratio, ctx.most + 1.0 - ratio).clamp_(0.0, 1.0)
+        return gradients[0] * slope / ctx.threshold, None, None, None
+
+
+def spike(membrane: Tensor, threshold: float, compare: Compare = ">=", max_spikes: int = 1) -> Tensor:
+    """Spikes of a membrane potential, 0 to `max_spikes`; differentiable by the triangular surrogate.
+
+    ``>=`` fires where the potential reaches the threshold, ``>`` only above it.
+    """
+    spikes: Tensor
+    if max_spikes == 1:
+        spikes = _Spike.apply(membrane, threshold, compare == ">")  # type: ignore[no-untyped-call]
+    else:
+        spikes = _Count.apply(membrane, threshold, compare == ">", max_spikes)  # type: ignore[no-untyped-call]
+    return spikes
+
+
+class LIF(nn.Module):
+    """Leaky integrate-and-fire neurons, one per element, all timesteps in one call.
+
+    With input current I, membrane potential v (0 before the first timestep) and spikes s::
+
+        u[t] = leak * v[t-1] + input_gain * I[t]
+        s[t] = 1 if u[t] >= threshold else 0
+        v[t] = u[t] * (1 - s[t])            reset "hard"
+               u[t] - threshold * s[t]      reset "soft"
+               u[t]                         reset "none"
+
+    The discrete form of Wu et al., Frontiers in Neuroscience 12 (2018), doi:10.3389/fnins.2018.00331
+    (hard reset); soft reset after Rueckauer et al., Frontiers in Neuroscience 11 (2017),
+    doi:10.3389/fnins.2017.00682. The reset is left out of the gradient (Zenke and Vogels, Neural
+    Computation 33 (2021)).
+
+    Args:
+        leak: share kept of the membrane potential; 1 makes it a plain integrate-and-fire neuron.
+        threshold: the firing threshold theta.
+        reset: to zero, by subtraction of the threshold, or none.
+        reset_order: "next_step" resets one timestep late, after leak and input of that timestep:
+            u[t] = (leak * u[t-1] + input_gain * I[t]), then reset as above with s[t-1].
+        compare: whether a membrane exactly at the threshold fires.
+        max_spikes: above 1, a neuron emits one spike for each multiple of the threshold that it reached, up
+            to this many in a timestep.
+        fire_once: a neuron that has fired stays silent for the remaining timesteps.
+        input_gain: factor on the input current (1/tau in some frameworks).
+    """
+
+    def __init__(
+        self,
+        *,
+        leak: float = 0.5,
+        threshold: float = 1.0,
+        reset: Reset = "hard",
+        reset_order: ResetOrder = "same_step",
+        compare: Compare = ">=",
+        max_spikes: int = 1,
+        fire_once: bool = False,
+        input_gain: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if not 0.0 <= leak <= 1.0:
+            raise ValueError(f"leak is the share kept of the membrane potential, 0 to 1; found {leak}")
+        if threshold <= 0.0:
+            raise ValueError(f"threshold must be positive, found {threshold}")
+        for name, value, allowed in (
+            ("reset", reset, ("hard", "soft", "none")),
+            ("reset_order", reset_order, ("same_step", "next_step")),
+            ("compare", compare, (">=", ">")),
+        ):
+            if value not in allowed:
+                raise ValueError(f"{name} '{value}' is unknown, allowed: {', '.join(allowed)}")
+        if not 1 <= max_spikes <= 255:
+            raise ValueError(f"max_spikes must be 1 to 255, found {max_spikes}")
+        if fire_once and max_spikes > 1:
+            raise ValueError(f"fire_once allows one spike over all timesteps, max_spikes {max_spikes} in each")
+        self.leak = leak
+        self.threshold = threshold
+        self.reset: Reset = reset
+        self.reset_order: ResetOrder = reset_order
+        self.compare: Compare = compare
+        self.max_spikes = max_spikes
+        self.fire_once = fire_once
+        self.input_gain = input_gain
+
+    def forward(self, current: Tensor, timesteps: int | None = None) -> Tensor:
+        """Spikes of the same shape as `current`, [timesteps, images, ...].
+
+        A current of one timestep is taken as constant over `timesteps`.
+        """
+        steps = current.shape[0] if timesteps is None else timesteps
+        if current.shape[0] not in (1, steps):
+            raise ValueError(f"a current of {current.shape[0]} timesteps where {steps} were expected")
+        if self.input_gain != 1.0:
+            current = self.input_gain * current
+        late = self.reset_order == "next_step"
+        spikes = []
+        membrane = torch.zeros_like(current[0])
+        before = silent = torch.zeros_like(membrane)
+        for present in current.expand(steps, *current.shape[1:]).unbind():
+            potential = self.leak * membrane + present
+            if late:
+                potential = self._after(potential, before)
+            fired = spike(potential, self.threshold, self.compare, self.max_spikes)
+            if self.fire_once:
+                fired = fired * (1.0 - silent)
+                silent = silent + fired.detach()
+            spikes.append(fired)
+            before = fired.detach()
+            membrane = potential if late else self._after(potential, before)
+        return torch.stack(spikes)
+
+    def _after(self, membrane: Tensor, fired: Tensor) -> Tensor:
+        if self.reset == "hard":
+            return membrane * (1.0 - (fired if self.max_spikes == 1 else fired.clamp(max=1.0)))
+        if self.reset == "soft":
+            return membrane - self.threshold * fired
+        return membrane
+
+    def description(self) -> dict[str, Any]:
+        """The neuron record of a workload file; what is rare is named only where it is in use."""
+        model = "if" if self.leak == 1.0 else "lif"
+        leak = {} if model == "if" else {"leak": self.leak}
+        record = {"model": model, **leak, "threshold": self.threshold, "reset": self.reset, "compare": self.compare}
+        defaults = NeuronFields()
+        rare = ("input_gain", "reset_order", "max_spikes", "fire_once")
+        return record | {name: getattr(self, name) for name in rare if getattr(self, name) != getattr(defaults, name)}
+
+    def extra_repr(self) -> str:
+        """Parameters, for ``print(model)``."""
+        return ", ".join(f"{name}={value!r}" for name, value in self.description().items())
+
+
+Neuron = Callable[[], LIF]
+"""Makes the neurons of one layer of a network."""
+
+
+def neuron_of(fields: NeuronFields) -> Neuron:
+    """Neurons as a neuron record says.
+
+    Raises:
+        ValueError: `accumulate_then_fire` and `shares_state_with`, which are ways to run a trained network (on
+            weighted timesteps, in shared memory) and none to train one layer by layer.
+    """
+    if fields.accumulate_then_fire or fields.shares_state_with is not None:
+        raise ValueError("accumulate_then_fire and shares_state_with cannot be trained: each LIF runs layer by layer")
+    return partial(
+        LIF,
+        leak=1.0 if fields.model == "if" else fields.leak,
+        threshold=fields.threshold,
+        reset=fields.reset,
+        reset_order=fields.reset_order,
+        compare=fields.compare,
+        max_spikes=fields.max_spikes,
+        fire_once=fields.fire_once,
+        input_gain=fields.input_gain,
+    )

@@ -1,0 +1,198 @@
+"""The recipe file: everything that decides a training, from data to the exported bundle.
+
+    accelsim train digits_resnet --out workloads/digits_resnet
+
+A bare name finds a recipe that comes with accelsim (`accelsim/snn/recipes`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from accelsim.errors import InputError, Problem, did_you_mean
+from accelsim.files import read_yaml
+from accelsim.settings import Override, Section, as_overrides, validate
+from accelsim.workload.schema import NeuronFields, Precision
+
+RECIPES = Path(__file__).resolve().parent / "recipes"
+
+
+class DigitsData(Section):
+    """scikit-learn's handwritten digits: 1437 images to learn from, 360 held out, one grey channel."""
+
+    name: Literal["digits"]
+    size: int = Field(16, ge=8, le=64)
+    """Side of the images, upsampled bilinearly from 8x8."""
+    shift_pixels: int = Field(0, ge=0, le=8)
+    """Training images are moved by up to this many pixels in both directions."""
+
+
+class CifarData(Section):
+    """CIFAR-10 or CIFAR-100 from a directory of the user's."""
+
+    name: Literal["cifar10", "cifar100"]
+    directory: str
+    """The unpacked archive, binary or python layout; a relative path starts at the current directory."""
+    shift_pixels: int = Field(0, ge=0, le=8)
+    """Training images are moved by up to this many pixels in both directions."""
+    limit: int | None = Field(None, ge=2)
+    """Use only the first so many images of either part, for a quick trial."""
+
+
+class FrameEncoder(Section):
+    """Still images, coded in time."""
+
+    name: Literal["direct", "rate", "ttfs"]
+
+
+class MovingEncoder(Section):
+    """Still images that move, seen as signed events (synthetic)."""
+
+    name: Literal["moving"]
+    canvas: int = Field(20, ge=2, le=256)
+    """Side of the canvas in pixels; larger than the images."""
+    contrast: float = Field(0.15, gt=0.0, le=1.0)
+    """Smallest change of a pixel that makes an event."""
+
+
+class DigitsNetModel(Section):
+    """conv16 - conv32 - pool - conv64 - pool - fc128 - fc10 for 1x16x16 images."""
+
+    name: Literal["digits_net"]
+
+
+class VggModel(Section):
+    """A VGG; see `accelsim.snn.vgg`."""
+
+    name: Literal["vgg5", "vgg9", "vgg11", "vgg16"]
+    width: int = Field(64, ge=1)
+    """Channels of the first layer; all others scale with it."""
+    pooling: Literal["max", "avg"] = "max"
+    """Of spikes: an OR, or multiples of 1/4."""
+
+
+class ResNetModel(Section):
+    """A residual network; see `accelsim.snn.resnet`."""
+
+    name: Literal["resnet18", "resnet19", "resnet20"]
+    width: int | None = Field(None, ge=1)
+    """Channels of the first stage; all others scale with it. The original's by default."""
+    add: Literal["current", "spikes"] = "current"
+    """What a shortcut is added to: the current before the neurons (tdBN) or their spikes (SEW)."""
+    stem: Literal["small", "large"] = "small"
+    """3x3 of stride 1, or 7x7 of stride 2 and a pooling."""
+
+
+class SpikformerModel(Section):
+    """A spiking transformer; see `accelsim.snn.spikformer`."""
+
+    name: Literal["spikformer"]
+    width: int = Field(64, ge=1)
+    """Features of a token."""
+    depth: int = Field(2, ge=1)
+    """Encoder blocks."""
+    heads: int = Field(4, ge=1)
+    """Heads of the attention; they divide the width."""
+    mlp_ratio: int = Field(4, ge=1)
+    """Hidden features of the perceptron in multiples of the width."""
+    patch: Literal[1, 2, 4, 8, 16] = 4
+    """Side of the patch that becomes a token."""
+
+
+class TrainableNeuron(NeuronFields):
+    """The neuron record, as far as a network can be trained with it."""
+
+    @model_validator(mode="after")
+    def _trainable(self) -> TrainableNeuron:
+        if self.accumulate_then_fire or self.shares_state_with is not None:
+            raise ValueError(
+                "accumulate_then_fire and shares_state_with are ways to run a trained network; a recipe cannot train "
+                "with them"
+            )
+        if self.fire_once and self.max_spikes > 1:
+            raise ValueError("fire_once allows one spike over all timesteps, max_spikes several in one")
+        return self
+
+
+class Optimizer(Section):
+    """AdamW with one OneCycle learning-rate cycle over all epochs."""
+
+    name: Literal["adamw"] = "adamw"
+    batch_size: int = Field(64, ge=2)
+    """Images per step; at least two, for the batch-norms."""
+    learning_rate: float = Field(3e-3, gt=0.0)
+    """Peak of the cycle."""
+    weight_decay: float = Field(1e-2, ge=0.0)
+    """Decoupled from the gradient (Loshchilov and Hutter, arXiv:1711.05101)."""
+
+
+class Export(Section):
+    """What the bundle holds of the held-out images."""
+
+    images: int = Field(64, ge=1)
+    """How many of them, from the first."""
+
+
+class Recipe(Section):
+    """A training, from data to the exported bundle."""
+
+    format: Literal["accelsim.recipe/1"] = "accelsim.recipe/1"
+    name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")
+    """Name of the workload, and of its directory where none is given."""
+    description: str = ""
+    """What the network is, for the reader of the workload file."""
+    data: Annotated[DigitsData | CifarData, Field(discriminator="name")]
+    encoder: Annotated[FrameEncoder | MovingEncoder, Field(discriminator="name")] = FrameEncoder(name="direct")
+    model: Annotated[DigitsNetModel | VggModel | ResNetModel | SpikformerModel, Field(discriminator="name")]
+    neuron: TrainableNeuron = TrainableNeuron()
+    timesteps: int = Field(4, ge=1, le=256)
+    epochs: int = Field(10, ge=1)
+    optimizer: Optimizer = Optimizer()
+    seed: int = Field(0, ge=0, lt=2**63)
+    """Of weights, batches and everything drawn at random in training."""
+    precision: Precision = Precision()
+    export: Export = Export()
+
+
+def bundled_recipes() -> list[str]:
+    """Names of the recipes that come with accelsim."""
+    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
+
+
+def find_recipe(name: str | Path) -> Path:
+    """The file of a path, or of the bare name of a bundled recipe.
+
+    Raises:
+        InputError: nothing of that name; the message lists what exists.
+    """
+    for candidate in (Path(name), RECIPES / f"{name}.yaml"):
+        if candidate.is_file():
+            return candidate
+    known = bundled_recipes()
+    hint = did_you_mean(Path(name).stem, known)
+    raise InputError(Problem(f"no such recipe file or bundled recipe{hint} (bundled: {', '.join(known)})", str(name)))
+
+
+def load_recipe(
+    source: str | Path,
+    settings: Mapping[str, Any] | Iterable[str | Override] | None = None,
+    seed: int | None = None,
+) -> Recipe:
+    """Read and check a recipe.
+
+    Args:
+        source: recipe file, or name of a bundled recipe.
+        settings: overrides of dotted keys, e.g. ``{"epochs": 2, "model.width": 8}``.
+        seed: replaces the recipe's.
+
+    Raises:
+        InputError: everything that is wrong with the recipe, with file, line and dotted path.
+    """
+    overrides = as_overrides(settings)
+    if seed is not None:
+        overrides.append(Override("seed", seed))
+    return validate(Recipe, read_yaml(find_recipe(source)), overrides)

@@ -1,0 +1,68 @@
+"""From a trained network of any form to a bundle, through the tracer of `accelsim.frontend`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from torch import Tensor, nn
+
+from accelsim.frontend import trace
+from accelsim.snn.encoders import Encoding
+from accelsim.snn.export import export_bundle
+from accelsim.snn.models import SpikingNet
+from accelsim.workload import Bundle
+from accelsim.workload.bundle import check_target
+
+
+def export_network(
+    net: nn.Module,
+    directory: Path,
+    *,
+    timesteps: int,
+    name: str,
+    description: str,
+    source: str,
+    images: Tensor,
+    labels: Tensor,
+    precision: Mapping[str, int],
+    encoding: Encoding = "direct",
+) -> Bundle:
+    """Run `net` (batch-norms folded, evaluation mode) on `images` and write its bundle.
+
+    A `SpikingNet` knows its layers and is written as it describes itself; the call sites of any other network
+    (residual additions, products of attention) are found by running it under the tracer.
+
+    Args:
+        net: the network as it is to be deployed; it takes `images` and gives logits [timesteps, N, classes].
+        directory: where the bundle goes; an existing bundle is replaced.
+        timesteps: T.
+        name: name of the workload.
+        description: what it is, for the reader of the workload file.
+        source: where it comes from: recipe, seed, accuracy.
+        images: what the trace and the logits are recorded on, [N, ...], or over time, [T, N, ...].
+        labels: classes of the images, [N].
+        precision: `weight_bits`, `membrane_bits`, `activation_bits` of the deployed network.
+        encoding: how the images are coded.
+
+    Raises:
+        InputError: something that a workload file cannot describe, or a directory that is no bundle.
+    """
+    if isinstance(net, SpikingNet):
+        return export_bundle(
+            net, directory, name=name, description=description, source=source, images=images, labels=labels,
+            precision=precision, encoding=encoding,
+        )  # fmt: skip
+    check_target(directory)
+    layout: Literal["TN", "N"] = "TN" if images.dim() == 5 else "N"
+    traced = trace(net, images, timesteps=timesteps, layout=layout, name=name, labels=labels, precision=precision)
+    found = traced.workload.file.model_dump(mode="json", exclude={"activity", "files"}, exclude_unset=True)
+    head = {"format": found["format"], "name": name, "description": description, "source": source}
+    told = {"input": {**found["input"], "encoding": encoding}}  # rate and ttfs look the same to a tracer
+    return Bundle.of(
+        head | {key: value for key, value in found.items() if key not in head} | told,
+        weights=traced.weights,
+        trace=traced.trace,
+        samples=traced.samples,
+    ).save(directory)

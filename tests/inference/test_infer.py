@@ -1,0 +1,173 @@
+"""`accelsim.infer` and `accelsim infer`: accuracy, mismatch and energy of the run that was really made."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import accelsim
+from accelsim.cli import app, main
+from accelsim.errors import InputError
+from accelsim.inference.datasets import load_images
+from accelsim.inference.statistics import interval_of_mean, wilson_interval
+from accelsim.snn import digits
+from accelsim.workload import Bundle, find_workload
+
+DIGITS = "digits_snn"
+GOOD = ("adc_range", "gain")
+
+
+def call(*arguments):
+    result = CliRunner().invoke(app, ["infer", *arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_the_energy_is_that_of_the_spikes_this_run_made():
+    """Lossy wires silence most of the network: the crossbar machine's event-driven parts must cost less."""
+    lossy = accelsim.infer(DIGITS, "spikeflow", images=8)
+    clean = accelsim.infer(DIGITS, "spikeflow", images=8, ideal=True)
+    bundle = Bundle.load(find_workload(DIGITS).parent)
+    assert clean.accuracy == clean.ideal_accuracy
+    assert all((shares == 0).all() for shares in clean.spike_mismatch.values())
+
+    def reads(result):
+        return result.results[0].components["crossbar.cell_read"]["count"]
+
+    events = [sum(run.trace[name].ones().sum() for name in ("conv2", "conv3", "fc1")) for run in (lossy.run, clean.run)]
+    assert events[0] < 0.9 * events[1]
+    assert reads(lossy) < reads(clean)
+    # The ideal run on the bundle's own samples is the bundle's own trace.
+    whole = accelsim.infer(bundle, "spikeflow", ideal=True)
+    assert whole.totals == pytest.approx(accelsim.run(DIGITS, "spikeflow").totals)
+
+
+def test_mismatch_is_what_a_comparison_of_spikes_gives():
+    found = accelsim.infer(DIGITS, "sata", images=5)
+    ideal = accelsim.infer(DIGITS, "sata", images=5, ideal=True)
+    for name, shares in found.spike_mismatch.items():
+        a, b = (result.run.spikes[name].dense() for result in (found, ideal))
+        np.testing.assert_allclose(shares, [(a[t] != b[t]).mean() for t in range(4)])
+    assert max(shares.max() for shares in found.spike_mismatch.values()) > 0
+
+
+def test_repeats_are_chips_with_seeds_of_their_own():
+    settings = ["device.preset=neurram_wan2022", "adc.bits=6"]
+    many = accelsim.infer(DIGITS, "spikeflow", settings=settings, images=8, repeats=2, seed=5)
+    single = accelsim.infer(DIGITS, "spikeflow", settings=settings, images=8, seed=6)
+    assert len(many.accuracies) == 2
+    assert single.accuracies[0] == many.accuracies[1]
+    assert many.accuracy_ci == interval_of_mean(many.accuracies)
+    again = accelsim.infer(DIGITS, "spikeflow", settings=settings, images=8, repeats=2, seed=5)
+    assert again.to_json() == many.to_json()
+    fixed = accelsim.infer(DIGITS, "sata", images=4, repeats=5)
+    assert len(fixed.accuracies) == 1
+    assert any("random" in note for note in fixed.notes)
+
+
+def test_intervals():
+    # Wilson for 8 of 10 at 95 %: 0.4902 to 0.9433 (Newcombe, Stat. Med. 17, 1998, method 3 gives the same).
+    assert wilson_interval(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)
+    assert wilson_interval(0, 10)[0] == 0.0
+    assert wilson_interval(10, 10)[1] == pytest.approx(1.0)
+    # t(0.975, 2) = 4.3027; the standard error of (0.8, 0.9, 0.85) is 0.05 / sqrt(3).
+    assert interval_of_mean([0.8, 0.9, 0.85]) == pytest.approx(
+        (0.85 - 4.3027 * 0.0288675, 0.85 + 4.3027 * 0.0288675), abs=1e-5
+    )
+
+
+def test_document():
+    document = json.loads(call(DIGITS, "--hw", "spikeflow", "--images", "5", "--format", "json", "--early-exit", "0.2"))
+    assert document["schema"] == "accelsim.inference/1"
+    keys = {"accuracy", "accuracy_ci", "ideal_accuracy", "predictions", "spike_mismatch", "energy_pj", "latency_ns"}
+    assert keys | {"edp_pj_ns", "mean_timesteps", "exit_histogram"} <= set(document)
+    assert set(document["spike_mismatch"]) == {"lif1", "lif2", "lif3", "lif4"}
+    assert len(document["predictions"]) == 5
+    assert {"papers", "spikesim_dense", "spikesim_event"} == set(document["conventions_pj"])
+
+
+def test_table_names_what_was_asked_for(tmp_path):
+    text = call(DIGITS, "--hw", "spikeflow", "--images", "4", "--remedies", "adc_range,gain", "--early-exit", "sweep",
+                "--ablate", "--out", str(tmp_path))  # fmt: skip
+    for word in ("ideal accuracy", "lif4", "one non-ideality after another", "4-bit ADC", "mean T", "chosen"):
+        assert word in text
+    assert json.loads((tmp_path / "result.json").read_text())["ablation"][0]["spike_mismatch"] == 0
+    assert (tmp_path / "inference.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_last_rung_of_the_ablation_is_the_machine():
+    found = accelsim.infer(DIGITS, "spikeflow", images=6, remedies=GOOD, ablate=True)
+    last = found.ablation[-1]
+    assert last.accuracy == found.accuracy
+    assert last.spike_mismatch == pytest.approx(np.mean([s.mean() for s in found.spike_mismatch.values()]))
+    names = [point.added for point in found.ablation]
+    assert names[1:] == [
+        "quantisation",
+        "off-state leakage",
+        "IR drop",
+        "programming variation",
+        "read noise",
+        "4-bit ADC",
+    ]
+
+
+def test_packaged_digits_are_those_of_the_recipe():
+    bundle = Bundle.load(find_workload(DIGITS).parent)
+    images, data = load_images("digits", bundle), digits()
+    assert (images.inputs == data.test_images.numpy()).all()
+    assert (images.labels == data.test_labels.numpy()).all()
+    assert (images.calibration == data.train_images[:64].numpy()).all()
+    assert images.apart
+
+
+def test_data_from_a_file(tmp_path):
+    bundle = Bundle.load(find_workload(DIGITS).parent)
+    samples = bundle.samples
+    np.savez(tmp_path / "few.npz", inputs=samples["inputs"][:6], labels=samples["labels"][:6])
+    found = accelsim.infer(DIGITS, "sata", data=tmp_path / "few.npz")
+    assert found.data == {"name": "few.npz", "images": 6}
+    np.savez(
+        tmp_path / "time.npz", inputs=np.repeat(samples["inputs"][None, :6], 4, axis=0), labels=samples["labels"][:6]
+    )
+    assert (accelsim.infer(DIGITS, "sata", data=tmp_path / "time.npz").predictions == found.predictions).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["vgg9_cifar10", "--hw", "spikeflow"], "needs a bundle"),
+        ([DIGITS, "--hw", "spikeflow", "--data", "digit"], "did you mean 'digits'"),
+        ([DIGITS, "--hw", "spikeflow", "--data", "nothing.npz"], "no such file"),
+        ([DIGITS, "--hw", "spikeflow", "--noise", "exakt"], "--noise: found 'exakt', allowed: "),
+        ([DIGITS, "--hw", "spikeflow", "--remedies", "gains"], "did you mean 'gain'"),
+        ([DIGITS, "--hw", "spikeflow", "--first-layer", "x"], "--first-layer: found 'x'"),
+        ([DIGITS, "--hw", "spikeflow", "--repeats", "0"], "--repeats: found 0"),
+        ([DIGITS, "--hw", "spikeflow", "--seed", "-1"], "--seed: found -1"),
+        ([DIGITS, "--hw", "spikeflow", "--images", "0"], "--images: found 0"),
+        ([DIGITS, "--hw", "spikeflow", "--early-exit", "often"], "--early-exit: found 'often'"),
+        ([DIGITS, "--hw", "sata", "--early-exit", "-1"], "--early-exit: found -1"),
+        ([DIGITS, "--hw", "spikeflow", "--format", "csv"], "--format: found 'csv'"),
+        ([DIGITS, "--hw", "spikeflow", "--set", "adc.bit=3"], "did you mean"),
+    ],
+)
+def test_bad_input_is_one_message_and_exit_code_2(arguments, message, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["accelsim", "infer", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    errors = capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert message in errors
+    assert len(errors.strip().splitlines()) == 1
+
+
+def test_labels_that_do_not_fit(tmp_path):
+    bundle = Bundle.load(find_workload(DIGITS).parent)
+    np.savez(tmp_path / "a.npz", inputs=bundle.samples["inputs"][:6], labels=bundle.samples["labels"][:5])
+    with pytest.raises(InputError, match=r"labels: expected 6 whole-number labels, found int64 of \[5\]"):
+        load_images(tmp_path / "a.npz", bundle)
+    np.savez(tmp_path / "b.npz", inputs=bundle.samples["inputs"][:6])
+    with pytest.raises(InputError, match="'labels' is missing"):
+        load_images(tmp_path / "b.npz", bundle)
