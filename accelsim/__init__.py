@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from accelsim.api import Comparison, compare, explain, infer, load_hardware, load_workload, run
+    from accelsim.api import compare, explain, infer, load_hardware, load_workload, run
     from accelsim.errors import AccelsimError, InputError
     from accelsim.estimate import Explanation
     from accelsim.frontend import Tracer, from_nir, import_topology, replay, trace
+    from accelsim.report.comparison import Comparison
     from accelsim.results import Result
     from accelsim.workload import Bundle, SpikeTrace, Workload
 
 _WHERE = {
     "AccelsimError": "accelsim.errors",
     "Bundle": "accelsim.workload",
-    "Comparison": "accelsim.api",
+    "Comparison": "accelsim.report.comparison",
     "Explanation": "accelsim.estimate",
     "InputError": "accelsim.errors",
     "Result": "accelsim.results",

@@ -48,6 +48,7 @@ def run(
 ) -> None:
     """What one inference costs: cycles, energy and area, by layer, component and timestep."""
     from accelsim import api
+    from accelsim.report.comparison import many
 
     split = api.split_settings(workload, hw, set_)
     loaded = api.load_workload(workload, split[0])
@@ -63,7 +64,7 @@ def run(
         )
         for name, own in zip(hw, split[1], strict=True)
     ]
-    document = results[0].to_dict() if len(results) == 1 else api.many(results)
+    document = results[0].to_dict() if len(results) == 1 else many(results)
     if out is not None:
         write_results(out, document, results)
     if format_ is Format.json:

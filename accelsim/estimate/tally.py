@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -38,7 +39,7 @@ class Tally:
         return float(sum(self.bill_pj.values()))
 
 
-class Convention(Section):
+class Convention(Section, ABC):
     """One named convention of ``hwconfigs/costs/conventions.yaml``."""
 
     title: str
@@ -46,13 +47,13 @@ class Convention(Section):
     """What it leaves out, in one line."""
     source: str
 
+    @abstractmethod
     def tally(self, evidence: Evidence) -> Tally:
         """Count and charge.
 
         Raises:
             NotApplicable: the network has what the convention refuses, or lacks what it needs.
         """
-        raise NotImplementedError
 
 
 class ArithmeticConvention(Convention):
