@@ -8,7 +8,7 @@ of its site and a timestep in which only the upper levels occur does not change 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -21,6 +21,10 @@ Array = npt.NDArray[Any]
 Kind = Literal["zero", "binary", "codes", "real"]
 
 MAX_LEVELS = 255
+"""Without a known step, values of more levels than this are taken for analog ones: with more of them, a few
+analog values would have a common step by chance."""
+KNOWN_LEVELS = 2**16 - 1
+"""With the step that the network tells; above, float32 values do not lie close enough to its multiples."""
 _SAMPLE = 4096
 _TOLERANCE = 1e-6
 """Relative: the float32 rounding of k/9 after average pooling, not a different level."""
@@ -122,14 +126,14 @@ def _step_of(magnitudes: Array) -> float | None:
     return common_step([float(level) for level in levels])
 
 
-def _codes(flat: Array, step: float) -> Array | None:
+def _codes(flat: Array, step: float, most: int = MAX_LEVELS) -> Array | None:
     codes = np.rint(flat / flat.dtype.type(step))
-    if np.abs(codes).max() > MAX_LEVELS:
+    if np.abs(codes).max() > most:
         return None
     rebuilt = codes * step
     if not (np.abs(rebuilt - flat) <= _TOLERANCE * np.abs(flat)).all():
         return None
-    small: Array = codes.astype(np.int16)
+    small: Array = codes.astype(np.int16 if most == MAX_LEVELS else np.int32)
     return small
 
 
@@ -168,6 +172,8 @@ def combined(chunks: Sequence[Chunk], hint: float | None = None, max_value: int 
         real: keep the values as they are, however few levels they have.
     """
     shape = chunks[0].shape
+    if hint is not None and not real:
+        chunks = _recoded(chunks, hint)
     steps = _steps(chunks, hint)
     if real or any(chunk.kind == "real" for chunk in chunks) or steps is None:
         return _real(chunks)
@@ -178,7 +184,7 @@ def combined(chunks: Sequence[Chunk], hint: float | None = None, max_value: int 
             return Record("binary", shape, steps, bits[None])
     codes = np.concatenate([chunk.codes() * round(chunk.step / steps) for chunk in chunks])
     largest = max(int(np.abs(codes).max(initial=0)), max_value)
-    if largest > MAX_LEVELS:
+    if largest > (MAX_LEVELS if hint is None else KNOWN_LEVELS):
         return _real(chunks)
     width = largest.bit_length()
     positive, negative = np.where(codes > 0, codes, 0), np.where(codes < 0, -codes, 0)
@@ -188,6 +194,17 @@ def combined(chunks: Sequence[Chunk], hint: float | None = None, max_value: int 
         planes += [_pack((negative >> bit & 1).astype(bool)) for bit in range(width)]
     kind = "ternary" if signed else ("binary" if width == 1 else "uint")
     return Record(kind, shape, steps, np.stack(planes))
+
+
+def _recoded(chunks: Sequence[Chunk], step: float) -> list[Chunk]:
+    """Chunks of more levels than a step can be found for, by the step that is known (where it fits)."""
+    fresh: dict[int, Chunk] = {}
+    for chunk in chunks:
+        if chunk.kind == "real" and id(chunk) not in fresh:
+            codes = _codes(chunk.values(), step, KNOWN_LEVELS)
+            if codes is not None:
+                fresh[id(chunk)] = replace(chunk, kind="codes", step=step, data=codes)
+    return [fresh.get(id(chunk), chunk) for chunk in chunks]
 
 
 def _bits(chunk: Chunk) -> Array:

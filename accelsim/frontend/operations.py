@@ -16,7 +16,7 @@ from torch import Tensor
 from accelsim.frontend import weighted
 from accelsim.frontend.axes import Axis, Layout, Part, broadcast, has, permuted, reshaped, whole
 from accelsim.frontend.looking import observe
-from accelsim.frontend.sites import WEIGHTED, Value
+from accelsim.frontend.sites import WEIGHTED, Operand, Value
 
 if TYPE_CHECKING:
     from accelsim.frontend.recorder import Recorder
@@ -48,6 +48,8 @@ def handle(recorder: Recorder, func: Any, name: str, args: Sequence[Any], kwargs
         _joined(recorder, name, args, kwargs, out)
     elif name in _REDUCE:
         _reduced(recorder, name, args, kwargs, out)
+    elif name in _ADD and weighted.add_bias(recorder, args, kwargs, out):
+        return
     elif torch.Tag.pointwise in func.tags or name in ("bernoulli", "native_dropout", "where", "masked_fill"):
         _pointwise(recorder, name, args, out)
     elif isinstance(out, Tensor | list | tuple):
@@ -256,14 +258,29 @@ def _pointwise(recorder: Recorder, name: str, args: Sequence[Any], out: Any) -> 
     shapes = [tuple(tensor.shape) for tensor, _ in operands]
     if name in _ADD and all(shape == tuple(out.shape) for shape in shapes):
         site = recorder.locate("add", None, [value.site for value in values], by_turn=False)
-        site.operands = tuple(
-            recorder.elementwise_operand(value, shape) for value, shape in zip(values, shapes, strict=True)
+        site.operands = _alike(
+            [recorder.elementwise_operand(value, shape) for value, shape in zip(values, shapes, strict=True)]
         )
         recorder.emit_like(site, out, values[0].layout)
         if all(value.spiking for value in values):
             _keep_class(recorder, out, values[0])
         return
     recorder.opaque(name, values, shapes, [out])
+
+
+def _alike(operands: Sequence[Operand]) -> tuple[Operand, ...]:
+    """Operands of one tensor shape with equally many dimensions.
+
+    One timestep of one image are dimensions of size 1, which not every operand tells from features.
+    """
+    fewest = min(len(operand.shape) for operand in operands)
+    result: list[Operand] = []
+    for operand in operands:
+        spare = len(operand.shape) - fewest
+        if all(size == 1 for size in operand.shape[:spare]):
+            operand = replace(operand, dims=operand.dims[spare:], shape=operand.shape[spare:])
+        result.append(operand)
+    return tuple(result)
 
 
 def _fires(recorder: Recorder, value: Value, out: Tensor) -> None:

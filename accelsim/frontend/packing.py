@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 import numpy as np
+from pydantic import ValidationError
 
 from accelsim.errors import InputError, Problem
-from accelsim.frontend.classify import Chunk, combined
+from accelsim.frontend.classify import MAX_LEVELS, Chunk, combined
 from accelsim.frontend.describe import Layer, Layers, emits_spikes, spike_step
 from accelsim.frontend.sites import WEIGHTED, Site
 from accelsim.workload import schema
@@ -62,7 +63,11 @@ class Packer:
             raise InputError(Problem(message, where=str(layers[index]["name"])))
 
         content = {**self.description, "layers": layers}
-        self.operations = build_graph(schema.WorkloadFile.model_validate(content), complain).operations
+        try:
+            described = schema.WorkloadFile.model_validate(content)
+        except ValidationError as error:
+            raise InputError(_refused(error, layers, int(self.description["timesteps"]))) from None
+        self.operations = build_graph(described, complain).operations
         return self.operations
 
     def _state(self, layers: list[Layer], position: int) -> None:
@@ -115,6 +120,8 @@ class Packer:
             if record.images < self.images and record.images == 1:
                 record = _for_all_images(record, self.images)
             if not _fits(record, kind):
+                if _largest(record) > MAX_LEVELS:  # more than an opaque layer can state
+                    record = _as_real(record)
                 layer = layers[position + added]
                 stated = _stated(record, record.steps < self.description["timesteps"])
                 name = self.layers.name(f"{op.name}.as_{stated['activation']}{index or ''}")
@@ -141,6 +148,23 @@ class Packer:
         return _as_real(record) if once else record
 
 
+def _refused(error: ValidationError, layers: Sequence[Layer], timesteps: int) -> list[Problem]:
+    """What a workload cannot hold, in the words of the network."""
+    problems: list[Problem] = []
+    for item in error.errors():
+        place = item["loc"]
+        inside = len(place) > 1 and place[0] == "layers" and isinstance(place[1], int)
+        where = str(layers[int(place[1])]["name"]) if inside else ".".join(str(part) for part in place)
+        message = item["msg"]
+        if inside and place[-1] == "out_shape":
+            message = (
+                f"values of shape {item['input']} per image and timestep cannot be described: 1 to 3 dimensions; the "
+                f"trace has timesteps={timesteps}, check that the network computes as many, and layout="
+            )
+        problems.append(Problem(message, where=where))
+    return problems
+
+
 def _stated(record: Record, once: bool) -> Layer:
     """The activation fields of an opaque layer."""
     if record.kind == "real" or once:
@@ -148,9 +172,14 @@ def _stated(record: Record, once: bool) -> Layer:
         return {"activation": "real", **({"static": True} if static else {})}
     if record.kind == "binary":
         return {"activation": "binary"}
-    half = record.planes // 2 if record.kind == "ternary" else record.planes
-    largest = 2**half - 1
+    largest = _largest(record)
     return {"activation": record.kind, **({"max_value": largest} if largest > 1 else {})}
+
+
+def _largest(record: Record) -> int:
+    """The largest code that the planes of a record hold (0 for real values)."""
+    half = record.planes // 2 if record.kind == "ternary" else record.planes
+    return int(2**half - 1)
 
 
 def _fits(record: Record, kind: ActivationType) -> bool:

@@ -83,6 +83,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.iterates_time = False
         self.fired: dict[int, Value] = {}
         """By token of a membrane: the spikes already derived from it."""
+        self.unbiased: set[int] = set()
+        """Tokens of the products of linear layers that got no bias (yet)."""
         self.norms: dict[Any, Norm] = {}
         """Batch-norms already met, by their tensors."""
         self.outputs: list[Any] = []
@@ -158,6 +160,13 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def is_random(self, tensor: Any) -> bool:
         """Whether a tensor was drawn at random (the comparison of an image with one is an encoder)."""
         return isinstance(tensor, Tensor) and tensor in self._random
+
+    def is_bias(self, tensor: Tensor) -> bool:
+        """Whether a tensor is the bias of the module at work: anything a Linear adds, else by its name."""
+        module = self._stack[-1].module if self._stack else None
+        if module is None or isinstance(module, nn.Linear):
+            return module is not None
+        return any(own is tensor and "bias" in name for name, own in module.named_parameters(recurse=False))
 
     # --- sites ------------------------------------------------------------------------------------------
 

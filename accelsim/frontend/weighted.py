@@ -154,6 +154,31 @@ def _linear(recorder: Recorder, value: Value, source: Tensor, weight: Tensor, bi
     fresh = {id(part): axis for part, axis in zip(tokens, axes, strict=False)}
     layout = tuple(tuple(whole(fresh[id(part)])[0] if id(part) in fresh else part for part in dim) for dim in rows)
     recorder.emit(site, out, (*layout, whole(axes[-1])), axes, [*shape[:-1], int(weight.shape[0])])
+    emitted = recorder.value(out)
+    if bias is None and emitted is not None:
+        recorder.unbiased.add(emitted.token)
+    return True
+
+
+def add_bias(recorder: Recorder, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor) -> bool:
+    """The bias of a linear layer, where torch adds it after the product (an input that is not contiguous)."""
+    value, bias = recorder.value(args[0]), args[1]
+    if value is None or value.token not in recorder.unbiased or value.altered or value.norms:
+        return False
+    site = value.site
+    if not isinstance(bias, Tensor) or recorder.value(bias) is not None or kwargs.get("alpha", 1) != 1:
+        return False
+    features = value.layout[-1] == whole(output_axis(site)) and tuple(bias.shape) == (site.fields["out_features"],)
+    if not features or tuple(out.shape) != tuple(args[0].shape) or not recorder.is_bias(bias):
+        return False
+    if site.bias is None:
+        if site.chains:
+            return False  # it was read without one
+        site.bias = _array(bias)
+    elif not np.array_equal(site.bias, _array(bias)):
+        return False
+    recorder.unbiased.discard(value.token)
+    recorder.assign(out, value)
     return True
 
 
@@ -162,7 +187,9 @@ def _bmm(recorder: Recorder, args: Sequence[Any], kwargs: dict[str, Any], out: T
     a, b = recorder.value(left), recorder.value(right)
     if a is not None and b is not None:
         return _matmul(recorder, a, b, left, right, out)
-    if a is not None and right.stride(0) == 0:  # a linear layer over [N, tokens, features], weights expanded
+    if a is not None and (
+        right.stride(0) == 0 or len(right) == 1
+    ):  # a linear layer over [N, tokens, features], weights expanded
         return _linear(recorder, a, left, right[0].t(), None, out)
     return False
 

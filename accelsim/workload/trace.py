@@ -35,6 +35,8 @@ FORMAT = "accelsim.trace/1"
 KINDS = ("binary", "ternary", "uint", "real")
 # Without a known step, values of more levels than this are taken for analog ones.
 _MAX_LEVELS = 255
+# Or than the largest code, where that is known to be more; above this, float32 cannot tell the multiples.
+_KNOWN_LEVELS = 2**16 - 1
 _MAX_BITS = 31  # codes are int32
 
 IntArray = npt.NDArray[np.int64]
@@ -139,8 +141,8 @@ class Record:
 def encode(array: npt.ArrayLike, *, max_value: int | None = None, step: float | None = None) -> Record:
     """Classify and pack an array of [timesteps, images, *features].
 
-    {0, c} becomes binary, {-c, 0, c} ternary, multiples of a common step up to 255 (average-pooled or
-    summed spikes) unsigned bit-planes, anything else real. `max_value` fixes the largest code and
+    {0, c} becomes binary, {-c, 0, c} ternary, multiples of a common step up to 255 or `max_value` (average-pooled
+    or summed spikes) unsigned bit-planes, anything else real. `max_value` fixes the largest code and
     `step` the value of code 1, where they are known, so that the coding does not depend on the sample.
 
     Raises:
@@ -155,7 +157,7 @@ def encode(array: npt.ArrayLike, *, max_value: int | None = None, step: float | 
         raise InputError(Problem("a trace has values that are not finite"))
     shape = tuple(int(size) for size in values.shape[2:])
     magnitudes = np.unique(np.abs(values[values != 0].astype(np.float64)))
-    codes, scale = _codes(values, magnitudes, step)
+    codes, scale = _codes(values, magnitudes, step, max(_MAX_LEVELS, min(max_value or 1, _KNOWN_LEVELS)))
     if codes is None:
         static = values.shape[0] > 1 and bool((values == values[:1]).all())
         kept = values[:1] if static else values
@@ -171,7 +173,7 @@ def encode(array: npt.ArrayLike, *, max_value: int | None = None, step: float | 
 
 
 def _codes(
-    values: npt.NDArray[Any], magnitudes: npt.NDArray[np.float64], known_step: float | None
+    values: npt.NDArray[Any], magnitudes: npt.NDArray[np.float64], known_step: float | None, levels_allowed: int
 ) -> tuple[Any, float]:
     """Integer codes and their step, or None where the values are real."""
     if magnitudes.size == 0:
@@ -180,7 +182,7 @@ def _codes(
     if known_step is None and magnitudes.size > 1:  # it may lie below the smallest value seen: {2/4, 3/4}
         step = float(np.diff(magnitudes).min(initial=step))
     levels = np.rint(magnitudes / step)
-    most = _MAX_LEVELS if known_step is None else 2**_MAX_BITS - 1
+    most = levels_allowed if known_step is None else 2**_MAX_BITS - 1
     if levels[-1] > most or not np.allclose(levels * step, magnitudes, rtol=1e-6, atol=0):
         return None, 1.0
     return np.rint(values / step).astype(np.int32), step

@@ -83,3 +83,19 @@ def test_codes_come_back_whatever_the_step(codes, step, images):
 def test_common_step_is_the_greatest_common_divisor(multiples, unit):
     step = common_step([multiple * unit for multiple in multiples])
     assert step == pytest.approx(np.gcd.reduce(multiples) * unit, rel=1e-5)
+
+
+def test_a_known_step_allows_codes_above_the_limit_for_unknown_ones():
+    values = (np.arange(300, dtype=np.float32) / 64).reshape(1, 1, 300)
+    chunk = compact(values)
+    assert chunk.kind == "real" == combined([chunk]).kind
+    record = combined([chunk, compact(values[..., ::-1] * (values < 1))], 1 / 64, 256)
+    assert (record.kind, record.planes, record.scale) == ("uint", 9, 1 / 64)
+    assert np.array_equal(record.dense()[0, 0], values[0, 0])
+    quiet = combined([compact(np.full((1, 1, 4), 0.5, np.float32))], 1 / 64, 256)
+    assert (quiet.kind, quiet.planes) == ("uint", 9)
+
+
+def test_analog_values_stay_real_beside_a_known_step():
+    values = np.random.default_rng(0).random((2, 2, 50)).astype(np.float32)
+    assert combined([compact(values)], 1 / 64, 256).kind == "real"

@@ -194,3 +194,39 @@ def test_timesteps_that_fit_no_dimension_are_refused(reference, shape):
     net, _ = reference
     with pytest.raises(InputError, match=r"neither of the first two dimensions|takes dimension 0"):
         trace(net, torch.rand(shape), timesteps=T)
+
+
+@pytest.mark.parametrize("timesteps", [1, 3, 8])
+def test_timesteps_other_than_the_networks_own_are_told(user_lif, timesteps):
+    class FourSteps(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.lif, self.fc = nn.Conv2d(1, 4, 3, padding=1), user_lif(), nn.Linear(4 * 36, 3)
+
+        def forward(self, x):
+            currents = self.conv(x.unsqueeze(0).repeat(4, 1, 1, 1, 1).flatten(0, 1)).view(4, -1, 4, 6, 6)
+            return self.fc(torch.stack([self.lif(current) for current in currents]).flatten(2)).mean(0)
+
+    net, x = FourSteps().eval(), torch.rand(2, 1, 6, 6)
+    assert trace(net, x, timesteps=4).workload.timesteps == 4
+    with pytest.raises(InputError, match=f"timesteps={timesteps}, check that the network computes as many"):
+        trace(net, x, timesteps=timesteps)
+
+
+@pytest.mark.parametrize("images", [1, 2])
+def test_one_timestep_of_tokens_can_be_added(user_lif, images):
+    class Residual(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.fc, self.head = nn.Conv2d(1, 8, 3, 2, 1), nn.Linear(8, 8), nn.Linear(8, 3)
+            self.lif1, self.lif2 = user_lif(threshold=0.1), user_lif(threshold=0.1)
+
+        def forward(self, x):
+            steps, count = x.shape[:2]
+            tokens = self.lif1(self.conv(x.flatten(0, 1))).view(steps, count, 8, 9).transpose(-1, -2)
+            return self.head(tokens + self.lif2(self.fc(tokens)))
+
+    bundle = trace(Residual().eval(), torch.rand(1, images, 1, 6, 6) * 3, layout="TN")
+    added = bundle.workload.graph.by_name["add"]
+    assert (added.in_shapes, added.out_shape) == (((9, 8), (9, 8)), (9, 8))
+    assert bundle.trace["head"].shape == (9, 8)

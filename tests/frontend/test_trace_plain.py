@@ -426,3 +426,32 @@ def test_what_is_no_network_is_refused(small_net):
         trace(nn.Sequential(nn.ReLU()), torch.rand(2, 2), timesteps=1)
     with pytest.raises(InputError, match="cannot be run on x"):
         trace(small_net, torch.rand(2, 7, 8, 8), timesteps=2)
+
+
+@pytest.mark.parametrize("gain", [1.0, 100.0])
+def test_sums_of_spikes_pooled_to_codes_of_256_stay_integers(user_lif, dense_of, gain):
+    class Sew(nn.Module):
+        """Four residual sums of spikes, averaged over 8 x 8: codes up to 4 x 64."""
+
+        def __init__(self):
+            super().__init__()
+            self.convs = nn.ModuleList(nn.Conv2d(1 if i == 0 else 2, 2, 3, padding=1) for i in range(4))
+            self.lifs = nn.ModuleList(user_lif(threshold=0.05) for _ in range(4))
+            self.pool, self.fc = nn.AdaptiveAvgPool2d(1), nn.Linear(2, 3)
+
+        def forward(self, x):
+            total = self.lifs[0](self.convs[0](x))
+            for conv, lif in zip(self.convs[1:], self.lifs[1:], strict=True):
+                total = total + lif(conv(total))
+            return self.fc(self.pool(total).flatten(1))
+
+    net = Sew().eval()
+    for conv in net.convs:
+        conv.weight.data.abs_()
+        conv.bias.data.fill_(gain)
+    bundle = trace(net, torch.rand(2, 1, 8, 8), timesteps=2)
+    record = bundle.trace["fc"]
+    assert (record.kind, record.planes, record.scale) == ("uint", 9, 1 / 64)
+    assert op(bundle, "fc").in_types[0].max_value == 256
+    if gain > 1:
+        assert dense_of(bundle, "fc").max() == 4

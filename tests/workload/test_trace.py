@@ -268,3 +268,12 @@ def test_the_unchanged_arrays_are_a_trace(tmp_path):
     record = SpikeTrace.load(tmp_path / "t.npz")["fc"]
     assert record == Record("binary", (11,), 1.0, record.bits)
     assert (record.dense() == 1).all()
+
+
+def test_a_known_largest_code_allows_more_levels_than_the_limit():
+    codes = np.arange(300).reshape(1, 1, 300)
+    assert encode(codes / 64).kind == "real"
+    record = encode(codes / 64, max_value=512)
+    assert (record.kind, record.planes, record.scale) == ("uint", 10, 1 / 64)
+    assert np.array_equal(record.dense(), (codes / 64).astype(np.float32))
+    assert encode(np.random.default_rng(0).random((1, 1, 50)), max_value=512).kind == "real"
