@@ -17,7 +17,7 @@ from accelsim.hardware.load import schema_of
 from accelsim.hardware.parts import Demand
 from accelsim.machines import machines, simulate
 from accelsim.report.comparison import Comparison
-from accelsim.results import Estimate, Result
+from accelsim.results import Estimate, Ledger, Result
 from accelsim.settings import Override, as_overrides, nearest_key, resolve_key
 from accelsim.workload.ann import DEFAULT_DENSITY
 from accelsim.workload.schema import WorkloadFile
@@ -178,14 +178,28 @@ def _run(
 ) -> Result:
     computed = wl.as_ann(workload, ann_density) if as_ann else workload
     ledger = simulate(computed, hardware, fidelity)
-    table = hardware.cost_table(Demand.of(computed))
-    result = Result(
+    result = _priced(computed, hardware, ledger, hardware.cost_table(Demand.of(computed)), estimated, fidelity)
+    remarks = [*workload.notes, *(computed.notes if as_ann else ()), *ledger.notes]
+    images = _images(computed, hardware, fidelity, estimated) if per_image else None
+    return replace(result, notes=remarks, images=images)
+
+
+def _priced(
+    workload: wl.Workload,
+    hardware: hw.Hardware,
+    ledger: Ledger,
+    table: hw.CostTable,
+    estimated: Estimate,
+    fidelity: str,
+) -> Result:
+    """Counts x costs, with what identifies the inputs."""
+    return Result(
         workload={
-            "name": computed.name,
-            "timesteps": computed.timesteps,
-            "hash": computed.hash,
-            "images": computed.images,
-            "as_ann": as_ann,
+            "name": workload.name,
+            "timesteps": workload.timesteps,
+            "hash": workload.hash,
+            "images": workload.images,
+            "as_ann": workload.is_ann,
         },
         hardware={"name": hardware.name, "kind": hardware.kind, "hash": hardware.hash},
         ledger=ledger,
@@ -194,10 +208,8 @@ def _run(
         estimated=estimated,
         version=accelsim.__version__,
         fidelity=fidelity,
-        notes=[*workload.notes, *(computed.notes if as_ann else ()), *ledger.notes],
-        images=_images(computed, hardware, fidelity, estimated) if per_image else None,
+        notes=ledger.notes,
     )
-    return result
 
 
 def _images(workload: wl.Workload, hardware: hw.Hardware, fidelity: str, estimated: Estimate) -> list[dict[str, float]]:
@@ -377,18 +389,7 @@ def infer(
         if exit_classes is not None:
             add_exit_unit(ledger, exit_classes)
             table = hw.CostTable({**table.components, NAME: exit_unit(on.file.technology_nm)})
-        return Result(
-            workload={"name": workload.name, "timesteps": workload.timesteps, "hash": workload.hash, "as_ann": False},
-            hardware={"name": on.name, "kind": on.kind, "hash": on.hash},
-            ledger=ledger,
-            unit_costs=table.unit_costs(ledger),
-            part_costs=table.part_costs(ledger),
-            estimated=estimated,
-            version=accelsim.__version__,
-            fidelity=fidelity,
-            seed=seed,
-            notes=ledger.notes,
-        )
+        return replace(_priced(workload, on, ledger, table, estimated, fidelity), seed=seed)
 
     result = inference.run_study(opened, chosen, machine, plan, price, reference, report)
     ladder = inference.ablate(opened, chosen, plan, reference, report) if ablate else ()

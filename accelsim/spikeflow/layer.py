@@ -10,9 +10,10 @@ import numpy.typing as npt
 
 from accelsim.hardware.spikeflow import SpikeflowFile
 from accelsim.results import LayerLedger
-from accelsim.spikeflow.mapping import Mapping, Mesh, ceil_div
+from accelsim.spikeflow.mapping import Mapping, Mesh
 from accelsim.spikeflow.pipeline import Service
 from accelsim.workload import ActivationType, Operation, Stage, Workload
+from accelsim.workload.graph import ceil_div
 from accelsim.workload.neurons import leak_action
 from accelsim.workload.outputs import is_constant, source
 

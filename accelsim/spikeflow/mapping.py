@@ -16,12 +16,8 @@ import numpy as np
 
 from accelsim.hardware.spikeflow import SpikeflowFile
 from accelsim.workload import Operation
+from accelsim.workload.graph import ceil_div
 from accelsim.workload.schema import Conv2dSpec
-
-
-def ceil_div(a: int, b: int) -> int:
-    """Smallest whole number not below a / b."""
-    return -(-a // b)
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from accelsim.hardware.systolic import SPADS, SystolicFile
 from accelsim.results import Ledger
-from accelsim.systolic.folds import ceil_div
 from accelsim.systolic.layer import LayerModel, Residency
 from accelsim.workload import Operation, Stage, Workload
+from accelsim.workload.graph import ceil_div
 from accelsim.workload.outputs import is_constant, stage_outputs
 
 

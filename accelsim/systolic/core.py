@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.hardware.systolic import SystolicFile
-from accelsim.systolic.folds import Folds, TickBatch, ceil_div, folds, tick_batch
+from accelsim.systolic.folds import Folds, TickBatch, folds, tick_batch
 from accelsim.workload import OpActivity, Operation, Workload
+from accelsim.workload.graph import ceil_div
 from accelsim.workload.outputs import is_constant
 
 FloatArray = npt.NDArray[np.float64]

@@ -10,11 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from accelsim.workload import Gemm
-
-
-def ceil_div(a: int, b: int) -> int:
-    """Smallest whole number not below a / b."""
-    return -(-a // b)
+from accelsim.workload.graph import ceil_div
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from accelsim.hardware.systolic import SystolicFile
 from accelsim.results import LayerLedger
 from accelsim.systolic.core import Core, core_of
-from accelsim.systolic.folds import ceil_div
 from accelsim.systolic.traffic import fetches, folded_window_lines, lines, window_lines
 from accelsim.workload import ActivationType, Operation, Stage, Workload
+from accelsim.workload.graph import ceil_div
 from accelsim.workload.neurons import leak_action
 from accelsim.workload.outputs import is_constant, source
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from accelsim.hardware.systolic import SystolicFile
-from accelsim.systolic.folds import Folds, ceil_div
+from accelsim.systolic.folds import Folds
 from accelsim.workload import Operation
+from accelsim.workload.graph import ceil_div
 from accelsim.workload.schema import Conv2dSpec
 
 

@@ -14,6 +14,11 @@ VIEWS = ("flatten", "tokens", "view")
 """Operations that only rename axes."""
 
 
+def ceil_div(a: int, b: int) -> int:
+    """Smallest whole number not below a / b."""
+    return -(-a // b)
+
+
 @dataclass(frozen=True)
 class ActivationType:
     """What a value of a feature map can be.
