@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+from accelsim.timeline import Timeline
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,6 +67,8 @@ class LayerLedger:
     cycles: FloatArray = field(default_factory=lambda: np.zeros(0))
     """Cycles the layer adds to the run; they sum to the run's length also where layers overlap."""
     counts: dict[str, FloatArray] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+    """What only some models or fidelities tell of a layer (stalls by operand, buffer peaks ...); plain JSON values."""
 
     def add(self, action: str, count: float | FloatArray) -> None:
         """Count `action` (``component.action``): an array per timestep, or a number split over them."""
@@ -87,6 +91,12 @@ class Ledger:
     instances: dict[str, float]
     """How many of each component stand on the chip, powered for the whole run."""
     notes: list[str] = field(default_factory=list)
+    details: dict[str, Any] = field(default_factory=dict)
+    """What only some models tell of the whole run (throughput, network load ...); plain JSON values."""
+    timeline: Timeline | None = None
+    """When each resource was busy, where the fidelity knows."""
+    pictures: dict[str, Callable[[Path | None], Figure]] = field(default_factory=dict)
+    """Further pictures of the run by name (the placed chip ...), drawn when asked for and written to the path given."""
 
 
 @dataclass(frozen=True)
@@ -269,6 +279,7 @@ class Result:
                         {"cycles": float(step), "energy_pj": float(pj)}
                         for step, pj in zip(layer.cycles, per_step, strict=True)
                     ],
+                    **({"details": layer.details} if layer.details else {}),
                 }
             )
         return layers
@@ -296,6 +307,8 @@ class Result:
             "seed": self.seed,
             "notes": list(self.notes),
         }
+        if self.ledger.details:
+            document["details"] = self.ledger.details
         if self.images is not None:
             document["images"] = [dict(image) for image in self.images]
         return document

@@ -19,6 +19,7 @@ from accelsim.cli.shared import (
     Ops,
     Out,
     Set,
+    TraceOut,
     Workload,
     app,
     bill,
@@ -26,6 +27,7 @@ from accelsim.cli.shared import (
     print_json,
     print_rich,
     write_results,
+    write_timelines,
 )
 
 
@@ -45,6 +47,7 @@ def run(
     ops: Ops = "45nm_int32",
     accumulations: Accumulations = "rate",
     first_layer: FirstLayer = "once",
+    trace_out: TraceOut = None,
 ) -> None:
     """What one inference costs: cycles, energy and area, by layer, component and timestep."""
     from accelsim import api
@@ -67,6 +70,8 @@ def run(
     document = results[0].to_dict() if len(results) == 1 else many(results)
     if out is not None:
         write_results(out, document, results)
+    if trace_out is not None:
+        write_timelines(trace_out, results)
     if format_ is Format.json:
         print_json(document)
     elif format_ is Format.csv:

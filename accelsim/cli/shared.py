@@ -44,6 +44,10 @@ Set = Annotated[
 Fidelity = Annotated[str, typer.Option(help="analytical (closed form) or cycle, where the machine offers it.")]
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Also write result files and plots there.")]
 FormatOption = Annotated[Format, typer.Option("--format", help="What to print.")]
+TraceOut = Annotated[
+    Path | None,
+    typer.Option("--trace-out", metavar="FILE.json", help="Write the timeline, for Perfetto (needs --fidelity cycle)."),
+]
 Ops = Annotated[str, typer.Option(help="Energies of AC and MAC for the estimate (accelsim list ops).")]
 Accumulations = Annotated[str, typer.Option(help="The estimate's accumulations: rate (papers' formula) or exact.")]
 FirstLayer = Annotated[str, typer.Option(help="The estimate's direct-encoded first layer: once or every_timestep.")]
@@ -97,9 +101,37 @@ def write_results(out: Path, document: dict[str, Any], results: Iterable[Result]
     write_atomic(out / "result.json", json.dumps(document, indent=2, allow_nan=False) + "\n")
     results = list(results)
     write_atomic(out / "bill.csv", bill(results))
-    taken: set[str] = set()
+    for name, result in zip(names(results), results, strict=True):
+        result.plot(out / f"{name}.png")
+        for what, draw in result.ledger.pictures.items():
+            draw(out / f"{name}_{what}.png")
+        if result.ledger.timeline is not None:
+            write_atomic(out / f"{name}_timeline.json", result.ledger.timeline.to_json(name))
+
+
+def names(results: Iterable[Result]) -> list[str]:
+    """A file name for each result, from its machine; two machines of one name get two files."""
+    taken: dict[str, None] = {}  # keeps the order
     for index, result in enumerate(results):
         name = re.sub(r"[^\w.-]", "_", result.hardware["name"]).lstrip(".") or "hardware"
-        name = f"{name}_{index + 1}" if name in taken else name  # two machines of one name are two pictures
-        taken.add(name)
-        result.plot(out / f"{name}.png")
+        taken[f"{name}_{index + 1}" if name in taken else name] = None
+    return list(taken)
+
+
+def write_timelines(path: Path, results: Iterable[Result]) -> None:
+    """Timelines for Perfetto: one machine's in the file named, those of several beside it, by machine.
+
+    Raises:
+        InputError: a result without a timeline.
+    """
+    from accelsim.files import write_atomic
+
+    results = list(results)
+    for name, result in zip(names(results), results, strict=True):
+        if result.ledger.timeline is None:
+            message = (
+                f"'{result.hardware['name']}' at fidelity '{result.fidelity}' has no timeline; use --fidelity cycle"
+            )
+            raise InputError(Problem(message, where="--trace-out"))
+        own = path if len(results) == 1 else path.with_name(f"{path.stem}_{name}{path.suffix}")
+        write_atomic(own, result.ledger.timeline.to_json(name))

@@ -1,0 +1,27 @@
+"""The verbs, each a composition of the rooms below."""
+
+from accelsim.api.inferring import QUOTED_CONVENTIONS, infer
+from accelsim.api.loading import (
+    HardwareLike,
+    Settings,
+    WorkloadLike,
+    load_hardware,
+    load_workload,
+    split_settings,
+)
+from accelsim.api.running import EXPLAINED_MACHINES, compare, explain, run
+
+__all__ = [
+    "EXPLAINED_MACHINES",
+    "QUOTED_CONVENTIONS",
+    "HardwareLike",
+    "Settings",
+    "WorkloadLike",
+    "compare",
+    "explain",
+    "infer",
+    "load_hardware",
+    "load_workload",
+    "run",
+    "split_settings",
+]

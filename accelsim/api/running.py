@@ -1,0 +1,209 @@
+"""`run` = simulate (machine), then price (costs); `compare` and `explain` on top of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import accelsim
+from accelsim import hardware as hw
+from accelsim import workload as wl
+from accelsim.api.loading import HardwareLike, Settings, WorkloadLike, load_all
+from accelsim.estimate import DEFAULT_OPS, Accumulations, Explanation, FirstLayer, estimate
+from accelsim.hardware.parts import Demand
+from accelsim.machines import simulate
+from accelsim.report.comparison import Comparison
+from accelsim.results import Estimate, Ledger, Result
+from accelsim.workload.ann import DEFAULT_DENSITY
+
+
+def run(
+    workload: WorkloadLike,
+    hardware: HardwareLike,
+    *,
+    settings: Settings = None,
+    fidelity: str = "analytical",
+    as_ann: bool = False,
+    ann_density: float = DEFAULT_DENSITY,
+    per_image: bool = False,
+    ops: str = DEFAULT_OPS,
+    accumulations: Accumulations = "rate",
+    first_layer: FirstLayer = "once",
+) -> Result:
+    """What one inference costs on a machine.
+
+    Args:
+        workload: file, bundle directory, bundled name, or a loaded workload or bundle.
+        hardware: file, bundled name, or a loaded machine.
+        settings: overrides of dotted keys of either file, e.g. ``{"array.rows": 32, "timesteps": 2}``.
+        fidelity: "analytical", or another one that the machine's model offers.
+        as_ann: price the iso-architecture ANN instead (T=1, `activation_bits`-bit activations).
+        ann_density: share of non-zero ReLU outputs of that ANN.
+        per_image: add the figures of every image of the trace.
+        ops: energies of AC and MAC for the estimate (`accelsim.estimate.op_energies`).
+        accumulations: the estimate's accumulations, papers' "rate" formula or "exact".
+        first_layer: whether the estimate counts a direct-encoded first layer "once" or at "every_timestep".
+
+    Raises:
+        InputError: everything that is wrong with the input.
+    """
+    loaded_workload, loaded_hardware = load_all(workload, [hardware], settings)
+    return simulate_and_price(
+        loaded_workload,
+        loaded_hardware[0],
+        fidelity=fidelity,
+        as_ann=as_ann,
+        ann_density=ann_density,
+        per_image=per_image,
+        estimated=estimate(loaded_workload, ops=ops, accumulations=accumulations, first_layer=first_layer),
+    )
+
+
+def simulate_and_price(
+    workload: wl.Workload,
+    hardware: hw.Hardware,
+    *,
+    fidelity: str,
+    as_ann: bool,
+    ann_density: float,
+    per_image: bool,
+    estimated: Estimate,
+) -> Result:
+    """`run` for loaded inputs whose pencil-and-paper estimate is known."""
+    computed = wl.as_ann(workload, ann_density) if as_ann else workload
+    ledger = simulate(computed, hardware, fidelity)
+    result = priced(computed, hardware, ledger, hardware.cost_table(Demand.of(computed)), estimated, fidelity)
+    remarks = [*workload.notes, *(computed.notes if as_ann else ()), *ledger.notes]
+    images = _images(computed, hardware, fidelity, estimated) if per_image else None
+    return replace(result, notes=remarks, images=images)
+
+
+def priced(
+    workload: wl.Workload,
+    hardware: hw.Hardware,
+    ledger: Ledger,
+    table: hw.CostTable,
+    estimated: Estimate,
+    fidelity: str,
+) -> Result:
+    """Counts x costs, with what identifies the inputs."""
+    return Result(
+        workload={
+            "name": workload.name,
+            "timesteps": workload.timesteps,
+            "hash": workload.hash,
+            "images": workload.images,
+            "as_ann": workload.is_ann,
+        },
+        hardware={"name": hardware.name, "kind": hardware.kind, "hash": hardware.hash},
+        ledger=ledger,
+        unit_costs=table.unit_costs(ledger),
+        part_costs=table.part_costs(ledger),
+        estimated=estimated,
+        version=accelsim.__version__,
+        fidelity=fidelity,
+        notes=ledger.notes,
+    )
+
+
+def _images(workload: wl.Workload, hardware: hw.Hardware, fidelity: str, estimated: Estimate) -> list[dict[str, float]]:
+    """The machine's figures for each image alone; their means are the result's."""
+    rows = []
+    for index in range(workload.images):
+        result = simulate_and_price(
+            workload.image(index),
+            hardware,
+            fidelity=fidelity,
+            as_ann=False,
+            ann_density=DEFAULT_DENSITY,
+            per_image=False,
+            estimated=estimated,
+        )
+        rows.append(
+            {
+                "image": index,
+                "energy_pj": result.energy_pj,
+                "latency_ns": result.latency_ns,
+                "cycles": result.cycles,
+                "accumulations": sum(layer.accumulations for layer in result.ledger.layers),
+            }
+        )
+    return rows
+
+
+def compare(
+    workload: WorkloadLike,
+    hardware: Sequence[HardwareLike],
+    *,
+    settings: Settings = None,
+    fidelity: str = "analytical",
+    ann_density: float = DEFAULT_DENSITY,
+    ops: str = DEFAULT_OPS,
+    accumulations: Accumulations = "rate",
+    first_layer: FirstLayer = "once",
+) -> Comparison:
+    """The energy papers would claim beside what the machines need, and the ANN on the same machines.
+
+    Args and errors as in `run`; `hardware` is a list.
+    """
+    if isinstance(hardware, str | Path | hw.Hardware):
+        hardware = [hardware]
+    loaded, machine_list = load_all(workload, hardware, settings)
+    estimated = estimate(loaded, ops=ops, accumulations=accumulations, first_layer=first_layer)
+    results, ann_results = (
+        [
+            simulate_and_price(
+                loaded,
+                machine,
+                fidelity=fidelity,
+                as_ann=as_ann,
+                ann_density=ann_density,
+                per_image=False,
+                estimated=estimated,
+            )
+            for machine in machine_list
+        ]
+        for as_ann in (False, True)
+    )
+    return Comparison(results, ann_results)
+
+
+EXPLAINED_MACHINES = ("sata", "spikeflow")
+
+
+def explain(
+    workload: WorkloadLike,
+    hardware: Sequence[HardwareLike] = EXPLAINED_MACHINES,
+    *,
+    settings: Settings = None,
+    fidelity: str = "analytical",
+    reference: str = "papers",
+) -> Explanation:
+    """Why do these numbers differ? Every energy convention in use, ending in what machines need.
+
+    Args:
+        workload, hardware, settings, fidelity: as in `compare`.
+        reference: the convention (`accelsim.estimate.conventions`) that the ratios are taken to.
+
+    Raises:
+        InputError: everything that is wrong with the input.
+    """
+    if isinstance(hardware, str | Path | hw.Hardware):
+        hardware = [hardware]
+    loaded, machine_list = load_all(workload, hardware, settings)
+    estimated = estimate(loaded)
+    results = [
+        simulate_and_price(
+            loaded,
+            machine,
+            fidelity=fidelity,
+            as_ann=False,
+            ann_density=DEFAULT_DENSITY,
+            per_image=False,
+            estimated=estimated,
+        )
+        for machine in machine_list
+    ]
+    # A bundle in memory has spikes and weights that its workload alone does not lead to.
+    return Explanation.of(workload if isinstance(workload, wl.Bundle) else loaded, results, reference=reference)
