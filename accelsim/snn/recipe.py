@@ -118,6 +118,12 @@ class TrainableNeuron(NeuronFields):
         return self
 
 
+class Bptt(Section):
+    """Surrogate-gradient back-propagation through time; see `accelsim.snn.methods.bptt`."""
+
+    name: Literal["bptt"] = "bptt"
+
+
 class Optimizer(Section):
     """AdamW with one OneCycle learning-rate cycle over all epochs."""
 
@@ -150,6 +156,8 @@ class Recipe(Section):
     model: Annotated[DigitsNetModel | VggModel | ResNetModel | SpikformerModel, Field(discriminator="name")]
     neuron: TrainableNeuron = TrainableNeuron()
     timesteps: int = Field(4, ge=1, le=256)
+    method: Bptt = Bptt()
+    """How the network comes about (`accelsim.snn.methods`)."""
     epochs: int = Field(10, ge=1)
     optimizer: Optimizer = Optimizer()
     seed: int = Field(0, ge=0, lt=2**63)

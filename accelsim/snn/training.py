@@ -16,12 +16,13 @@ from accelsim.snn.cifar import cifar
 from accelsim.snn.data import ImageSplit, digits, shifted
 from accelsim.snn.encoders import Encoder, encoder
 from accelsim.snn.events import moving
-from accelsim.snn.models import digits_net, fold_batchnorm
+from accelsim.snn.methods import Task, method
+from accelsim.snn.models import digits_net
 from accelsim.snn.neuron import neuron_of
 from accelsim.snn.resnet import resnet
 from accelsim.snn.spikformer import spikformer
 from accelsim.snn.traced import export_network
-from accelsim.snn.train import TrainSettings, accuracy, evaluation_generator, predict, reproducible, train
+from accelsim.snn.train import TrainSettings, accuracy, evaluation_generator, predict, reproducible
 from accelsim.snn.vgg import vgg
 from accelsim.workload import Bundle
 from accelsim.workload.bundle import check_target
@@ -85,10 +86,19 @@ def train_recipe(recipe: schema.Recipe, out: str | Path, command: str | None = N
     count = min(recipe.export.images, len(split.test_images))
     with reproducible(recipe.seed) as generator:
         shape = _encoded_shape(encode, split.test_images[:2])
-        net = build_network(recipe, shape, data.classes)
-        prepare = _preparation(encode, recipe.data.shift_pixels)
-        losses = train(net, split.train_images, split.train_labels, settings, generator, prepare)
-        folded = fold_batchnorm(net)
+        task = Task(
+            recipe=recipe,
+            images=split,
+            classes=data.classes,
+            in_shape=shape,
+            settings=settings,
+            encode=encode,
+            prepare=_preparation(encode, recipe.data.shift_pixels),
+            generator=generator,
+            build=partial(build_network, recipe, shape, data.classes),
+        )
+        outcome = method(recipe.method.name)(task)
+        folded = outcome.net
         test_accuracy = accuracy(predict(folded, split.test_images, encode=encode), split.test_labels)
         images, labels = encode(split.test_images[:count], evaluation_generator()), split.test_labels[:count]
         static = images[0] if encode.encoding == "direct" else images
@@ -101,8 +111,8 @@ def train_recipe(recipe: schema.Recipe, out: str | Path, command: str | None = N
             description=recipe.description,
             source=(
                 f"trained by {command or f'accelsim train {recipe.name} --seed {recipe.seed}'} (PyTorch "
-                f"{torch.__version__.partition('+')[0]}): surrogate-gradient BPTT on {data.description}, {settings}"
-                f"{_said_of(recipe)}. "
+                f"{torch.__version__.partition('+')[0]}): {outcome.how} on {data.description}, {settings}"
+                f"{_said_of(recipe)}. {''.join(f'{remark} ' for remark in outcome.remarks)}"
                 f"Accuracy {100 * test_accuracy:.2f} % on the {len(split.test_images)} held-out images, "
                 f"{100 * exported_accuracy:.2f} % on the {count} of them stored here"
             ),
@@ -111,7 +121,7 @@ def train_recipe(recipe: schema.Recipe, out: str | Path, command: str | None = N
             precision=recipe.precision.model_dump(),
             encoding=encode.encoding,
         )
-    return Trained(bundle, tuple(losses), test_accuracy, exported_accuracy, len(split.test_images), count)
+    return Trained(bundle, outcome.losses, test_accuracy, exported_accuracy, len(split.test_images), count)
 
 
 def predict_inputs(net: nn.Module, inputs: Tensor) -> Tensor:
