@@ -5,13 +5,16 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint bench digits clean help
+.PHONY: reproduce demo test lint bench accuracy sweeps digits clean help
 
 help:
 	@echo "make demo    set up, then estimated against realistic energy of a trained SNN on two machines"
 	@echo "make test    set up, then run the tests"
 	@echo "make lint    set up, then formatting, lint, types and the import contract"
 	@echo "make bench   set up, then run the benchmarks"
+	@echo "make reproduce  do the published tables and figures again and rewrite reports/"
+	@echo "make sweeps  run the bundled sweeps again and rewrite reports/sweeps (a few minutes)"
+	@echo "make accuracy  make the tables and pictures of docs/accuracy.md again (half an hour)"
 	@echo "make digits  train the digits SNN again and rewrite workloads/digits_snn"
 
 $(BIN)/python:
@@ -24,7 +27,7 @@ $(VENV)/.core: $(BIN)/python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.core
-	$(PIP) -e ".[torch,dev]"
+	$(PIP) -e ".[torch,sweep,cluster,dev]"
 	@touch $@
 
 # The tools that the tests compare with; the tests of a tool that cannot be had are skipped.
@@ -50,8 +53,29 @@ lint: $(VENV)/.peers
 bench: $(VENV)/.peers
 	$(BIN)/python -m pytest benchmarks --benchmark-only -p no:xdist --override-ini addopts= -q
 
+accuracy: $(VENV)/.dev
+	$(BIN)/python reports/accuracy.py
+
+# Journals stay in out/sweeps, so that what did not change since is not run again.
+sweeps: $(VENV)/.core
+	@mkdir -p out; for file in sweeps/*.yaml; do name=$$(basename $$file .yaml); \
+		$(BIN)/accelsim sweep $$file --resume --out out/sweeps/$$name > out/sweeps_$$name.txt || exit 1; \
+		mkdir -p reports/sweeps/$$name && cd out/sweeps/$$name && \
+		cp pareto.png heat_*.png pareto.csv results.csv summary.json ../../../reports/sweeps/$$name/ && cd ../../.. || exit 1; \
+	done
+
 digits: $(VENV)/.dev
 	$(BIN)/python -m accelsim.snn.digits --out workloads/digits_snn --seed 0
+
+reproduce: $(VENV)/.core
+	@mkdir -p out
+	$(BIN)/accelsim reproduce all --out reports
+	$(BIN)/accelsim run vgg9_cifar10 --hw sata --out out/page > out/page.txt
+	$(BIN)/accelsim report out/page/result.json
+	@browser=$$(command -v chromium || command -v google-chrome) \
+		&& $$browser --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1100,2600 \
+			--screenshot=reports/page.png "file://$(CURDIR)/out/page/result.html" 2> out/browser.log \
+		|| echo "no Chromium: reports/page.png stays as it is"
 
 clean:
 	rm -rf $(VENV) out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from accelsim.api import compare, explain, infer, load_hardware, load_workload, run
     from accelsim.errors import AccelsimError, InputError
     from accelsim.estimate import Explanation
+    from accelsim.explore import sweep
     from accelsim.frontend import Tracer, from_nir, import_topology, replay, trace
     from accelsim.report.comparison import Comparison
     from accelsim.results import Result
@@ -35,6 +36,7 @@ _WHERE = {
     "load_workload": "accelsim.api",
     "replay": "accelsim.frontend",
     "run": "accelsim.api",
+    "sweep": "accelsim.explore",
     "trace": "accelsim.frontend",
 }
 
@@ -58,6 +60,7 @@ __all__ = [
     "load_workload",
     "replay",
     "run",
+    "sweep",
     "trace",
 ]
 

@@ -36,18 +36,30 @@ def _systolic(workload: Workload, file: Any) -> Ledger:
     return simulate(workload, file)
 
 
+def _systolic_cycle(workload: Workload, file: Any) -> Ledger:
+    from accelsim.systolic.cycle.simulate import simulate
+
+    return simulate(workload, file)
+
+
 def _spikeflow(workload: Workload, file: Any) -> Ledger:
     from accelsim.spikeflow import simulate
 
     return simulate(workload, file)
 
 
+def _spikeflow_cycle(workload: Workload, file: Any) -> Ledger:
+    from accelsim.spikeflow import simulate_cycle
+
+    return simulate_cycle(workload, file)
+
+
 @cache
 def machines() -> dict[str, Machine]:
     """All machine models by kind; registers the schemas of third machines."""
     known = {
-        "systolic": Machine(SCHEMAS["systolic"], {"analytical": _systolic}),
-        "spikeflow": Machine(SCHEMAS["spikeflow"], {"analytical": _spikeflow}),
+        "systolic": Machine(SCHEMAS["systolic"], {"analytical": _systolic, "cycle": _systolic_cycle}),
+        "spikeflow": Machine(SCHEMAS["spikeflow"], {"analytical": _spikeflow, "cycle": _spikeflow_cycle}),
     }
     for point in entry_points(group=GROUP):
         if point.name in known:
@@ -58,11 +70,11 @@ def machines() -> dict[str, Machine]:
     return known
 
 
-def simulate(workload: Workload, hardware: Hardware, fidelity: str = "analytical") -> Ledger:
-    """Run a workload on a machine model.
+def check_fidelity(hardware: Hardware, fidelity: str) -> None:
+    """Refuse a fidelity before any work is done.
 
     Raises:
-        InputError: a fidelity that this machine's model does not offer, or a network that does not fit it.
+        InputError: this machine's model does not offer it.
     """
     fidelities = machines()[hardware.kind].fidelities
     if fidelity not in fidelities:
@@ -73,7 +85,16 @@ def simulate(workload: Workload, hardware: Hardware, fidelity: str = "analytical
                 where="--fidelity",
             )
         )
+
+
+def simulate(workload: Workload, hardware: Hardware, fidelity: str = "analytical") -> Ledger:
+    """Run a workload on a machine model.
+
+    Raises:
+        InputError: a fidelity that this machine's model does not offer, or a network that does not fit it.
+    """
+    check_fidelity(hardware, fidelity)
     try:
-        return fidelities[fidelity](workload, hardware.file)
+        return machines()[hardware.kind].fidelities[fidelity](workload, hardware.file)
     except InputError as error:  # a network that does not fit the machine
         raise InputError([hardware.place(problem) for problem in error.problems]) from None

@@ -27,6 +27,11 @@ class Section(BaseModel):
         use_attribute_docstrings=True,
     )
 
+    @classmethod
+    def applies(cls, key: str, data: Mapping[str, Any]) -> bool:
+        """Whether a dotted key of this schema means anything to the file that holds `data`."""
+        return True
+
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -251,6 +256,19 @@ def validate(model: type[M], document: Document, overrides: Sequence[Override] =
         ]
         unique = {str(problem): problem for problem in problems}
         raise InputError(list(unique.values())) from None
+
+
+def value_problem(model: type[BaseModel], data: Mapping[str, Any], override: Override) -> str | None:
+    """What is wrong with one override's value by itself, whatever the other keys are; None for nothing."""
+    changed, places = apply_overrides(model, data, [override])
+    try:
+        model.model_validate(changed)
+    except ValidationError as error:
+        (where,) = places
+        for detail in error.errors():
+            if _locate(changed, detail["loc"], missing=detail["type"] == "missing")[: len(where)] == where:
+                return _message(model, changed, where, detail)
+    return None
 
 
 def _is_misspelt_elsewhere(model: type[BaseModel], missing: ErrorDetails, details: Sequence[ErrorDetails]) -> bool:

@@ -19,7 +19,7 @@ import pytest
 
 from accelsim.crossbar import Adc, Device, Wires, solve_reads, solve_transfer
 from accelsim.crossbar.dissection import plan_for
-from accelsim.crossbar.kernels.mvm import CHUNK, mvm, pack_matrices, pack_spikes
+from accelsim.crossbar.kernels.mvm import multiply, pack_matrices, pack_spikes
 from accelsim.crossbar.noise import statistical_variance
 
 READS = 4096
@@ -118,12 +118,9 @@ def _kernel(size, density, noisy, adc):
     packed = pack_matrices(matrices, variance)
     spikes = rng.random((READS, 1, size)) < density
     words = pack_spikes(spikes)
-    limits = [np.float32(x) for x in ((0.0, adc.low, adc.high) if adc else (0.0, 0.0, 0.0))]
-    codes = np.zeros((READS if adc else 0, size), dtype=np.int32)
-    sums = np.zeros((0 if adc else READS, size), dtype=np.float32)
-    active, clipped = np.empty((READS, 1), dtype=np.int64), np.empty(-(-READS // CHUNK), dtype=np.int64)
+    limits = (0.0, adc.low, adc.high) if adc else None
     gain = np.ones((1, size), dtype=np.int32)
-    return lambda: mvm(words, packed, size, 1, 0, *limits, gain, codes, sums, active, clipped)
+    return lambda: multiply(words, packed, gain, limits, 1)
 
 
 def _sgemm(size):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy: small arrays get slower with more
+os.environ["ACCELSIM_CACHE"] = "off"  # tests neither read nor fill the user's cache
 
 
 @dataclass(frozen=True)

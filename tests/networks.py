@@ -27,6 +27,10 @@ MACHINES: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...] = (
     ("spikeflow", (("weights.sign_sum", "popcount"), ("pipeline", "none"), ("lif.units", 1))),
     ("spikeflow", (("weights.signed", "differential_pair"), ("tile.pes", 2), ("static_input", "recompute"))),
     ("spikeflow", (("weights.signed", "offset_column"), ("pe.crossbars", 4), ("noc.module_ports", 1))),
+    ("spikeflow", (("zero_skipping", "crossbar"), ("placement.share_tiles", True), ("noc.torus", True))),
+    ("spikeflow", (("placement.extra_tiles", 5), ("placement.order", "snake"), ("weights.baseline", "column"))),
+    ("spikeflow_sram", (("memories.tile_buffer.size_bytes", 1024), ("tile.bus_bits", 16))),
+    ("isaac_like", ()),
 )
 """Every dataflow, schedule and signed scheme."""
 

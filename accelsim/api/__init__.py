@@ -9,7 +9,7 @@ from accelsim.api.loading import (
     load_workload,
     split_settings,
 )
-from accelsim.api.running import EXPLAINED_MACHINES, compare, explain, run
+from accelsim.api.running import EXPLAINED_MACHINES, compare, explain, price, run
 
 __all__ = [
     "EXPLAINED_MACHINES",
@@ -22,6 +22,7 @@ __all__ = [
     "infer",
     "load_hardware",
     "load_workload",
+    "price",
     "run",
     "split_settings",
 ]

@@ -12,14 +12,15 @@ from accelsim import hardware as hw
 from accelsim import workload as wl
 from accelsim.api.loading import HardwareLike, Settings, open_bundle
 from accelsim.api.running import priced
+from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.estimate import NotApplicable, estimate, quote
 from accelsim.hardware.parts import Demand
-from accelsim.machines import simulate
+from accelsim.machines import check_fidelity, simulate
 from accelsim.results import Result
 
 if TYPE_CHECKING:
     from accelsim.inference import InferenceResult
-    from accelsim.inference.study import Report
+    from accelsim.inference.study import Reference, Report
 
 QUOTED_CONVENTIONS = ("papers", "spikesim_dense", "spikesim_event")
 """Energies of the literature that `infer` shows beside the machine's, for the same spikes."""
@@ -34,7 +35,7 @@ def infer(
     images: int | None = None,
     ideal: bool = False,
     noise: str = "statistical",
-    first_layer: str = "crossbar",
+    first_layer: str | None = None,
     remedies: Iterable[str] = ("adc_range",),
     repeats: int = 1,
     seed: int = 0,
@@ -42,6 +43,7 @@ def infer(
     ablate: bool = False,
     fidelity: str = "analytical",
     report: Report | None = None,
+    reference: Reference | None = None,
 ) -> InferenceResult:
     """Accuracy of a trained network on a machine's arithmetic, and what that very run costs.
 
@@ -53,39 +55,50 @@ def infer(
         images: try the first so many only.
         ideal: floating-point arithmetic instead of the machine's; costs are still the machine's.
         noise: read noise of crossbars: "statistical", "first_order", "exact" or "none".
-        first_layer: analog inputs bit by bit on the "crossbar", or multiplied in a "digital" unit.
-        remedies: names of `accelsim.inference.REMEDIES`.
+        first_layer: analog inputs bit by bit on the "crossbar", or multiplied in a "digital" unit; as the
+            machine's description says where it is None.
+        remedies: names of `accelsim.inference.REMEDIES`, or "all" that the bundle allows.
         repeats: chips made and tried, with seeds `seed`, `seed` + 1, ...
         seed: of programming variation and read noise.
         early_exit: entropy threshold (0 never leaves early), or "sweep".
         ablate: also put the machine together one non-ideality at a time.
         fidelity: of the machine's model.
         report: told (what, done, of how many) on the way.
+        reference: ideal runs of the same network on the same images, if they were made before.
 
     Raises:
         InputError: everything that is wrong with the input.
     """
     from accelsim import inference
     from accelsim.inference.exit_unit import NAME, add_exit_unit, exit_unit
+    from accelsim.inference.remedy_costs import add_remedies
 
     opened, machine = open_bundle(bundle, hardware, settings)
+    machine = _with_first_layer(machine, first_layer)
+    named = frozenset(remedies)
+    if named == {"all"}:
+        named = frozenset(inference.possible_remedies(opened))
     arithmetic = inference.Arithmetic("ideal", opened.workload.precision)
     if not ideal:
         arithmetic = inference.Arithmetic.of(
             machine.file,
             opened.workload.precision,
             noise=noise,
-            first_layer=first_layer,
-            remedies=frozenset(remedies),
+            remedies=named,
         )
     plan = inference.Plan(arithmetic, seed, repeats, early_exit)
+    check_fidelity(machine, fidelity)
     chosen = inference.load_images(data, opened).first(images)
-    reference = inference.reference_runs(opened, chosen, report)
+    crossbars = arithmetic.crossbars
+    adapted = set() if crossbars is None else inference.adapted_layers(opened, crossbars.remedies)
+    reference = reference or inference.reference_runs(opened, chosen, report)
     estimated = estimate(opened.workload)
 
     def price(workload: wl.Workload, on: hw.Hardware, exit_classes: int | None) -> Result:
         ledger = simulate(workload, on, fidelity)
         table = on.cost_table(Demand.of(workload))
+        if crossbars is not None:
+            table = add_remedies(ledger, table, workload, on.file, crossbars.remedies, adapted)
         if exit_classes is not None:
             add_exit_unit(ledger, exit_classes)
             table = hw.CostTable({**table.components, NAME: exit_unit(on.file.technology_nm)})
@@ -94,6 +107,27 @@ def infer(
     result = inference.run_study(opened, chosen, machine, plan, price, reference, report)
     ladder = inference.ablate(opened, chosen, plan, reference, report) if ablate else ()
     return replace(result, ablation=ladder, quotes=_quotes(opened, result), version=accelsim.__version__)
+
+
+def _with_first_layer(machine: hw.Hardware, first_layer: str | None) -> hw.Hardware:
+    """The machine with its first layer where the caller wants it.
+
+    Raises:
+        InputError: no such place, or a machine that has no choice.
+    """
+    if first_layer is None:
+        return machine
+    from accelsim.inference import FIRST_LAYERS
+    from accelsim.inference.stepping import changed
+
+    if first_layer not in FIRST_LAYERS:
+        hint = did_you_mean(first_layer, FIRST_LAYERS)
+        message = f"found '{first_layer}', allowed: {', '.join(FIRST_LAYERS)}{hint}"
+        raise InputError(Problem(message, where="--first-layer"))
+    if not isinstance(machine.file, hw.SpikeflowFile):
+        message = f"'{machine.name}' ({machine.kind}) has no crossbars; its first layer has one place only"
+        raise InputError(Problem(message, where="--first-layer"))
+    return machine if machine.file.first_layer == first_layer else changed(machine, {"first_layer": first_layer})
 
 
 def _quotes(bundle: wl.Bundle, result: InferenceResult) -> dict[str, float]:

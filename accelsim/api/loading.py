@@ -61,7 +61,9 @@ def split_settings(
         key = tail if prefix else override.key
         plain = Override(key, override.value, override.text)
         in_workload = prefix != "hw" and resolve_key(*work, key) is not None
-        accepting = [i for i, side in enumerate(sides) if prefix != "workload" and resolve_key(*side, key) is not None]
+        known = [i for i, side in enumerate(sides) if prefix != "workload" and resolve_key(*side, key) is not None]
+        # A section that belongs to one sort of machine goes to those; where there is none, the file's check explains.
+        accepting = [i for i in known if sides[i][0].applies(key, sides[i][1])] or known
         if in_workload and accepting:
             raise InputError(
                 Problem(

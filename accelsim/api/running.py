@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import accelsim
 from accelsim import hardware as hw
 from accelsim import workload as wl
-from accelsim.api.loading import HardwareLike, Settings, WorkloadLike, load_all
+from accelsim.api.loading import HardwareLike, Settings, WorkloadLike, load_all, load_hardware
 from accelsim.estimate import DEFAULT_OPS, Accumulations, Explanation, FirstLayer, estimate
 from accelsim.hardware.parts import Demand
 from accelsim.machines import simulate
 from accelsim.report.comparison import Comparison
 from accelsim.results import Estimate, Ledger, Result
 from accelsim.workload.ann import DEFAULT_DENSITY
+from accelsim.workload.load import resolve_workload
 
 
 def run(
@@ -77,6 +80,21 @@ def simulate_and_price(
     remarks = [*workload.notes, *(computed.notes if as_ann else ()), *ledger.notes]
     images = _images(computed, hardware, fidelity, estimated) if per_image else None
     return replace(result, notes=remarks, images=images)
+
+
+def price(content: Mapping[str, Any], hardware: HardwareLike) -> Result:
+    """`run` for a workload file's content in memory; for searches, which ask often. Files of machines are read once.
+
+    Raises:
+        InputError: the content is no workload, or there is no such machine.
+    """
+    machine = hardware if isinstance(hardware, hw.Hardware) else _machine(str(hardware))
+    return run(resolve_workload(content), machine)
+
+
+@cache
+def _machine(source: str) -> hw.Hardware:
+    return load_hardware(source)
 
 
 def priced(

@@ -16,14 +16,15 @@ from accelsim.errors import InputError, Problem
 
 
 @app.command()
-def validate(files: Annotated[list[Path], typer.Argument(help="Workload, hardware or cost files.")]) -> None:
+def validate(files: Annotated[list[Path], typer.Argument(help="Workload, hardware, cost or sweep files.")]) -> None:
     """Check files without running anything."""
-    from accelsim import catalogue
+    from accelsim import catalogue, explore
 
     problems: list[Problem] = []
     for file in files:
         try:
-            typer.echo(f"{file}: {catalogue.check_file(file)}")
+            check = explore.check_file if explore.is_sweep_file(file) else catalogue.check_file
+            typer.echo(f"{file}: {check(file)}")
         except InputError as error:
             problems += error.problems
     if problems:
@@ -40,7 +41,12 @@ def list_(
     """What comes with accelsim: one name per line, with a short description."""
     from accelsim import catalogue
 
-    rows = catalogue.listing(choice("accelsim list", what, catalogue.LISTINGS), hw)
+    if choice("accelsim list", what, catalogue.LISTINGS) == "experiments":
+        from accelsim.reproduce.experiments import listing
+
+        rows = listing()
+    else:
+        rows = catalogue.listing(what, hw)
     if not rows:
         typer.echo(f"no {what} yet", err=True)
         return
@@ -50,8 +56,9 @@ def list_(
 
 
 @app.command()
-def schema(what: Annotated[str, typer.Argument(help="workload, hardware or costs.")]) -> None:
+def schema(what: Annotated[str, typer.Argument(help="workload, hardware, costs or sweep.")]) -> None:
     """JSON Schema of an input file, for editors."""
-    from accelsim import catalogue
+    from accelsim import catalogue, explore
 
-    print_json(catalogue.json_schema(choice("accelsim schema", what, catalogue.SCHEMA_NAMES)))
+    name = choice("accelsim schema", what, (*catalogue.SCHEMA_NAMES, "sweep"))
+    print_json(explore.json_schema() if name == "sweep" else catalogue.json_schema(name))

@@ -74,6 +74,39 @@ def import_topology(
     typer.echo(f"{out}: written", err=True)
 
 
+@app.command("import-trace")
+def import_trace(
+    npz: Annotated[Path, typer.Argument(help="Packed spikes: <layer>.bits and <layer>.shape.")],
+    workload: Workload,
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="Trace file to write.")],
+    op: Annotated[
+        list[str] | None, typer.Option("--op", metavar="OPERATION=LAYER", help="Which layer belongs to an operation.")
+    ] = None,
+    bit_order: Annotated[str, typer.Option(help="big (numpy's default) or little.")] = "big",
+    seed: Annotated[int, typer.Option(help="Of what is drawn for layers that the file lacks.")] = 0,
+    set_: Set = None,
+) -> None:
+    """Turn packed spikes from elsewhere into a trace of a workload (use it with --set activity.trace=FILE)."""
+    from accelsim import api
+    from accelsim.workload.packed import import_packed
+
+    pairs = [text.partition("=") for text in op or ()]
+    for name, sign, layer in pairs:
+        if not (name and sign and layer):
+            raise InputError(Problem(f"found '{name}{sign}{layer}', expected OPERATION=LAYER", where="--op"))
+    trace, notes = import_packed(
+        npz,
+        api.load_workload(workload, set_),
+        names={name: layer for name, _, layer in pairs},
+        bit_order=choice("--bit-order", bit_order, ("big", "little")),
+        seed=seed,
+    )
+    trace.save(out)
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
+    typer.echo(f"{out}: written", err=True)
+
+
 @app.command()
 def train(
     recipe: Annotated[str, typer.Argument(help="Recipe file, or name of a bundled recipe.")],
@@ -95,7 +128,9 @@ def train(
             raise
         message = f"{missing} is not installed: pip install 'accelsim[torch]'"
         raise InputError(Problem(message, where="accelsim train")) from None
-    typer.echo(command.train(recipe, out, set_ or [], seed))
+    from accelsim import api
+
+    typer.echo(command.train(recipe, out, set_ or [], seed, api.price))
 
 
 @app.command()
@@ -111,15 +146,23 @@ def infer(
     ideal: Annotated[bool, typer.Option("--ideal", help="Floating-point arithmetic instead of the machine's.")] = False,
     noise: Annotated[str, typer.Option(help="Read noise: statistical, first_order, exact or none.")] = "statistical",
     first_layer: Annotated[
-        str, typer.Option(help="Analog inputs: on the crossbar (bit by bit), or digital.")
-    ] = "crossbar",
+        str | None,
+        typer.Option(help="Analog inputs: on the crossbar (bit by bit), or digital; as the machine's file says."),
+    ] = None,
     remedies: Annotated[
-        str, typer.Option(help="adc_range, encoding, gain, channel_adaptation (with commas), none or all.")
+        str,
+        typer.Option(
+            help="adc_range, encoding, gain, bn_adaptation, channel_adaptation (with commas), none or all that the "
+            "bundle allows."
+        ),
     ] = "adc_range",
     early_exit: Annotated[
         str | None, typer.Option(metavar="THRESHOLD|sweep", help="Leave when the entropy (0 to 1) is below.")
     ] = None,
     ablate: Annotated[bool, typer.Option("--ablate", help="Also add one non-ideality at a time.")] = False,
+    membrane_error: Annotated[
+        bool, typer.Option("--membrane-error", help="Also show how far membranes are off, by layer and timestep.")
+    ] = False,
     set_: Set = None,
     fidelity: Fidelity = "analytical",
     out: Out = None,
@@ -127,11 +170,10 @@ def infer(
 ) -> None:
     """How accurate a trained network is on a machine's arithmetic, and what that run costs."""
     from accelsim import api
-    from accelsim.inference import REMEDIES
     from accelsim.report.progress import progress_bar
 
     choice("--format", format_.value, ("table", "json"))
-    named = {"none": [], "all": list(REMEDIES)}.get(remedies, [name.strip() for name in remedies.split(",")])
+    named = {"none": [], "all": ["all"]}.get(remedies, [name.strip() for name in remedies.split(",")])
     with progress_bar() as report:
         result = api.infer(
             bundle,
@@ -158,7 +200,7 @@ def infer(
     else:
         from accelsim.report.inference import inference_tables
 
-        print_rich(inference_tables(result))
+        print_rich(inference_tables(result, membranes=membrane_error))
 
 
 def _threshold(text: str) -> float | str:

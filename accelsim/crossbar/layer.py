@@ -18,7 +18,7 @@ import numpy.typing as npt
 from accelsim.crossbar import checks
 from accelsim.crossbar.converters import Adc, Dac
 from accelsim.crossbar.devices import Device
-from accelsim.crossbar.kernels.mvm import CHUNK, mvm, mvm_numpy, pack_matrices, pack_spikes
+from accelsim.crossbar.kernels.mvm import multiply, mvm_numpy, pack_matrices, pack_spikes
 from accelsim.crossbar.mapping import RowBlocks, linear_blocks
 from accelsim.crossbar.noise import statistical_variance
 from accelsim.crossbar.solution import Wires, solve_transfer
@@ -143,47 +143,20 @@ class ProgrammedLayer:
         if adc is None:
             # Without conversion a complemented column is turned round before the sum instead of after it.
             matrices = matrices * gain[:, None, :]
-        limits = (0.0, 0, 0) if adc is None else (-adc.offset_a / adc.step_a, adc.low, adc.high)
+        limits = None if adc is None else (-adc.offset_a / adc.step_a, adc.low, adc.high)
+        sums: npt.NDArray[np.generic]
         if compiled:
-            sums, clipped = _run(cut, matrices, variances, seed or 0, limits, gain, adc is not None)
+            packed = pack_matrices(matrices, variances)
+            sums, _, clipped = multiply(pack_spikes(cut), packed, gain, limits, seed or 0)
         else:
-            sums, clipped = mvm_numpy(
-                cut,
-                matrices.astype(np.float32),
-                None if variances is None else variances.astype(np.float32),
-                seed or 0,
-                None if adc is None else limits,
-                gain,
-            )
+            single = None if variances is None else variances.astype(np.float32)
+            sums, clipped = mvm_numpy(cut, matrices.astype(np.float32), single, seed or 0, limits, gain)
         active = cut.sum(axis=2).astype(np.int64)
-        sums = sums * (step_a / self.unit_a)
         mask = 2**self.encoding.cell_bits - 1
-        sums = sums + active @ (self.flipped * mask)
-        values = self.encoding.decode(sums, active.sum(axis=1), cut.reshape(n_reads, -1))
+        weighed = sums.astype(np.float64) * (step_a / self.unit_a) + active @ (self.flipped * mask)
+        values = self.encoding.decode(weighed, active.sum(axis=1), cut.reshape(n_reads, -1))
         conversions = 0 if adc is None else n_reads * n_blocks * self.flipped.shape[1]
         return Output(values, conversions, clipped, active)
-
-
-def _run(
-    cut: npt.NDArray[np.bool_],
-    matrices: FloatArray,
-    variances: FloatArray | None,
-    seed: int,
-    limits: tuple[float, int, int],
-    gain: npt.NDArray[np.int32],
-    convert: bool,
-) -> tuple[FloatArray, int]:
-    n_reads, n_blocks, _ = cut.shape
-    cols = matrices.shape[2]
-    codes = np.zeros((n_reads if convert else 0, cols), dtype=np.int32)
-    sums = np.zeros((0 if convert else n_reads, cols), dtype=np.float32)
-    active = np.empty((n_reads, n_blocks), dtype=np.int64)
-    clipped = np.zeros(-(-n_reads // CHUNK), dtype=np.int64)
-    offset, low, high = (np.float32(limit) for limit in limits)
-    packed = pack_matrices(matrices, variances)
-    words = pack_spikes(cut)
-    mvm(words, packed, cols, seed, 0, offset, low, high, gain, codes, sums, active, clipped)
-    return (codes if convert else sums).astype(np.float64), int(clipped.sum())
 
 
 def program_layer(
@@ -253,10 +226,7 @@ def program_layer(
     )
     variance = None
     if noise_density is not None:
-        sigma = device.read_sigma_s(held)
-        variance = np.empty_like(held)
-        for index in np.ndindex(held.shape[:2]):
-            variance[index] = statistical_variance(held[index], sigma[index], wires, density=noise_density)
+        variance = statistical_variance(held, device.read_sigma_s(held), wires, density=noise_density)
     transfer = solution.transfer
     if baseline == "column":
         transfer = transfer - transfer[..., -1:]

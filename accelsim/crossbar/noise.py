@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.crossbar import checks
+from accelsim.crossbar.kernels.response import variance_batch
 from accelsim.crossbar.reads import device_voltages_v, solve_reads
 from accelsim.crossbar.solution import CrossbarSolution, Wires
 
@@ -79,15 +80,30 @@ def sense_response(conductance_s: npt.ArrayLike, wires: Wires) -> FloatArray:
 def statistical_variance(
     conductance_s: npt.ArrayLike, sigma_s: npt.ArrayLike, wires: Wires, *, density: float = 0.2
 ) -> FloatArray:
-    """S [N, M] in siemens squared: what one volt on row k adds to the variance of column j's current.
+    """S [..., N, M] in siemens squared: what one volt on row k adds to the variance of column j's current.
 
-    `sigma_s` is the read sigma of the cells (scalar or [N, M], `Device.read_sigma_s`); `density` the share
-    of rows active in a typical read, at which the mutual loading of the rows is frozen:
-    rho = (p v(all rows) + (1 - p) v(row k alone)) times `sense_response`.
+    For one array or a stack of arrays. `sigma_s` is the read sigma of the cells (scalar or [..., N, M],
+    `Device.read_sigma_s`); `density` the share of rows active in a typical read, at which the mutual loading of the
+    rows is frozen: rho = (p v(all rows) + (1 - p) v(row k alone)) times `sense_response`.
     """
-    g = checks.conductances(conductance_s, ndim=2)
+    g = checks.conductances(conductance_s)
     if not 0 <= density <= 1:
         raise checks.refuse(f"{density}; a share of rows lies between 0 and 1", "density")
+    stack = g.reshape(-1, *g.shape[-2:])
+    sigma = _sigma(sigma_s, g).reshape(stack.shape)
+    reads = solve_reads(stack, np.ones(stack.shape[:2]), wires, devices=True)
+    assert reads.device_currents_a is not None
+    ohms = (wires.wordline_ohm, wires.bitline_ohm, wires.driver_ohm, wires.sense_ohm)
+    variance = np.empty_like(stack)
+    variance_batch(stack, np.ascontiguousarray(sigma), reads.device_currents_a, *ohms, density, variance)
+    return variance.reshape(g.shape)
+
+
+def statistical_variance_numpy(
+    conductance_s: npt.ArrayLike, sigma_s: npt.ArrayLike, wires: Wires, *, density: float = 0.2
+) -> FloatArray:
+    """Sibling of `statistical_variance` for one array, put together from the responses above."""
+    g = checks.conductances(conductance_s, ndim=2)
     together = device_voltages_v(g, np.ones(g.shape[0]), wires)
     across = density * together + (1.0 - density) * row_response(g, wires)
     return np.asarray((_sigma(sigma_s, g) * across * sense_response(g, wires)) ** 2)

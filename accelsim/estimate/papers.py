@@ -79,13 +79,17 @@ def count(workload: Workload, accumulations: Accumulations, first_layer: FirstLa
     for op in workload.graph.weighted:
         gemm, activity, kind = op.products(), workload.activity[op.name], op.in_types[0]
         ann += gemm.macs
-        if not kind.is_spiking:
+        later = slice(1, None) if kind.spikes_later else slice(None)  # pixels first, and spikes from then on
+        if kind.spikes_later:
+            macs += gemm.macs
+        elif not kind.is_spiking:
             repeats = 1 if kind.static and first_layer == "once" else workload.timesteps
             macs += gemm.macs * repeats
-        elif accumulations == "exact":
-            acs += float(activity.accumulations.mean(axis=1).sum())
+            continue
+        if accumulations == "exact":
+            acs += float(activity.accumulations[later].mean(axis=1).sum())
         else:
-            acs += float((activity.ones.mean(axis=1) / activity.elements).sum()) * gemm.macs
+            acs += float((activity.ones[later].mean(axis=1) / activity.elements).sum()) * gemm.macs
     return Counts(acs, macs, ann)
 
 

@@ -128,9 +128,9 @@ def _in_time(recording: Recording, timesteps: int, name: str, recorder: Recorder
 
 def _weights(
     sites: Sequence[Site], fold: bool, remarks: list[str]
-) -> tuple[dict[tuple[int, str], npt.NDArray[np.float32]], list[Site]]:
-    """Weights and biases by site and field, and the sites that got a bias from a batch-norm."""
-    arrays: dict[tuple[int, str], npt.NDArray[np.float32]] = {}
+) -> tuple[dict[tuple[int, str], npt.NDArray[Any]], list[Site]]:
+    """Weights, biases and batch-norms by site and field, and the sites that got a bias from a batch-norm."""
+    arrays: dict[tuple[int, str], npt.NDArray[Any]] = {}
     biased: list[Site] = []
     for site in sites:
         if site.weight is None:
@@ -140,6 +140,9 @@ def _weights(
         if norms and fold and len(site.chains) == 1:
             weight, bias = folded(weight, bias, norms)
             biased.append(site)
+            # Of several in a row the last alone decides the mean and the spread of what comes out.
+            last = norms[-1].statistics.arrays("")
+            arrays.update({(id(site), name.removeprefix(".")): array for name, array in last.items()})
         elif norms:
             why = "fold_bn=False" if not fold else "its output is also read without it, or through another one"
             remarks.append(

@@ -169,6 +169,8 @@ class _Runner:
         current = operands[0] * record.input_gain
         leak = record.leak if record.model == "lif" else 1.0
         membrane = self.membranes.get(store)
+        if membrane is None and record.initial_membrane:
+            membrane = torch.full_like(current, record.initial_membrane)
         potential = current if membrane is None else leak * membrane + current
         late = record.reset_order == "next_step"
         if late and store in self.fired:

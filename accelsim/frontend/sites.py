@@ -18,6 +18,7 @@ import numpy.typing as npt
 from accelsim.frontend.axes import Axis, Dim, Layout, Part, has, size_of, whole, without
 from accelsim.frontend.classify import Chunk
 from accelsim.frontend.neurons import NeuronRecord
+from accelsim.workload.norms import BatchNorm
 
 SiteKind = Literal["input", "conv2d", "linear", "matmul", "avgpool2d", "maxpool2d", "add", "neuron", "opaque"]
 WEIGHTED = ("conv2d", "linear", "matmul")
@@ -30,6 +31,7 @@ class Norm:
     path: str
     gain: npt.NDArray[np.float64]
     offset: npt.NDArray[np.float64]
+    statistics: BatchNorm
 
     def same_as(self, other: Norm) -> bool:
         """Whether two batch-norms compute the same."""

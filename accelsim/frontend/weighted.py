@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from accelsim.frontend.axes import Axis, Dim, has, merged, natural, size_of, whole, without
 from accelsim.frontend.sites import Norm, Site, Value
+from accelsim.workload.norms import BatchNorm
 
 if TYPE_CHECKING:
     from accelsim.frontend.recorder import Recorder
@@ -368,15 +369,20 @@ def _affine(recorder: Recorder, args: Sequence[Any], eps: float) -> Norm | None:
     if key in recorder.norms:
         return recorder.norms[key]
     with torch.utils._python_dispatch._disable_current_modes():
-        spread = variance.detach().double().add(eps).sqrt()
-        gain = spread.reciprocal() if weight is None else weight.detach().double() / spread
-        offset = -mean.detach().double() * gain
-        if bias is not None:
-            offset = offset + bias.detach().double()
-        norm = Norm(recorder.path, gain.cpu().numpy().copy(), offset.cpu().numpy().copy())
+        mu, var = (_doubles(item) for item in (mean, variance))
+        gamma = np.ones_like(mu) if weight is None else _doubles(weight)
+        beta = np.zeros_like(mu) if bias is None else _doubles(bias)
+        statistics = BatchNorm(mu, var, gamma, beta, eps)
+        norm = Norm(recorder.path, statistics.gain, beta - mu * statistics.gain, statistics)
     if all(isinstance(item, nn.Parameter) or item is None for item in (weight, bias)):
         recorder.norms[key] = norm  # ids of the module's own tensors do not change while it runs
     return norm
+
+
+def _doubles(tensor: Tensor) -> npt.NDArray[np.float64]:
+    """A copy in double precision."""
+    array: npt.NDArray[np.float64] = tensor.detach().double().cpu().numpy().copy()
+    return array
 
 
 def _channels_first(value: Value) -> bool:

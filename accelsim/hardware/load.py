@@ -118,22 +118,36 @@ def load_hardware(source: str | Path, settings: Mapping[str, Any] | Iterable[str
     Raises:
         InputError: everything that is wrong with the input, with file, line and dotted path.
     """
-    path = find_hardware(source)
-    document = read_yaml(path)
+    hardware = build_hardware(read_yaml(find_hardware(source)), as_overrides(settings))
+    hardware.cost_table(Demand())  # a size without a known cost is found now, not after the run
+    return hardware
+
+
+def build_hardware(
+    document: Document, overrides: Sequence[Override], costs_of: Callable[[str, Path], CostFile] = load_costs
+) -> Hardware:
+    """`load_hardware` of a file that was read before; `costs_of` may keep cost tables from one machine to the next.
+
+    Sizes without a known cost are found when the machine is priced.
+    """
+    path = document.path
     schema = schema_of(path, document.data, document.line_of(("kind",)))
-    overrides = as_overrides(settings)
     file: Any = validate(schema, document, overrides)
     try:
-        costs = load_costs(file.costs.table, path.parent)
+        costs = costs_of(file.costs.table, path.parent)
     except InputError as error:
         line = document.line_of(("costs", "table"))
         raise InputError(
             [Problem(p.message, p.file or str(path), p.line or line, p.where) for p in error.problems]
         ) from None
+    return described_hardware(file, costs, document, overrides)
+
+
+def described_hardware(file: Any, costs: CostFile, document: Document, overrides: Sequence[Override]) -> Hardware:
+    """A machine from its checked description and cost table, and what they were read from."""
     described = [file.model_dump(mode="json"), costs.model_dump(mode="json")]
-    hardware = Hardware(file, costs, path, content_hash(described), _placer(document, schema, overrides))
-    hardware.cost_table(Demand())  # a size without a known cost is found now, not after the run
-    return hardware
+    place = _placer(document, type(file), overrides)
+    return Hardware(file, costs, document.path, content_hash(described), place)
 
 
 def _placer(document: Document, schema: type[Section], overrides: Sequence[Override]) -> Callable[[Problem], Problem]:

@@ -25,6 +25,8 @@ class Demand:
     """Neurons whose membranes are stored."""
     map_bits: int = 1
     """Bits of all feature maps of one timestep."""
+    analog_weights: int = 0
+    """Weights of layers with analog inputs."""
 
     @classmethod
     def of(cls, workload: Workload) -> Demand:
@@ -33,7 +35,8 @@ class Demand:
         borrowed = [op for op in graph.operations if op.neuron is not None and op.neuron.shares_state_with]
         neurons = sum(op.out_elements for op in graph.operations if op.kind == "neuron")
         maps = sum(op.in_elements * op.in_types[0].planes for op in graph.weighted)
-        return cls(precision, neurons - sum(op.out_elements for op in borrowed), maps)
+        analog = sum(op.weights for op in graph.weighted if op.kind != "matmul" and not op.in_types[0].is_spiking)
+        return cls(precision, neurons - sum(op.out_elements for op in borrowed), maps, analog)
 
 
 class SramSpec(Section):
@@ -115,6 +118,7 @@ def lif_component(membrane_bits: int, wide: int, node_nm: int) -> Component:
         "update": parts,
         "leak_subtract": [("adder", membrane_bits)],
         "leak_multiply": [("multiplier", membrane_bits)],
+        "reset_subtract": [("adder", membrane_bits)],
     }
     return cells_component("lif", actions, parts, node_nm)
 

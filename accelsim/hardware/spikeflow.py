@@ -88,6 +88,9 @@ class AdcSpec(Section):
     """Bitlines that share one converter through a multiplexer, one after another."""
     cycles_per_conversion: int = Field(3, ge=1)
     """Clock cycles of one multiplexer turn: select and settle, integrate, convert."""
+    sample_hold: bool = False
+    """All bitlines are read at once and held while the converter works through them; otherwise a bitline
+    conducts only in its own multiplexer turn."""
 
 
 class WeightSpec(Section):
@@ -99,6 +102,9 @@ class WeightSpec(Section):
     sign_sum: Literal["column", "popcount"] = "column"
     """`diff`: where the number of spikes on negative weights comes from: a 1-bit sign column per weight
     column, read and converted like any other, or a digital population count."""
+    baseline: Literal["none", "column"] = "none"
+    """`column`: one column of each array stays at code 0; what its cells conduct is sampled in a conversion slot of its
+    own and subtracted from the other columns before they are converted."""
 
 
 class PeSpec(Section):
@@ -112,8 +118,8 @@ class TileSpec(Section):
     """A tile: PEs, a buffer, an H-tree, accumulators, and its router."""
 
     pes: int = Field(ge=1)
-    bus_bits: int = Field(64, ge=1)
-    """Wires of the H-tree."""
+    bus_bits: int = Field(512, ge=1)
+    """Wires of the H-tree, a bit on each per cycle; inputs and sums take turns."""
 
 
 class TimingSpec(Section):
@@ -140,10 +146,40 @@ class NocSpec(Section):
     """Mesh between tiles and the neuronal module."""
 
     flit_bits: int = Field(64, ge=1)
-    buffer_flits: int = Field(4, ge=1)
-    """Depth of each router input buffer."""
+    """Wires of a link; one flit passes in a cycle."""
+    vcs: int = Field(2, ge=1, le=64)
+    """Virtual channels of each router port."""
+    buffer_flits: int = Field(8, ge=1)
+    """Depth of each router input buffer, per virtual channel."""
+    packet_flits: int = Field(32, ge=1)
+    """Longest packet; what is longer travels as several."""
+    header_bits: int = Field(16, ge=0)
+    """Bits of the first flit of a packet that say where it goes."""
+    torus: bool = False
+    """Link the ends of each row and column."""
     module_ports: int = Field(4, ge=1)
-    """Links between the mesh and the neuronal module."""
+    """Routers of the mesh that belong to the neuronal module instead of a tile."""
+
+    @model_validator(mode="after")
+    def _room(self) -> NocSpec:
+        if self.header_bits >= self.flit_bits:
+            raise ValueError(f"a header of {self.header_bits} bits does not fit a flit of {self.flit_bits}")
+        if self.torus and self.vcs < 2:
+            raise ValueError("a torus needs 2 virtual channels or more: its rings would deadlock with one")
+        return self
+
+
+class PlacementSpec(Section):
+    """Which tile holds which layer, and where it lies on the mesh."""
+
+    order: Literal["snake", "nearest"] = "nearest"
+    """`snake`: tiles in network order, row after row; `nearest`: the tile with the most traffic lies closest to
+    the neuronal module, which makes the sum of flits x links as small as it can be."""
+    share_tiles: bool = False
+    """Layers follow one another without a gap; otherwise a tile holds one layer only."""
+    extra_tiles: int = Field(0, ge=0)
+    """Area budget for copies: tiles that further copies of the slowest layers may take. Each copy works on its
+    own part of every output row."""
 
 
 class GrowingSram(Section):
@@ -168,14 +204,21 @@ class Memories(Section):
     """Spikes of all layers on their way (one timestep), and the input image."""
     membrane: GrowingSram
     """Membrane potentials of all neurons."""
+    first_layer: GrowingSram = GrowingSram(width_bytes=32)
+    """Weights of layers with analog inputs where `first_layer` is `digital`."""
     dram: DramSpec
 
 
 class DigitalSpec(Section):
-    """Adders for products that cannot be mapped: both operands of spiking attention change."""
+    """Digital arithmetic: adders for products that cannot be mapped (both operands of spiking attention
+    change), multipliers for layers with analog inputs where `first_layer` is `digital`."""
 
     lanes: int = Field(64, ge=1)
     """Accumulations per cycle."""
+    macs: int = Field(64, ge=1)
+    """Multiply-accumulates per cycle."""
+    activations_per_cycle: int = Field(64, ge=1)
+    """ANN only: outputs through ReLU and requantisation in one cycle."""
 
 
 class SpikeflowFile(Section):
@@ -199,10 +242,16 @@ class SpikeflowFile(Section):
     """Width of partial sums after the converters."""
     pipeline: Literal["rows", "none"] = "rows"
     """`rows`: a layer starts as soon as the rows its window needs exist; `none`: layer after layer."""
+    zero_skipping: Literal["none", "crossbar"] = "none"
+    """`crossbar`: a crossbar none of whose rows has a spike is neither read nor converted, and a window without
+    any spike takes no conversion time; an OR over the input bits finds out."""
     static_input: Literal["reuse", "recompute"] = "reuse"
     """A direct-encoded first layer: computed once and its sums kept, or computed at every timestep."""
+    first_layer: Literal["crossbar", "digital"] = "crossbar"
+    """Layers with analog inputs: bit by bit on crossbars, or on digital multipliers beside the neuronal module."""
     lif: LifSpec = LifSpec()
     noc: NocSpec = NocSpec()
+    placement: PlacementSpec = PlacementSpec()
     digital: DigitalSpec = DigitalSpec()
     memories: Memories
     costs: CostSection
@@ -219,14 +268,31 @@ class SpikeflowFile(Section):
             raise ValueError(
                 f"adc.columns_per_adc is {self.adc.columns_per_adc}, but a crossbar has {self.crossbar.cols} columns"
             )
-        slot_ns = self.adc.cycles_per_conversion * 1e3 / self.clock_mhz
+        turns = self.adc.columns_per_adc if self.adc.sample_hold else 1  # held: the next read during these conversions
+        slot_ns = turns * self.adc.cycles_per_conversion * 1e3 / self.clock_mhz
         pulse = self.device.device().read_pulse_ns
         if pulse is not None and pulse > slot_ns:
+            what = f"{turns} conversions" if turns > 1 else "one conversion"
             raise ValueError(
-                f"the read pulse of {pulse:g} ns does not fit the {slot_ns:g} ns of one conversion "
+                f"the read pulse of {pulse:g} ns does not fit the {slot_ns:g} ns of {what} "
                 f"(adc.cycles_per_conversion {self.adc.cycles_per_conversion} at {self.clock_mhz:g} MHz)"
             )
+        if self.usable_cols < 1:
+            raise ValueError(
+                f"{self.reference_columns} reference columns leave none of crossbar.cols {self.crossbar.cols} "
+                "for weights"
+            )
         return self
+
+    @property
+    def reference_columns(self) -> int:
+        """Columns of each crossbar that hold no weight: the offset of all of them, and the baseline of code 0."""
+        return (self.weights.signed == "offset_column") + (self.weights.baseline == "column")
+
+    @property
+    def usable_cols(self) -> int:
+        """Columns of a crossbar that hold weights: all but reference columns."""
+        return self.crossbar.cols - self.reference_columns
 
     @property
     def lif_units(self) -> int:
@@ -259,6 +325,11 @@ class SpikeflowFile(Section):
     def global_macros(self, demand: Demand) -> Macros:
         """The global buffer for a network."""
         return self._grown("global_buffer", self.memories.global_buffer, demand.map_bits)
+
+    def first_layer_macros(self, demand: Demand) -> Macros:
+        """The weight memory of a digital first layer."""
+        stored = demand.analog_weights * demand.precision.weight_bits
+        return self._grown("first_layer", self.memories.first_layer, stored)
 
     def _grown(self, name: str, spec: GrowingSram, bits: int) -> Macros:
         if spec.size_bytes is not None and spec.size_bytes * 8 < bits:

@@ -6,11 +6,15 @@ import math
 from dataclasses import replace
 
 from accelsim.errors import InputError, Problem
+from accelsim.hardware.cells import cell, cell_source
 from accelsim.hardware.costs import Action, Component, CostFile, CostTable, from_file
 from accelsim.hardware.parts import Demand, cells_component, digital_helpers, lif_component, per_bit
 from accelsim.hardware.spikeflow import SpikeflowFile
 
 ROUTER_PORTS = 5  # four neighbours and the tile
+FAN_OUT = 4  # of each stage of a driver's buffer, the usual compromise between delay and energy
+DRIVER_GATES = 3
+COUNTERS, COUNTER_BITS = 3, 16
 
 
 def cost_table(machine: SpikeflowFile, file: CostFile, demand: Demand) -> CostTable:
@@ -19,14 +23,19 @@ def cost_table(machine: SpikeflowFile, file: CostFile, demand: Demand) -> CostTa
     add_store = [("adder", wide), ("register", wide)]
     components = {
         **from_file(file),
-        "crossbar": _crossbar(machine),
+        "crossbar": _crossbar(machine, file),
         "driver": _driver(machine, file),
+        "switch_matrix": _gates(machine, "select_bits", 1, "one gate per wordline passes the input bit on"),
+        "skip_detector": _skip_detector(machine),
+        "control": _control(machine),
         "adc": _adc(machine, file),
         "shift_add": cells_component("compute", {"add": add_store}, add_store, node),
         "diff": _diff(machine),
         "pe_accumulator": cells_component("compute", {"add": add_store}, add_store, node),
         "tile_accumulator": cells_component("compute", {"add": add_store}, add_store, node),
         "global_accumulator": cells_component("compute", {"add": add_store}, add_store, node),
+        "mac_unit": _mac_unit(demand, wide, node),
+        "first_layer": replace(machine.first_layer_macros(demand).component, category="buffer"),
         "digital_unit": cells_component("compute", {"accumulate": add_store}, add_store, node),
         "lif": lif_component(demand.precision.membrane_bits, wide, node),
         **digital_helpers(demand.precision, wide, node),
@@ -40,12 +49,16 @@ def cost_table(machine: SpikeflowFile, file: CostFile, demand: Demand) -> CostTa
     return CostTable(components)
 
 
-def _crossbar(machine: SpikeflowFile) -> Component:
+def _crossbar(machine: SpikeflowFile, file: CostFile) -> Component:
     device, node = machine.device.device(), machine.technology_nm
     voltage, pulse = device.read_voltage_v, device.read_pulse_ns
     assert voltage is not None
     assert pulse is not None
     conductance = device.mean_conductance_s(machine.crossbar.cell_bits)
+    cells = machine.crossbar.rows * machine.crossbar.cols
+    known = file.parameters.get("cell_leakage_nw")
+    leakage_nw = known.value if known else 0.0
+    leakage = f"{known.value:g} nW per cell: {known.source}" if known else "none: the cells are not volatile"
     cell_area = machine.crossbar.cell_height_f * machine.crossbar.cell_width_f * (node * 1e-3) ** 2
     return Component(
         "converter",
@@ -54,30 +67,87 @@ def _crossbar(machine: SpikeflowFile) -> Component:
                 voltage**2 * conductance * pulse * 1e3,  # V^2 S ns = nJ
                 f"V^2 G t of one cell on an active wordline: {voltage:g} V, {conductance * 1e6:.1f} uS (mean over "
                 f"all {machine.crossbar.cell_bits}-bit codes of the cell '{device.name}'), {pulse:g} ns",
-            )
+            ),
+            "array_pj": Action(
+                1.0,
+                "picojoules themselves, from the exact solution of each programmed array with its wires: "
+                "sum((V Y) V) x read pulse, for every read of the trace",
+            ),
+            "reference_read": Action(
+                voltage**2 * device.offset_s(machine.crossbar.cell_bits) * pulse * 1e3,
+                f"V^2 G t of a cell at code 0 in the reference column: {voltage:g} V, "
+                f"{device.offset_s(machine.crossbar.cell_bits) * 1e6:.3g} uS, {pulse:g} ns",
+            ),
         },
-        0.0,
-        machine.crossbar.rows * machine.crossbar.cols * cell_area,
-        f"cell of {machine.crossbar.cell_height_f:g} F x {machine.crossbar.cell_width_f:g} F at {node} nm (1T1R cell "
-        "of NeuroSim V1.3); the public SpikeSim constant of 26.2144 um2 per 64x64 array is 1.5 F^2 per cell, less "
-        "than the 4 F^2 of any crossbar, and does not grow with the array. No leakage: the cells are not volatile",
+        leakage_nw * cells * 1e-6,
+        cells * cell_area,
+        f"cell of {machine.crossbar.cell_height_f:g} F x {machine.crossbar.cell_width_f:g} F at {node} nm (1T1R of "
+        "NeuroSim V1.3: 12 F x 4 F; 8T SRAM: 20 F x 8 F); the public SpikeSim constants of 26.2144 um2 (RRAM) and "
+        "671.089 um2 (SRAM) per 64x64 array are 1.5 and 39 F^2 per cell, and do not grow with the array; "
+        f"leakage {leakage}",
     )
+
+
+def _mac_unit(demand: Demand, wide: int, node: int) -> Component:
+    """One multiply-accumulate: multiplier as wide as the wider operand, adder and register for the sum."""
+    operand = max(demand.precision.weight_bits, demand.precision.activation_bits, 2)
+    parts = [("multiplier", operand), ("adder", wide), ("register", wide)]
+    return cells_component("compute", {"multiply_add": parts}, parts, node)
 
 
 def _driver(machine: SpikeflowFile, file: CostFile) -> Component:
     wire, supply = _parameter(file, "wire_ff_per_um"), _parameter(file, "supply_v")
     pitch_um = machine.crossbar.cell_width_f * machine.technology_nm * 1e-3
     energy = machine.crossbar.cols * pitch_um * wire * supply**2 * 1e-3  # fF V^2 = fJ
-    known = from_file(file)["driver"]
-    return replace(
-        known,
-        actions={
+    gate = cell("and_gate", 8, machine.technology_nm)
+    return Component(
+        "converter",
+        {
             "row_drive": Action(
-                energy,
+                energy * (1 + 1 / (FAN_OUT - 1)),
                 f"C V^2 of one wordline: {machine.crossbar.cols} cells x {pitch_um:g} um x {wire:g} fF/um at "
-                f"{supply:g} V (wire capacitance of NeuroSim V1.3)",
+                f"{supply:g} V (wire capacitance of NeuroSim V1.3), and 1/{FAN_OUT - 1} more for the stages of a "
+                f"fan-out-of-{FAN_OUT} buffer before it",
             )
         },
+        DRIVER_GATES / 8 * gate.leakage_mw,
+        DRIVER_GATES / 8 * gate.area_um2,
+        f"estimate: a buffer as large as {DRIVER_GATES} AND gates for each wordline, "
+        + cell_source("and_gate 8b / 8", machine.technology_nm),
+    )
+
+
+def _gates(machine: SpikeflowFile, action: str, gates: int, what: str) -> Component:
+    """So many AND gates for each count of `action`."""
+    node = machine.technology_nm
+    gate = cell("and_gate", 8, node)
+    text = f"{what}; {cell_source('and_gate 8b / 8', node)}"
+    scale = gates / 8
+    return Component(
+        "converter",
+        {action: Action(gate.energy_pj * scale, text)},
+        gate.leakage_mw * scale,
+        gate.area_um2 * scale,
+        text,
+    )
+
+
+def _skip_detector(machine: SpikeflowFile) -> Component:
+    """An OR over the rows of one crossbar."""
+    one = _gates(machine, "check_bits", 1, "an OR over the input bits, as many AND gates")
+    rows = machine.crossbar.rows
+    return replace(one, leakage_mw=one.leakage_mw * rows, area_um2=one.area_um2 * rows)
+
+
+def _control(machine: SpikeflowFile) -> Component:
+    """Sequencer of one tile: counters of output row, output column and multiplexer turn."""
+    counters = COUNTERS * [("adder", COUNTER_BITS), ("register", COUNTER_BITS)]
+    return cells_component(
+        "compute",
+        {"step": counters},
+        counters,
+        machine.technology_nm,
+        "; the clock tree is an explicit zero: no source",
     )
 
 
@@ -141,6 +211,7 @@ def tile_side_um(machine: SpikeflowFile, components: dict[str, Component]) -> fl
     crossbar = components["crossbar"].area_um2 + machine.adcs_per_crossbar * (
         components["adc"].area_um2 + components["mux"].area_um2 + components["shift_add"].area_um2
     )
+    crossbar += machine.crossbar.rows * (components["driver"].area_um2 + components["switch_matrix"].area_um2)
     pe = machine.pe.crossbars * crossbar + components["pe_buffer"].area_um2 + components["pe_accumulator"].area_um2
     return math.sqrt(machine.tile.pes * pe + components["tile_buffer"].area_um2)
 
@@ -164,18 +235,22 @@ def _htree(machine: SpikeflowFile, file: CostFile, components: dict[str, Compone
 
 
 def _noc(machine: SpikeflowFile, file: CostFile, components: dict[str, Component]) -> Component:
-    """A hop: into an input buffer, out of it, through the switch's output register, along one tile's side."""
+    """A router passed: into an input buffer, out of it, through the switch; a link: one tile's side of wire."""
     register = per_bit("register", 8, machine.technology_nm)
     link_mm = tile_side_um(machine, components) * 1e-3
-    bits = ROUTER_PORTS * (machine.noc.buffer_flits + 1) * machine.noc.flit_bits
+    bits = ROUTER_PORTS * (machine.noc.vcs * machine.noc.buffer_flits + 1) * machine.noc.flit_bits
     one = cells_component("interconnect", {}, [("register", 8)], machine.technology_nm)
     return Component(
         "interconnect",
         {
-            "hop_bits": Action(
-                3 * register.energy_pj + link_mm * _wire_pj(file),
-                f"3 register accesses per bit and {link_mm:.3f} mm of wire, {_wire_text(file)}; {register.source}",
-            )
+            "router_bits": Action(
+                3 * register.energy_pj,
+                f"3 register accesses per bit (into the input buffer, out of it, through the switch's output "
+                f"register): {register.source}",
+            ),
+            "link_bits": Action(
+                link_mm * _wire_pj(file), f"{link_mm:.3f} mm of wire, one side of a tile, {_wire_text(file)}"
+            ),
         },
         one.leakage_mw * bits / 8,
         one.area_um2 * bits / 8,

@@ -17,6 +17,7 @@ from accelsim.hardware.parts import (
     per_bit,
     register_file,
 )
+from accelsim.hardware.related import RelatedDataflow, RelatedSections, related_parts
 from accelsim.settings import Section
 from accelsim.workload.schema import Precision
 
@@ -44,12 +45,22 @@ class PeSpec(Section):
     bit-plane per cycle."""
 
 
-class SpikeSparsity(Section):
-    """What the array makes of zero spikes."""
+class Sparsity(Section):
+    """What the array makes of zeros."""
 
-    spikes: Literal["none", "gate"] = "gate"
+    spikes: Literal["none", "gate", "skip"] = "gate"
     """`none`: every operand costs the same; `gate`: a zero spike stops the accumulation's energy, not
-    its cycle and not its fetch."""
+    its cycle and not its fetch; `skip`: zeros take no cycles either, and the slowest PE sets the pace."""
+    sync: Literal["fold", "timestep"] = "fold"
+    """os, tick-batch with `skip`: where PEs wait for the slowest, at the end of every fold or of every timestep."""
+    weights: Literal["none", "gate", "skip"] = "none"
+    """The same for weights that are zero."""
+    weight_density: float | None = Field(None, gt=0.0, le=1.0)
+    """Share of the weights that are not zero; by default that of the network's own weights."""
+    weight_format: Literal["dense", "bitmap", "csr"] = "dense"
+    """How weights are stored: all of them, or those that are not zero with a bitmap or their places."""
+    weight_seed: int = Field(0, ge=0)
+    """For `weight_density`: which weights are zero, where that matters."""
 
 
 class LifSpec(Section):
@@ -69,6 +80,14 @@ class SpadSpec(Section):
     size_bytes: int = Field(ge=0)
 
 
+class ChannelSpec(DramSpec):
+    """Off-chip memory behind one channel, shared by reads and write-backs."""
+
+    latency_ns: float = Field(0.0, ge=0.0)
+    """`--fidelity cycle`: from the first request of a layer to its first bit. The access pattern is known, so later
+    requests are issued that much ahead."""
+
+
 class Memories(Section):
     """Three levels: DRAM, global buffers, scratchpads in each PE."""
 
@@ -79,10 +98,10 @@ class Memories(Section):
     glb_ifmap: SramSpec
     glb_ofmap: SramSpec
     """Output spikes, membranes, spilled partial sums."""
-    dram: DramSpec
+    dram: ChannelSpec
 
 
-class SystolicFile(Section):
+class SystolicFile(RelatedSections):
     """A systolic array."""
 
     format: Literal["accelsim.hardware/1"] = "accelsim.hardware/1"
@@ -93,13 +112,18 @@ class SystolicFile(Section):
     technology_nm: int = Field(28, ge=1)
     clock_mhz: float = Field(gt=0)
     array: ArraySpec
-    dataflow: Literal["os", "ws", "is", "tick-batch"]
-    """Output-, weight-, input-stationary, or tick-batch (weights stay for all timesteps)."""
+    dataflow: Literal["os", "ws", "is", "tick-batch"] | RelatedDataflow
+    """Output-, weight-, input-stationary, tick-batch (weights stay for all timesteps), or that of a related
+    accelerator, which needs the section of its name."""
     drain: Literal["overlapped", "serial"] = "overlapped"
-    """os, tick-batch: whether results leave while the next fold enters, or row by row after each fold."""
+    """os, tick-batch: whether results leave while the next fold enters, or row by row after each fold. No
+    difference to ws and is, whose results leave with the stream."""
     schedule: Literal["layer-by-layer", "step-by-step"] = "layer-by-layer"
     """All timesteps of a layer first, or all layers of a timestep first."""
-    sparsity: SpikeSparsity = SpikeSparsity()
+    sparsity: Sparsity = Sparsity()
+    maps: Literal["dram", "chip"] = "dram"
+    """Where a layer's output waits for the next layer: always in DRAM, or in the next layer's input buffer where
+    it fits there and nobody else needs it."""
     static_input: Literal["reuse", "recompute"] = "reuse"
     """A direct-encoded first layer: computed once and its sums kept, or computed at every timestep."""
     pe: PeSpec = PeSpec()
@@ -146,7 +170,7 @@ class SystolicFile(Section):
         for name in ("glb_weight", "glb_ifmap", "glb_ofmap"):
             memory: SramSpec = getattr(self.memories, name)
             components[name] = memory.component(name, node)
-        return CostTable(components)
+        return CostTable({**components, **related_parts(self, node)})
 
     def _pe(self, precision: Precision) -> Component:
         node, wide, weight = self.technology_nm, self.pe.accumulator_bits, precision.weight_bits

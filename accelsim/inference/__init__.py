@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from accelsim.inference.ablation import AblationPoint, ablate
+    from accelsim.inference.adapt import adapted_layers, possible_remedies
     from accelsim.inference.arithmetic import FIRST_LAYERS, NOISES, REMEDIES, Arithmetic, Crossbars
     from accelsim.inference.datasets import Images, load_images
     from accelsim.inference.executor import Network, Run
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from accelsim.inference.study import Plan, reference_runs, run_study
 
 _HOME = {
+    "adapt": ("adapted_layers", "possible_remedies"),
     "ablation": ("AblationPoint", "ablate"),
     "arithmetic": ("FIRST_LAYERS", "NOISES", "REMEDIES", "Arithmetic", "Crossbars"),
     "datasets": ("Images", "load_images"),
@@ -52,9 +54,11 @@ __all__ = [
     "Plan",
     "Run",
     "ablate",
+    "adapted_layers",
     "early_exits",
     "load_images",
     "normalised_entropy",
+    "possible_remedies",
     "reference_runs",
     "run_study",
 ]

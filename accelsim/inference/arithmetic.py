@@ -14,10 +14,12 @@ Kind = Literal["ideal", "quantized", "crossbar"]
 KINDS: tuple[Kind, ...] = ("ideal", "quantized", "crossbar")
 NOISES = (*NOISE_MODELS, "none")
 FIRST_LAYERS = ("crossbar", "digital")
+ADAPTATIONS = ("bn_adaptation", "channel_adaptation")
 REMEDIES = {
     "adc_range": "converter steps chosen on calibration images instead of for the largest sum that could occur",
     "encoding": "each column stores its complement where that conducts less (non-ideality-aware weight encoding)",
     "gain": "the converter reference of each column is trimmed by what one read with all rows on gives",
+    "bn_adaptation": "batch-norm statistics measured again on the machine (needs them in the bundle)",
     "channel_adaptation": "currents of each channel get the mean and spread they have on ideal arithmetic",
 }
 
@@ -33,6 +35,8 @@ class Crossbars:
     wires: Wires = field(default_factory=lambda: Wires(0.0, 0.0))
     scheme: str = "diff"
     sign: str = "column"
+    baseline: str = "none"
+    """``column``: one column of each array at code 0, its current subtracted from the others' before conversion."""
     adc_bits: int | None = None
     """Bits of the converters; None takes the analog sums as they are."""
     noise: str = "statistical"
@@ -50,6 +54,11 @@ class Crossbars:
         _allowed(self.first_layer, FIRST_LAYERS, "--first-layer")
         for remedy in self.remedies:
             _allowed(remedy, REMEDIES, "--remedies")
+
+    @property
+    def usable_cols(self) -> int:
+        """Columns of an array that hold weights: all but the reference columns that the machine's mapping keeps free."""
+        return max(1, self.cols - (self.baseline == "column") - (self.scheme == "offset_column"))
 
     @property
     def is_random(self) -> bool:
@@ -104,13 +113,15 @@ class Arithmetic:
         precision: Precision,
         *,
         noise: str = "statistical",
-        first_layer: str = "crossbar",
         remedies: frozenset[str] = frozenset({"adc_range"}),
     ) -> Arithmetic:
         """The arithmetic of a machine: crossbars for ``kind: spikeflow``, whole numbers for any other.
 
         `file` is the machine's description (``Hardware.file``), `precision` the network's word widths.
         """
+        for remedy in remedies:
+            _allowed(remedy, REMEDIES, "--remedies")
+        _allowed(noise, NOISES, "--noise")
         if not isinstance(file, SpikeflowFile):
             return cls("quantized", precision)
         wires = file.crossbar
@@ -122,9 +133,10 @@ class Arithmetic:
             wires=Wires(wires.wordline_ohm, wires.bitline_ohm, wires.driver_ohm, wires.sense_ohm),
             scheme=file.weights.signed,
             sign=file.weights.sign_sum,
+            baseline=file.weights.baseline,
             adc_bits=file.adc.bits,
             noise=noise,
-            first_layer=first_layer,
+            first_layer=file.first_layer,
             reuse_static=file.static_input == "reuse",
             remedies=remedies,
         )

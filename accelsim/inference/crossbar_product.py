@@ -37,7 +37,7 @@ class CrossbarProduct:
             raise InputError(Problem("signed weights on crossbars need 2 bits or more", where="precision.weight_bits"))
         self._layer, self._settings, self._seed = layer, settings, seed
         self.sets: list[tuple[GroupSet, Reader]] = []
-        for number, group_set in enumerate(group_sets(layer, settings.rows, settings.cols)):
+        for number, group_set in enumerate(group_sets(layer, settings.rows, settings.usable_cols)):
             draw = sub_seed(seed, layer.op.index, number, 0)
             programmed = program(group_set, settings, weight_bits, draw, density)
             self.sets.append((group_set, Reader(programmed, settings, group_set.weights.shape[1])))

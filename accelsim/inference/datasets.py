@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.errors import InputError, Problem, did_you_mean
-from accelsim.inference.executor import check_inputs
+from accelsim.inference.executor import check_inputs, classes_of
 from accelsim.workload import Bundle
 from accelsim.workload.trace import read_npz
 
@@ -74,6 +74,10 @@ def load_images(source: str | Path | None, bundle: Bundle) -> Images:
     labels = np.asarray(arrays["labels"])
     if labels.shape != (count,) or labels.dtype.kind not in "iu":
         message = f"expected {count} whole-number labels, found {labels.dtype} of {list(labels.shape)}"
+        raise InputError(Problem(message, name, where="labels"))
+    classes = classes_of(bundle.workload)
+    if labels.min() < 0 or labels.max() >= classes:
+        message = f"found {labels.min()} to {labels.max()}, the network has {classes} classes, 0 to {classes - 1}"
         raise InputError(Problem(message, name, where="labels"))
     if "calibration" in arrays:
         calibration, _ = check_inputs(bundle.workload, arrays["calibration"])

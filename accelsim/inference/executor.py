@@ -22,7 +22,7 @@ from accelsim.inference.neurons import Neurons
 from accelsim.inference.operations import pooling, summed, viewed
 from accelsim.inference.products import IdealProduct, Product, QuantisedProduct, attention
 from accelsim.inference.values import Recorder, Value, inward, outward
-from accelsim.inference.weights import activation_unit, quantised, read_layer
+from accelsim.inference.weights import activation_unit, quantised, read_layer, shifting_unit
 from accelsim.workload import Operation, Record, SpikeTrace, Workload
 from accelsim.workload.outputs import is_constant
 
@@ -98,9 +98,7 @@ class Network:
         """
         for op in self.workload.graph.operations:
             if op.neuron is not None and op.neuron.shares_state_with:
-                message = (
-                    "shares_state_with needs timestep after timestep; accumulate_then_fire and channel_adaptation "
-                )
+                message = "shares_state_with needs timestep after timestep; accumulate_then_fire and the adaptations "
                 raise InputError(Problem(f"{message}need layer after layer", where=op.name))
 
     # -- preparation -----------------------------------------------------------------------------------
@@ -122,14 +120,17 @@ class Network:
             if op.kind == "matmul":
                 continue
             record = ideal.trace[op.name]
-            if not op.in_types[0].is_spiking:
+            if op.in_types[0].spikes_later:
+                self._units[op.name] = shifting_unit(record.first(1).dense(), bits)
+            elif not op.in_types[0].is_spiking:
                 self._units[op.name] = activation_unit(record.dense(), bits)
             density = (
                 float(record.ones().mean()) / (record.elements * record.planes) if record.bits is not None else 0.5
             )
             product = self._products[op.name] = self._product(op, density)
             if settings is not None and "adc_range" in settings.remedies and isinstance(product, CrossbarProduct):
-                product.calibrate(self._coded(op, self._samples(record)))
+                first = record.first(1) if op.in_types[0].spikes_later else record
+                product.calibrate(self._coded(op, self._samples(first)))
 
     def _samples(self, record: Record) -> Value:
         """A few of a record's maps: all timesteps of the images that make up about 32 maps."""
@@ -156,19 +157,24 @@ class Network:
     # -- running ---------------------------------------------------------------------------------------
 
     def run(
-        self, inputs: Array, *, batch: int = DEFAULT_BATCH, potentials: bool = False, progress: Progress | None = None
+        self,
+        inputs: Array,
+        *,
+        batch: int = DEFAULT_BATCH,
+        potentials: bool | int = False,
+        progress: Progress | None = None,
     ) -> Run:
         """Run images [N, *shape] (the same at every timestep) or [T, N, *shape].
 
-        `potentials` keeps every membrane (memory: 4 bytes per neuron, timestep and image); `progress` is told
-        (images done, images in all).
+        `potentials` keeps every membrane, or those of the first so many images (memory: 4 bytes per neuron,
+        timestep and image); `progress` is told (images done, images in all).
 
         Raises:
             InputError: inputs that do not fit, or analog ones on a machine that was not calibrated.
         """
         given, static = check_inputs(self.workload, inputs)
         images = given.shape[0 if static else 1]
-        outcome = _Collector(self.workload, potentials)
+        outcome = _Collector(self.workload, images if potentials is True else int(potentials))
         for first in range(0, images, batch):
             part = given[first : first + batch] if static else given[:, first : first + batch]
             _Batch(self, part, static, first, outcome).run()
@@ -177,30 +183,54 @@ class Network:
         products = [product for product in self._products.values() if isinstance(product, CrossbarProduct)]
         return outcome.run(sum(p.conversions for p in products), sum(p.clipped for p in products))
 
-    def weighted(self, op: Operation, value: Value, step: int, first_image: int) -> Value:
-        """Currents of one weighted operation at one timestep."""
+    def weighted(self, op: Operation, value: Value, step: int, first_image: int, place: float = 1.0) -> Value:
+        """Currents of one weighted operation at one timestep.
+
+        `place` is what a spike of this timestep stands for in spikes of the last one (radix coding). A machine
+        computes with the plain spikes and shifts their sums to the left; the bias is not shifted.
+        """
         product = self._products.get(op.name)
         if product is None:
             product = self._products[op.name] = self._product(op, _DEFAULT_DENSITY)
-        found = product(self._coded(op, value) if self.arithmetic.is_machine else value, step, first_image)
-        return adapted(found, *self.affine[op.name]) if op.name in self.affine else found
+        if self.arithmetic.is_machine and op.in_types[0].spikes_later and step > 0:
+            # Spikes behind an analog frame: the sums they cause are shifted to the step of the frame's sums.
+            unit = self._unit(op)
+            coded = Value(value.codes.astype(np.int64), unit)
+            found = shifted(product(coded, step, first_image), self._weights.get(f"{op.name}.bias"), 1.0 / unit)
+        elif self.arithmetic.is_machine:
+            coded = self._coded(op, Value(value.codes, value.unit / place))
+            found = shifted(product(coded, step, first_image), self._weights.get(f"{op.name}.bias"), place)
+        else:
+            found = product(value, step, first_image)
+        return self.adapted(op, found) if op.name in self.affine else found
+
+    def adapted(self, op: Operation, value: Value) -> Value:
+        """Currents [images, ..., channels] with the factor and the offset of their channels; whole on a machine."""
+        factor, offset = self.affine[op.name]
+        codes = value.codes * factor + offset / value.unit
+        return Value(np.rint(codes) if self.arithmetic.is_machine else codes.astype(value.codes.dtype), value.unit)
 
     def _coded(self, op: Operation, value: Value) -> Value:
         """Analog inputs as the machine holds them; spikes as they are."""
         if op.in_types[0].is_spiking:
             return value
-        bits = self.arithmetic.precision.activation_bits
-        if op.name not in self._units:
-            raise InputError(Problem(f"'{op.name}' has analog inputs; calibrate the network first"))
-        unit = self._units[op.name]
-        top = 2**bits - 1
+        unit, top = self._unit(op), 2**self.arithmetic.precision.activation_bits - 1
         codes = np.clip(np.rint(value.codes * (value.unit / unit)), -top, top)
         return Value(codes.astype(np.int64), unit)
 
+    def _unit(self, op: Operation) -> float:
+        """The step of an analog input."""
+        if op.name not in self._units:
+            raise InputError(Problem(f"'{op.name}' has analog inputs; calibrate the network first"))
+        return self._units[op.name]
 
-def adapted(value: Value, factor: Array, offset: Array) -> Value:
-    """Currents [images, ..., channels] scaled and shifted per channel, as whole numbers again; `offset` is real."""
-    return Value(np.rint(value.codes * factor + offset / value.unit), value.unit)
+
+def shifted(currents: Value, bias: Array | None, place: float) -> Value:
+    """Currents [images, ..., channels] whose part from spikes is multiplied by `place`, a power of two."""
+    if place == 1.0:
+        return currents
+    constant = 0.0 if bias is None else np.rint(np.asarray(bias, dtype=np.float64) / currents.unit)
+    return Value((currents.codes - constant) * place + constant, currents.unit)
 
 
 def check_inputs(workload: Workload, inputs: Array) -> tuple[npt.NDArray[np.float32], bool]:
@@ -224,18 +254,34 @@ def check_inputs(workload: Workload, inputs: Array) -> tuple[npt.NDArray[np.floa
         raise InputError(Problem("no images, or values that are not finite", where="inputs"))
     if not static and len(array) < workload.timesteps:
         raise InputError(Problem(f"{len(array)} timesteps, the workload has {workload.timesteps}", where="inputs"))
-    if workload.graph.input_type.is_spiking:
-        largest = workload.graph.input_type.max_value
-        if (array != np.rint(array)).any() or np.abs(array).max() > largest:
-            message = f"the network's input is {workload.graph.input_type.kind} spikes; found other values"
-            raise InputError(Problem(message, where="inputs"))
+    kind = workload.graph.input_type
+    if kind.is_spiking and ((array != np.rint(array)).any() or np.abs(array).max() > kind.max_value):
+        message = f"the network's input is {kind.kind} spikes; found other values"
+        raise InputError(Problem(message, where="inputs"))
+    if kind.spikes_later and (static or not np.isin(array[1 : workload.timesteps], (0, 1)).all()):
+        message = "the network's input is a frame and then binary spikes, [timesteps, images, ...]; found other values"
+        raise InputError(Problem(message, where="inputs"))
     return array.astype(np.float32), static
+
+
+def classes_of(workload: Workload) -> int:
+    """Classes that the network tells apart: features of the last operation, of one of its tokens where it has them."""
+    shape = workload.graph.operations[-1].out_shape
+    return int(shape[-1] if len(shape) == 2 else np.prod(shape))
+
+
+def class_values(op: Operation, value: Value) -> npt.NDArray[np.float64]:
+    """[images, classes] of the last operation's output; tokens are averaged, as a transformer's head does."""
+    real = value.codes.astype(np.float64) * value.unit
+    if len(op.out_shape) == 2:
+        return np.asarray(real.mean(axis=1))
+    return np.asarray(outward(real).reshape(value.images, -1))
 
 
 class _Collector:
     """Gathers records, logits and membranes over batches."""
 
-    def __init__(self, workload: Workload, potentials: bool) -> None:
+    def __init__(self, workload: Workload, potentials: int) -> None:
         graph = workload.graph
         self.workload, self.keep = workload, potentials
         self.inputs: dict[str, Recorder] = {}
@@ -255,7 +301,7 @@ class _Collector:
             np.concatenate(self.logits, axis=1),
             SpikeTrace({name: recorder.record() for name, recorder in self.inputs.items()}),
             {name: recorder.record() for name, recorder in self.spikes.items()},
-            {name: np.concatenate(parts, axis=1) for name, parts in self.potentials.items() if parts},
+            {name: np.concatenate(parts, axis=1)[:, : self.keep] for name, parts in self.potentials.items() if parts},
             conversions,
             clipped,
         )
@@ -274,10 +320,14 @@ class _Batch:
         self.steps = network.workload.timesteps
         spiking = self.graph.input_type.is_spiking
         frames = [inputs] if static else list(inputs[: self.steps])
-        values = [Value(inward(frame.astype(np.int32) if spiking else frame)) for frame in frames]
+        later = self.graph.input_type.spikes_later
+        values = [
+            Value(inward(frame.astype(np.int32) if spiking or (later and step) else frame))
+            for step, frame in enumerate(frames)
+        ]
         self.values: dict[str, list[Value]] = {"input": values}
         bits = network.arithmetic.precision.membrane_bits if network.arithmetic.is_machine else None
-        self.neurons = Neurons(self.graph, bits, out.keep)
+        self.neurons = Neurons(self.graph, bits, first_image < out.keep)
         self.kept: dict[str, list[Array]] = {name: [] for name in out.potentials}
 
     def run(self) -> None:
@@ -291,7 +341,7 @@ class _Batch:
                 for op in operations:
                     self._one_step(op, step)
         last = self.values[operations[-1].name]
-        logits = [value.codes.reshape(value.images, -1).astype(np.float64) * value.unit for value in last]
+        logits = [class_values(operations[-1], value) for value in last]
         self.out.logits.append(np.stack(logits * (self.steps // len(logits))))
         for name, steps in self.kept.items():
             if steps:
@@ -327,6 +377,10 @@ class _Batch:
                 recorder.add(operand)
         self.values.setdefault(op.name, []).append(self._evaluate(op, operands, step))
 
+    def _place(self, op: Operation, operand: Value) -> float:
+        """What a spike of this timestep stands for in spikes of the last one: 1 but for radix coding."""
+        return operand.unit / self.values[op.inputs[0]][-1].unit if self.network.by_layer else 1.0
+
     def _reuses(self) -> bool:
         crossbars = self.network.arithmetic.crossbars
         return crossbars is None or crossbars.reuse_static
@@ -339,7 +393,7 @@ class _Batch:
 
     def _evaluate(self, op: Operation, operands: list[Value], step: int) -> Value:
         if op.kind in ("conv2d", "linear"):
-            return self.network.weighted(op, operands[0], step, self.first_image)
+            return self.network.weighted(op, operands[0], step, self.first_image, self._place(op, operands[0]))
         if op.kind == "matmul":
             return attention(op, *operands)
         if op.kind in ("avgpool2d", "maxpool2d"):

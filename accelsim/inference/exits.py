@@ -56,6 +56,16 @@ def normalised_entropy(logits: npt.NDArray[Any]) -> FloatArray:
     return np.asarray(entropy / np.log(values.shape[2]))
 
 
+def check_threshold(threshold: float) -> None:
+    """Refuse what is no threshold.
+
+    Raises:
+        InputError: it is negative or no number.
+    """
+    if not threshold >= 0:
+        raise InputError(Problem(f"found {threshold}; an entropy threshold is 0 or more", where="--early-exit"))
+
+
 def early_exits(logits: npt.NDArray[Any], threshold: float, entropy: FloatArray | None = None) -> Exits:
     """Exit at the first timestep whose entropy is below `threshold`; threshold 0 never leaves early.
 
@@ -64,8 +74,7 @@ def early_exits(logits: npt.NDArray[Any], threshold: float, entropy: FloatArray 
     Raises:
         InputError: a negative threshold or one that is no number.
     """
-    if not threshold >= 0:
-        raise InputError(Problem(f"found {threshold}; an entropy threshold is 0 or more", where="--early-exit"))
+    check_threshold(threshold)
     entropy = normalised_entropy(logits) if entropy is None else entropy
     sure = entropy < threshold
     steps = len(sure)

@@ -166,12 +166,26 @@ def pack_channels_numpy(codes: npt.NDArray[Any], bit: int, rows: int, words: npt
 def reassemble(columns, index, factor, scale, outputs):
     """outputs [B, M] += scale * sum_s factor [M, S] * columns [B, index [M, S]]."""
     n_outputs, terms = index.shape
+    # Mostly the columns of a term lie side by side: then whole rows are worked on at once.
+    side_by_side = True
+    for s in range(terms):
+        for m in range(1, n_outputs):
+            side_by_side &= index[m, s] == index[0, s] + m
     for b in prange(columns.shape[0]):
-        for m in range(n_outputs):
-            total = 0.0
+        if side_by_side:
+            total = np.zeros(n_outputs)
             for s in range(terms):
-                total += factor[m, s] * columns[b, index[m, s]]
-            outputs[b, m] += scale * total
+                row = columns[b, index[0, s] : index[0, s] + n_outputs]
+                for m in range(n_outputs):
+                    total[m] += factor[m, s] * row[m]
+            for m in range(n_outputs):
+                outputs[b, m] += scale * total[m]
+        else:
+            for m in range(n_outputs):
+                found = 0.0
+                for s in range(terms):
+                    found += factor[m, s] * columns[b, index[m, s]]
+                outputs[b, m] += scale * found
 
 
 def reassemble_numpy(

@@ -89,6 +89,7 @@ class Neurons:
         With T timesteps the threshold falls from theta 2^(T-1) to theta; a spike at timestep t subtracts the
         threshold of that timestep and so stands for 2^(T-1-t) thresholds (radix coding: the spikes of a neuron
         are the binary digits of floor(sum / theta), most significant first; a sum beyond them all fires always).
+        The unit of the spikes says so; what they cause is shifted to the left (`Network.weighted`).
         """
         record = op.neuron
         assert record is not None
@@ -104,7 +105,7 @@ class Neurons:
                 fired_before |= fired
             kept = (left / left.dtype.type(rule.threshold)).astype(np.float32) if self._keep else None
             left = left - threshold * fired
-            found.append((Value(fired.astype(np.uint8)), kept))
+            found.append((Value(fired.astype(np.uint8), 2.0 ** (len(currents) - 1 - step)), kept))
         return found
 
     def _rule(self, record: NeuronFields, unit: float) -> NeuronRule:
@@ -118,12 +119,21 @@ class Neurons:
         gain = np.float32(record.input_gain * current.unit)
         return real if gain == 1 else real * gain
 
+    def _initial(self, record: NeuronFields, unit: float) -> float:
+        """The membrane potential before the first timestep, in the units that membranes are kept in."""
+        if not record.initial_membrane or self._bits is None:
+            return record.initial_membrane
+        rule = neuron_rule(record, unit, self._bits)
+        step = rule.step or 1.0
+        return float(np.clip(np.rint(record.initial_membrane / unit / step) * step, rule.low, rule.high))
+
     def _state(self, op: Operation, drive: npt.NDArray[Any], unit: float) -> _State:
-        owner = self._owner[op.name]
+        record, owner = op.neuron, self._owner[op.name]
+        assert record is not None
         state = self._states.get(owner)
         if state is None:
             state = _State(
-                np.zeros(drive.size, dtype=drive.dtype),
+                np.full(drive.size, self._initial(record, unit), dtype=drive.dtype),
                 np.zeros(drive.size, dtype=np.uint8),
                 np.zeros(drive.size, dtype=bool),
                 unit,

@@ -62,7 +62,8 @@ class NoisyReads:
                 for array in arrays:
                     normal = np.stack([rng.standard_normal(array.conductance_s.shape) for rng in draws])
                     shift = np.maximum(array.sigma_s * normal, -array.conductance_s)
-                    parts.append(array.read_shifted_a(volts, shift, settings.noise))
+                    read = array.read_shifted_a(volts, shift, settings.noise)
+                    parts.append(read[:, :-1] - read[:, -1:] if settings.baseline == "column" else read)
                 currents = np.concatenate(parts, axis=1)[:, :width] / programmed.read_voltage_v
                 scaled = currents * reader.scale[block, 0]
                 if settings.adc_bits is None:

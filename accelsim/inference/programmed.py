@@ -6,8 +6,6 @@ converter steps, one step per kind of column, and packed for the compiled produc
 
 from __future__ import annotations
 
-import hashlib
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.crossbar import ProgrammedLayer, RowBlocks, conv_blocks, linear_blocks, program_layer
-from accelsim.crossbar.kernels.mvm import CHUNK, mvm, pack_matrices
+from accelsim.crossbar.kernels.mvm import multiply, pack_matrices
 from accelsim.inference.arithmetic import Crossbars
+from accelsim.inference.kept import kept
 from accelsim.inference.kernels import reassemble
 from accelsim.inference.weights import Layer
 from accelsim.workload.schema import Conv2dSpec
@@ -65,35 +64,18 @@ def group_sets(layer: Layer, rows: int, cols: int) -> list[GroupSet]:
     return sets
 
 
-_KEPT_BYTES = 256_000_000
-_kept: OrderedDict[str, ProgrammedLayer] = OrderedDict()
-
-
 def program(group_set: GroupSet, settings: Crossbars, bits: int, seed: int, density: float) -> ProgrammedLayer:
     """Write the weights into cells; `seed` draws programming variation, `density` is a typical share of spikes.
 
-    Layers are kept by a hash of everything they depend on, so that what only changes converters (an ablation, a
-    calibration, a sweep of ADC bits) does not solve the wires again; the ones not used for longest are dropped.
+    Layers are kept by all they depend on (`kept`), so that what only changes converters (an ablation, a calibration,
+    a sweep of ADC bits) does not solve the wires again.
     """
     noisy = settings.reads_noisily and settings.noise == "statistical"
-    digest = hashlib.sha256(np.ascontiguousarray(group_set.weights).tobytes())
-    digest.update(group_set.blocks.features.tobytes())
-    physics = (settings.device, settings.wires, settings.rows, settings.cols, settings.cell_bits)
-    coding = (settings.scheme, settings.sign, "encoding" in settings.remedies, bits, group_set.weights.shape)
+    physics = (settings.device, settings.wires, settings.rows, settings.cols, settings.cell_bits, settings.baseline)
+    coding = (settings.scheme, settings.sign, "encoding" in settings.remedies, bits)
     drawn = (seed if settings.varies else None, density if noisy else None)
-    digest.update(repr((physics, coding, drawn)).encode())
-    key = digest.hexdigest()
-    if key not in _kept:
-        _kept[key] = _program(group_set, settings, bits, drawn)
-        while len(_kept) > 1 and sum(map(_bytes, _kept.values())) > _KEPT_BYTES:
-            _kept.popitem(last=False)
-    _kept.move_to_end(key)
-    return _kept[key]
-
-
-def _bytes(layer: ProgrammedLayer) -> int:
-    held = (layer.codes, layer.conductance_s, layer.transfer_s, layer.admittance_s, layer.variance_s2)
-    return sum(array.nbytes for array in held if array is not None)
+    depends = (group_set.weights, group_set.blocks.features, physics, coding, drawn)
+    return kept(depends, lambda: _program(group_set, settings, bits, drawn))
 
 
 def _program(
@@ -110,6 +92,7 @@ def _program(
         wires=settings.wires,
         scheme=settings.scheme,
         sign=settings.sign,
+        baseline=settings.baseline,
         complement="column" if "encoding" in settings.remedies else "none",
         blocks=group_set.blocks,
         rng=None if seed is None else np.random.default_rng(seed),
@@ -134,6 +117,8 @@ def trims(programmed: ProgrammedLayer, settings: Crossbars) -> FloatArray:
     the shared converter is trimmed for each of its columns.
     """
     stored = settings.device.conductance_s(programmed.codes, settings.cell_bits)
+    if settings.baseline == "column":  # subtracted from what is found as well
+        stored = stored - settings.device.offset_s(settings.cell_bits)
     wanted, found = stored.sum(axis=1), programmed.transfer_s.sum(axis=1)
     return np.where(found > 0, wanted / np.where(found > 0, found, 1.0), 1.0)
 
@@ -186,18 +171,10 @@ class Reader:
 
     def columns(self, words: Words, seed: int, first_read: int) -> tuple[npt.NDArray[Any], IntArray]:
         """Column sums [B, P] (codes, or analog sums) and active rows [B, K] of words [B, K, W]."""
-        reads, blocks = words.shape[:2]
-        width = self.gain.shape[1]
-        convert = self._settings.adc_bits is not None
-        codes = np.zeros((reads if convert else 0, width), dtype=np.int32)
-        sums = np.zeros((0 if convert else reads, width), dtype=np.float32)
-        active = np.empty((reads, blocks), dtype=np.int64)
-        clipped = np.zeros(-(-reads // CHUNK), dtype=np.int64)
-        low, high = (np.float32(limit) for limit in self.limits)
-        zero = np.float32(0.0)
-        mvm(words, self._packed, width, seed, first_read, zero, low, high, self.gain, codes, sums, active, clipped)
-        self.count(reads * blocks * width if convert else 0, int(clipped.sum()))
-        return (codes if convert else sums), active
+        converters = None if self._settings.adc_bits is None else (0.0, *self.limits)
+        columns, active, clipped = multiply(words, self._packed, self.gain, converters, seed, first_read)
+        self.count(0 if converters is None else active.size * columns.shape[1], clipped)
+        return columns, active
 
     def count(self, conversions: int, clipped: int) -> None:
         """Add to the tally of conversions."""

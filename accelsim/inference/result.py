@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.inference.arithmetic import Arithmetic
+from accelsim.inference.errors import MembraneErrors
 from accelsim.inference.exits import Exits
 from accelsim.inference.stepping import StepCosts
 from accelsim.results import Result
@@ -62,10 +63,18 @@ class EarlyExit:
     """All T timesteps in the machine's usual schedule, without an exit unit."""
     is_sweep: bool
     costs: StepCosts
+    usual: str = ""
+    """The machine's usual schedule, in words."""
 
     @classmethod
     def of(
-        cls, exits: Sequence[Exits], labels: npt.NDArray[Any], costs: StepCosts, full: Result, is_sweep: bool
+        cls,
+        exits: Sequence[Exits],
+        labels: npt.NDArray[Any],
+        costs: StepCosts,
+        full: Result,
+        is_sweep: bool,
+        usual: str = "",
     ) -> EarlyExit:
         """Put decisions and costs together."""
         images, steps = np.arange(len(labels)), costs.energy_pj.shape[1]
@@ -83,7 +92,7 @@ class EarlyExit:
                 )
             )
         totals = {key: full.totals[key] for key in ("energy_pj", "latency_ns", "edp_pj_ns")}
-        return cls(points, costs.machine, totals, is_sweep, costs)
+        return cls(points, costs.machine, totals, is_sweep, costs, usual)
 
     def chosen(self, accuracy: float) -> ExitPoint:
         """The point with the smallest EDP among those at least as accurate as all T timesteps (iso-accuracy).
@@ -96,6 +105,10 @@ class EarlyExit:
         if not enough:
             return max(self.points, key=lambda point: (point.accuracy, -point.edp_pj_ns))
         return min(enough, key=lambda point: point.edp_pj_ns)
+
+    def against_usual(self, point: ExitPoint) -> dict[str, float]:
+        """Energy, latency and EDP of an exit in multiples of all timesteps in the machine's usual schedule."""
+        return {key: getattr(point, key) / self.full[key] for key in ("energy_pj", "latency_ns", "edp_pj_ns")}
 
 
 @dataclass(frozen=True)
@@ -115,6 +128,8 @@ class InferenceResult:
     """[N] of the first repeat."""
     spike_mismatch: Mapping[str, FloatArray]
     """For each neuron layer, [T] share of outputs that differ from the ideal network; mean over repeats."""
+    membrane_error: MembraneErrors
+    """How far membranes lie from those of the ideal network, by layer and timestep."""
     results: Sequence[Result]
     """The priced run of each repeat."""
     conversions: int
@@ -170,6 +185,8 @@ class InferenceResult:
                 name: {"mean": float(steps.mean()), "timesteps": [float(share) for share in steps]}
                 for name, steps in self.spike_mismatch.items()
             },
+            "membrane_error": self.membrane_error.to_dict(),
+            "membrane_error_images": self.membrane_error.images,
             "energy_pj": totals["energy_pj"],
             "latency_ns": totals["latency_ns"],
             "edp_pj_ns": totals["edp_pj_ns"],
@@ -184,8 +201,14 @@ class InferenceResult:
             document["exit_histogram"] = list(exit_point.histogram)
             document["early_exit"] = {
                 "machine": self.early_exit.machine,
-                "all_timesteps": dict(self.early_exit.full),
+                "all_timesteps": {**self.early_exit.full, "machine": self.early_exit.usual},
+                "all_timesteps_deciding": self.early_exit.costs.whole(),
+                "exit_unit": {
+                    "energy_pj_per_decision": self.early_exit.costs.exit_unit_pj,
+                    "leakage_pj": self.early_exit.costs.exit_leakage_pj,
+                },
                 "chosen": exit_point.to_dict(),
+                "chosen_against_all_timesteps": self.early_exit.against_usual(exit_point),
                 "timesteps": [int(step) for step in exit_point.exits.timesteps],
                 "points": [point.to_dict() for point in self.early_exit.points],
             }
@@ -198,7 +221,7 @@ class InferenceResult:
         return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
 
     def plot(self, path: str | Path | None = None) -> Figure:
-        """Spike mismatch by layer and timestep, and the early-exit curve; written to `path` where given."""
+        """Spike mismatch and membrane error by layer and timestep, the early-exit curve; written to `path`."""
         from accelsim.report import inference  # drawn only when asked for
 
         return inference.result_figure(self, path)
@@ -225,6 +248,7 @@ def describe(arithmetic: Arithmetic) -> dict[str, Any]:
             "wires_ohm": [wires.wordline_ohm, wires.bitline_ohm, wires.driver_ohm, wires.sense_ohm],
             "signed": crossbars.scheme,
             "sign_sum": crossbars.sign,
+            "baseline": crossbars.baseline,
             "adc_bits": crossbars.adc_bits,
             "noise": crossbars.noise,
             "first_layer": crossbars.first_layer,

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from accelsim.files import content_hash
 from accelsim.hardware import Hardware, SpikeflowFile, SystolicFile
+from accelsim.inference.exit_unit import NAME as EXIT_UNIT
 from accelsim.results import Result
 from accelsim.workload import Workload
 
@@ -37,6 +38,19 @@ class StepCosts:
     """[N, T]"""
     machine: str
     """How the machine works meanwhile, in words."""
+    exit_unit_pj: float = 0.0
+    """Of these, what one decision takes in the exit unit (the same for every image)."""
+    exit_leakage_pj: float = 0.0
+    """And what the unit leaks over all timesteps of an image."""
+
+    def whole(self) -> dict[str, float]:
+        """Means over images had all of them taken every timestep, decisions included."""
+        energy, latency = self.energy_pj[:, -1], self.latency_ns[:, -1]
+        return {
+            "energy_pj": float(energy.mean()),
+            "latency_ns": float(latency.mean()),
+            "edp_pj_ns": float((energy * latency).mean()),
+        }
 
 
 def truncated(workload: Workload, timesteps: int) -> Workload:
@@ -54,6 +68,16 @@ def truncated(workload: Workload, timesteps: int) -> Workload:
     return replace(workload, file=workload.file.model_copy(update={"timesteps": timesteps}), activity=activity)
 
 
+def usual_way(hardware: Hardware) -> str:
+    """How the machine works through all timesteps where nothing is to be decided on the way."""
+    file = hardware.file
+    if isinstance(file, SystolicFile):
+        return f"{file.dataflow}, {file.schedule}"
+    if isinstance(file, SpikeflowFile):
+        return "timesteps overlap" if file.pipeline == "rows" else "layer after layer"
+    return "as described"
+
+
 def able_to_stop(hardware: Hardware) -> tuple[Hardware, str]:
     """The machine arranged so that it can leave after any timestep, and what had to be given up for it."""
     file = hardware.file
@@ -63,7 +87,7 @@ def able_to_stop(hardware: Hardware) -> tuple[Hardware, str]:
         if file.dataflow == "tick-batch":
             changes["dataflow"] = "os"
             said += ", dataflow os (tick batching given up)"
-        return _changed(hardware, changes), said
+        return changed(hardware, changes), said
     if isinstance(file, SpikeflowFile):
         return hardware, "timesteps one after another (no overlap from one to the next)"
     return hardware, "as described"
@@ -87,7 +111,9 @@ def step_costs(
             latency[image, step] = time
         if progress is not None:
             progress(image + 1, images)
-    return StepCosts(energy, latency, said)
+    unit = {name: item["energy_pj"] for name, item in result.components.items() if name.startswith(f"{EXIT_UNIT}.")}
+    leakage = unit.pop(f"{EXIT_UNIT}.leakage", 0.0)
+    return StepCosts(energy, latency, said, sum(unit.values()) / steps, leakage)
 
 
 def _serial_latency(workload: Workload, machine: Hardware, price: Price, classes: int) -> FloatArray | None:
@@ -97,13 +123,14 @@ def _serial_latency(workload: Workload, machine: Hardware, price: Price, classes
     """
     if not isinstance(machine.file, SpikeflowFile):
         return None
-    waiting = _changed(machine, {"pipeline": "none"})
+    waiting = changed(machine, {"pipeline": "none"})
     total = [price(truncated(workload, step + 1), waiting, classes).latency_ns for step in range(workload.timesteps)]
     first = price(truncated(workload, 1), machine, classes).latency_ns
     return first + np.concatenate([[0.0], np.cumsum(np.diff(total))])
 
 
-def _changed(hardware: Hardware, changes: dict[str, Any]) -> Hardware:
+def changed(hardware: Hardware, changes: dict[str, Any]) -> Hardware:
+    """The machine with some keys of its description changed, under the hash that such a file would have."""
     file = hardware.file.model_copy(update=changes)
     described = [file.model_dump(mode="json"), hardware.costs.model_dump(mode="json")]
     return replace(hardware, file=file, hash=content_hash(described))

@@ -6,18 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from accelsim.errors import InputError, Problem
 from accelsim.hardware import Hardware
-from accelsim.inference.adapt import adapt_channels
+from accelsim.inference.adapt import adapt_channels, adapt_norms
 from accelsim.inference.arithmetic import REMEDIES, Arithmetic
 from accelsim.inference.datasets import Images
+from accelsim.inference.errors import MembraneErrors, membrane_errors, sampled_images
 from accelsim.inference.executor import Network, Run
-from accelsim.inference.exits import early_exits, normalised_entropy, thresholds_that_matter
+from accelsim.inference.exits import check_threshold, early_exits, normalised_entropy, thresholds_that_matter
 from accelsim.inference.result import EarlyExit, InferenceResult
 from accelsim.inference.statistics import interval_of_mean, mean_of, mismatch, wilson_interval
-from accelsim.inference.stepping import Price, step_costs
+from accelsim.inference.stepping import Price, step_costs, usual_way
 from accelsim.workload import Bundle, Workload
 from accelsim.workload.load import attach_trace
 
@@ -25,6 +27,9 @@ Report = Callable[[str, int, int], None]
 """Told (what is being done, done, of how many)."""
 
 MAX_REPEATS = 1000
+
+NOTICEABLE_LOSS = 0.05
+"""Loss of accuracy from which on a result says what to do about it."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ class Plan:
             raise InputError(Problem(f"found {self.seed}, allowed: 0 to {2**31 - 1}", where="--seed"))
         if isinstance(self.early_exit, str) and self.early_exit != "sweep":
             raise InputError(Problem(f"found '{self.early_exit}', give a threshold or 'sweep'", where="--early-exit"))
+        if self.early_exit is not None and self.early_exit != "sweep":
+            check_threshold(float(self.early_exit))
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,8 @@ class Reference:
 def reference_runs(bundle: Bundle, images: Images, report: Report | None = None) -> Reference:
     """Run the ideal network once."""
     ideal = Network(bundle.workload, bundle.weights, Arithmetic())
-    tested = ideal.run(images.inputs, progress=_telling(report, "ideal network"))
+    keep = sampled_images(bundle.workload)
+    tested = ideal.run(images.inputs, potentials=keep, progress=_telling(report, "ideal network"))
     return Reference(tested, ideal.run(images.calibration))
 
 
@@ -68,6 +76,8 @@ def prepared(bundle: Bundle, images: Images, arithmetic: Arithmetic, seed: int, 
     network = Network(bundle.workload, bundle.weights, arithmetic, seed=seed)
     network.calibrate(images.calibration, reference=reference.calibration)
     settings = arithmetic.crossbars
+    if settings is not None and "bn_adaptation" in settings.remedies:
+        adapt_norms(network, bundle.weights, images.calibration)
     if settings is not None and "channel_adaptation" in settings.remedies:
         adapt_channels(network, bundle.weights, images.calibration)
     return network
@@ -107,14 +117,16 @@ def run_study(
     reference = reference or reference_runs(bundle, images, report)
     repeats = plan.repeats if plan.arithmetic.is_random else 1
     runs: list[Run] = []
-    accuracies, mismatches, results = [], [], []
+    accuracies, mismatches, errors, results = [], [], [], []
     for repeat in range(repeats):
         run = reference.tested
         if plan.arithmetic.is_machine:
             network = prepared(bundle, images, plan.arithmetic, plan.seed + repeat, reference)
-            run = network.run(images.inputs, progress=_telling(report, f"repeat {repeat + 1} of {repeats}"))
+            telling = _telling(report, f"repeat {repeat + 1} of {repeats}")
+            run = network.run(images.inputs, potentials=sampled_images(bundle.workload), progress=telling)
         accuracies.append(accuracy(run.predictions, images))
         mismatches.append(mismatch(run.spikes, reference.tested.spikes))
+        errors.append(membrane_errors(run.potentials, reference.tested.potentials))
         results.append(price(workload_of(bundle, run), hardware, None))
         runs.append(run if repeat == 0 else replace(run, spikes={}, potentials={}))
     first = runs[0]
@@ -123,7 +135,8 @@ def run_study(
         if repeats > 1
         else wilson_interval(round(accuracies[0] * len(images.labels)), len(images.labels))
     )
-    notes = [*plan.notes, *_remarks(plan, images, repeats, accuracies, first)]
+    lost = accuracy(reference.tested.predictions, images) - float(np.mean(accuracies))
+    notes = [*plan.notes, *_advice(plan, lost), *_remarks(plan, images, repeats, accuracies, first)]
     return InferenceResult(
         bundle={"name": bundle.workload.name, "timesteps": bundle.workload.timesteps, "hash": bundle.workload.hash},
         hardware={"name": hardware.name, "kind": hardware.kind, "hash": hardware.hash},
@@ -135,6 +148,7 @@ def run_study(
         ideal_accuracy=accuracy(reference.tested.predictions, images),
         predictions=first.predictions,
         spike_mismatch=mean_of(mismatches),
+        membrane_error=MembraneErrors.over(errors),
         results=results,
         conversions=first.conversions,
         clipped=first.clipped,
@@ -162,7 +176,23 @@ def _early_exit(
     exits = [early_exits(run.logits, threshold, entropy) for threshold in thresholds]
     classes = run.logits.shape[2]
     costs = step_costs(workload, hardware, price, classes, _telling(report, "cost of every image and timestep"))
-    return EarlyExit.of(exits, images.labels, costs, full, sweep)
+    return EarlyExit.of(exits, images.labels, costs, full, sweep, usual_way(hardware))
+
+
+def _advice(plan: Plan, lost: float) -> list[str]:
+    """What to do about a loss of accuracy that anybody would notice."""
+    crossbars = plan.arithmetic.crossbars
+    if crossbars is None or lost < NOTICEABLE_LOSS:
+        return []
+    if "gain" not in crossbars.remedies:
+        cure = "--remedies adc_range,gain (trimmed converter references, priced) makes up for the loss in wires"
+    elif crossbars.adc_bits is not None and crossbars.adc_bits < 6:
+        cure = f"{crossbars.adc_bits}-bit converters may be too coarse: --set adc.bits=6"
+    elif crossbars.baseline == "none" and crossbars.device.g_on_s < 100 * crossbars.device.g_off_s:
+        cure = "cells at code 0 conduct: --set weights.baseline=column subtracts them"
+    else:
+        cure = "try the other remedies, or arrays with fewer rows"
+    return [f"{100 * lost:.1f} points of accuracy are lost to this machine; --ablate shows to what. {cure}"]
 
 
 def _remarks(plan: Plan, images: Images, repeats: int, accuracies: list[float], run: Run) -> list[str]:
@@ -181,10 +211,6 @@ def _remarks(plan: Plan, images: Images, repeats: int, accuracies: list[float], 
         notes.append("converters and activation steps were set on the tested images themselves (without labels)")
     if crossbars is not None and not (crossbars.device.read_noise_sigma or crossbars.device.programming_sigma_us):
         notes.append(f"the cell '{crossbars.device.name}' states neither read noise nor programming variation")
-    if crossbars is not None and crossbars.first_layer == "digital":
-        notes.append("first layer digital: its energy is still that of bit-serial crossbar reads")
-    if crossbars is not None and "gain" in crossbars.remedies:
-        notes.append("the trimming of converter references is not priced")
     unused = [name for name in REMEDIES if name not in crossbars.remedies] if crossbars is not None else []
     if unused:
         notes.append(f"remedies not used: {', '.join(unused)}")

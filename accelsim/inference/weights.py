@@ -76,3 +76,10 @@ def activation_unit(inputs: npt.NDArray[Any], bits: int) -> float:
     levels = max(2 ** (bits - 1) - 1, 1) if (inputs < 0).any() else 2**bits - 1
     largest = float(np.abs(inputs).max(initial=0.0))
     return largest / levels if largest else 1.0
+
+
+def shifting_unit(inputs: npt.NDArray[Any], bits: int) -> float:
+    """The smallest power of two that is no less than `activation_unit`, but for the last code: a spike shifts by it."""
+    levels = max(2 ** (bits - 1), 1) if (inputs < 0).any() else 2**bits
+    largest = float(np.abs(inputs).max(initial=0.0))
+    return float(2.0 ** np.ceil(np.log2(largest / levels))) if largest else 1.0

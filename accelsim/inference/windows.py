@@ -20,7 +20,11 @@ def fields(maps: Array, spec: Conv2dSpec) -> Array:
     """
     (top, left), (kh, kw), (dy, dx), (sy, sx) = spec.padding, spec.kernel, spec.dilation, spec.stride
     if top or left:
-        maps = np.pad(maps, ((0, 0), (top, top), (left, left), *((0, 0),) * (maps.ndim - 3)))
+        # numpy.pad does the same in ten times the time of a small map.
+        images, height, width, *inner = maps.shape
+        padded = np.zeros((images, height + 2 * top, width + 2 * left, *inner), dtype=maps.dtype)
+        padded[:, top : top + height, left : left + width] = maps
+        maps = padded
     reach = ((kh - 1) * dy + 1, (kw - 1) * dx + 1)
     windows = np.lib.stride_tricks.sliding_window_view(maps, reach, axis=(1, 2))[:, ::sy, ::sx]
     # sliding_window_view puts the window axes last; they belong before the channels

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 _SHOWN_POINTS = 12
 
 
-def inference_tables(result: InferenceResult) -> RenderableType:
-    """Accuracy and cost, spike mismatch, and what else was asked for."""
+def inference_tables(result: InferenceResult, *, membranes: bool = False) -> RenderableType:
+    """Accuracy and cost, spike mismatch, and what else was asked for (`membranes`: errors of the potentials)."""
     arithmetic = result.arithmetic
     where = "ideal arithmetic, priced on" if not arithmetic.is_machine else f"{arithmetic.kind} arithmetic of"
     title = f"{result.bundle['name']} (T={result.bundle['timesteps']}): {where} {result.hardware['name']}"
@@ -33,10 +33,14 @@ def inference_tables(result: InferenceResult) -> RenderableType:
     ]
     if arithmetic.is_machine:
         parts += [Text("share of spikes that differ from the ideal network", style="bold"), _mismatches(result)]
+    if membranes:
+        text = f"membrane error (RMS in thresholds; bias), first {result.membrane_error.images} images"
+        parts += [Text(text, style="bold"), _membranes(result)]
     if result.ablation:
         parts += [Text("one non-ideality after another", style="bold"), _ablation(result)]
     if result.early_exit is not None:
         parts += [Text("early exit, per image", style="bold"), _exits(result, result.early_exit)]
+        parts.append(Text(_exit_remark(result, result.early_exit)))
     parts += [Text(f"note: {note}") for note in result.notes]
     return Group(*parts)
 
@@ -76,6 +80,17 @@ def _mismatches(result: InferenceResult) -> Table:
     return table
 
 
+def _membranes(result: InferenceResult) -> Table:
+    errors = result.membrane_error
+    table = Table(header_style="bold")
+    table.add_column("neurons")
+    for step in range(result.bundle["timesteps"]):
+        table.add_column(f"t={step + 1}", justify="right")
+    for name, steps in errors.rms.items():
+        table.add_row(name, *(f"{rms:.3f} ({bias:+.3f})" for rms, bias in zip(steps, errors.bias[name], strict=True)))
+    return table
+
+
 def _ablation(result: InferenceResult) -> Table:
     table = Table(header_style="bold")
     table.add_column("added")
@@ -93,18 +108,21 @@ def _exits(result: InferenceResult, early: EarlyExit) -> Table:
     table.add_column("entropy threshold")
     for column in ("accuracy", "mean T", "exits after t = 1, 2, ...", "energy", "latency", "energy x delay"):
         table.add_column(column, justify="right")
-    full = early.full
     steps = result.bundle["timesteps"]
-    table.add_row(
-        f"all T in the machine's own schedule ({result.hardware['name']})",
-        _percent(result.accuracies[0]),
-        f"{steps}",
-        "",
-        units.energy(full["energy_pj"]),
-        units.time(full["latency_ns"]),
-        f"{full['edp_pj_ns'] * 1e-21:.3g} J s",
-        end_section=True,
-    )
+    for way, costs, last in (
+        (f"all T, {early.usual}", early.full, False),
+        ("all T, deciding after each", early.costs.whole(), True),
+    ):
+        table.add_row(
+            way,
+            _percent(result.accuracies[0]),
+            f"{steps}",
+            "",
+            units.energy(costs["energy_pj"]),
+            units.time(costs["latency_ns"]),
+            f"{costs['edp_pj_ns'] * 1e-21:.3g} J s",
+            end_section=last,
+        )
     chosen = early.chosen(result.accuracies[0])
     points = list(early.points)
     if len(points) > _SHOWN_POINTS:
@@ -121,13 +139,26 @@ def _exits(result: InferenceResult, early: EarlyExit) -> Table:
             units.time(point.latency_ns),
             f"{point.edp_pj_ns * 1e-21:.3g} J s",
         )
-    table.caption = f"with early exit: {early.machine}"
     return table
 
 
+def _exit_remark(result: InferenceResult, early: EarlyExit) -> str:
+    decision, leakage = units.energy(early.costs.exit_unit_pj), units.energy(early.costs.exit_leakage_pj)
+    chosen = early.chosen(result.accuracies[0])
+    ratios = early.against_usual(chosen)
+    gained = 100 * (chosen.accuracy - result.accuracies[0])
+    verdict = "pays" if ratios["edp_pj_ns"] < 1 else "does not pay: stay with all T"
+    energy, edp = ratios["energy_pj"], ratios["edp_pj_ns"]
+    return (
+        f"deciding: {early.machine}; exit unit: {decision} per decision, {leakage} leakage\n"
+        f"threshold {chosen.exits.threshold:.4g} against all T in the usual schedule: {energy:.2f}x energy, {edp:.2f}x "
+        f"energy x delay, {gained:+.2f} points of accuracy; leaving early {verdict}"
+    )
+
+
 def result_figure(result: InferenceResult, path: str | Path | None = None) -> Figure:
-    """Spike mismatch by layer and timestep; energy by category; early exit and ablation where there are any."""
-    panels = 2 + (result.early_exit is not None) + bool(result.ablation)
+    """Spike mismatch and membrane error by layer and timestep, energy by category, exits and ablation if any."""
+    panels = 3 + (result.early_exit is not None) + bool(result.ablation)
     figure = new_figure(4.6 * panels, 3.8)
     axes = list(figure.subplots(1, panels))
     spikes = axes.pop(0)
@@ -137,6 +168,12 @@ def result_figure(result: InferenceResult, path: str | Path | None = None) -> Fi
     spikes.set_xticks(range(1, result.bundle["timesteps"] + 1))
     spikes.set_ylabel("spikes that differ from ideal (%)")
     spikes.legend(fontsize=8)
+    membranes = axes.pop(0)
+    for name, steps in result.membrane_error.rms.items():
+        membranes.plot(range(1, len(steps) + 1), steps, marker="o", label=name)
+    membranes.set_xlabel("timestep")
+    membranes.set_xticks(range(1, result.bundle["timesteps"] + 1))
+    membranes.set_ylabel("membrane error (RMS, thresholds)")
     energy = axes.pop(0)
     breakdown = {name: value * 1e-6 for name, value in result.results[0].breakdown().items() if value}
     energy.barh(

@@ -26,6 +26,9 @@ CATEGORY_NAMES = {
 }
 
 
+_TIME = {"fill_drain": "fill and drain", "lif": "LIF units", "pool": "pooling"}
+
+
 def _title(text: str) -> Text:
     """Above a table, not as its title: rich would wrap it to the table's width."""
     return Text(text, style="bold")
@@ -88,12 +91,36 @@ def result_tables(result: Result) -> RenderableType:
     parts: list[RenderableType] = [
         _title(title),
         table,
+        *_time(document),
         _title("Where the energy goes"),
         where,
         summary,
         *_images(result),
     ]
     return Group(*parts, *_notes([result]))
+
+
+def _time(document: Mapping[str, Any]) -> list[RenderableType]:
+    """What the cycles of each layer were spent on, where the fidelity knows."""
+    whole = document.get("details", {}).get("cycles")
+    if not whole:
+        return []
+    kinds = [kind for kind, cycles in whole.items() if cycles]
+    table = plain_table("layer", "cycles", *(_TIME.get(kind, kind) for kind in kinds), "waits for")
+    rows = [(layer["name"], layer["cycles"], layer.get("details", {})) for layer in document["layers"]]
+    for name, cycles, details in [*rows, ("total", document["totals"]["cycles"], document["details"])]:
+        if name == "total":
+            table.add_section()
+        spent, waits = details.get("cycles", {}), details.get("stall_cycles", {})
+        longest = max(waits, key=lambda operand: waits[operand], default=None)
+        share = _share(waits[longest], sum(waits.values())) if longest else ""
+        table.add_row(
+            name,
+            f"{cycles:,.0f}",
+            *(f"{spent.get(kind, 0.0):,.0f} {_share(spent.get(kind, 0.0), cycles):>6}" for kind in kinds),
+            f"{longest.replace('_', ' ')} {share}" if longest else "-",
+        )
+    return [_title("Where the time goes, in cycles"), table]
 
 
 def _images(result: Result) -> list[Text]:

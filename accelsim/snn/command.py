@@ -8,10 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from accelsim.snn.recipe import find_recipe, load_recipe
-from accelsim.snn.training import train_recipe
+from accelsim.snn.training import Price, train_recipe
 
 
-def train(recipe: str, out: Path | None = None, settings: Sequence[str] = (), seed: int | None = None) -> str:
+def train(
+    recipe: str,
+    out: Path | None = None,
+    settings: Sequence[str] = (),
+    seed: int | None = None,
+    price: Price | None = None,
+) -> str:
     """Train a recipe and write its bundle.
 
     Args:
@@ -19,6 +25,7 @@ def train(recipe: str, out: Path | None = None, settings: Sequence[str] = (), se
         out: bundle directory; the recipe's name in the current directory by default.
         settings: ``KEY=VALUE`` overrides of the recipe.
         seed: replaces the recipe's.
+        price: what a machine needs for a workload; for methods with a machine in the loop.
 
     Returns:
         One line: where the bundle lies, its accuracy, and how long it took.
@@ -31,5 +38,5 @@ def train(recipe: str, out: Path | None = None, settings: Sequence[str] = (), se
     called = ["accelsim", "train", find_recipe(recipe).name.removesuffix(".yaml"), "--seed", str(chosen.seed)]
     called += [word for setting in settings for word in ("--set", setting)]
     start = time.perf_counter()
-    result = train_recipe(chosen, directory, shlex.join(called))
+    result = train_recipe(chosen, directory, shlex.join(called), price)
     return f"{directory}: {result}; {time.perf_counter() - start:.1f} s"

@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-Encoding = Literal["direct", "analog", "rate", "ttfs", "events"]
+Encoding = Literal["direct", "analog", "rate", "ttfs", "hybrid", "events"]
 """As `encoding` of a workload's input."""
 
 
@@ -66,17 +66,35 @@ def ttfs(images: Tensor, timesteps: int) -> Tensor:
     return ((steps == times) & (images > 0)).to(images.dtype)
 
 
+def hybrid(images: Tensor, timesteps: int) -> Tensor:
+    """The image itself at the first timestep, then one spike per pixel, the brighter the earlier: [timesteps, N, ...].
+
+    Counted from 1, pixel I fires at T_i = round(T + (2 - T) (I - Imin) / (Imax - Imin)), black ones at the last
+    timestep T, with Imin = 0 and Imax = 1; halves are rounded up. Datta, Kundu and Beerel, IJCNN 2021
+    (arXiv:2107.12374), Eqs. 4 and 5.
+
+    Raises:
+        ValueError: pixels outside 0 to 1, or fewer than two timesteps.
+    """
+    _check(images)
+    if timesteps < 2:
+        raise ValueError(f"hybrid encoding has its spikes from the second timestep on, found {timesteps} timesteps")
+    times = torch.floor(timesteps + (2 - timesteps) * images + 0.5)
+    steps = torch.arange(2, timesteps + 1, dtype=images.dtype).reshape(-1, *[1] * images.dim())
+    return torch.cat([images[None], (steps == times).to(images.dtype)])
+
+
 def _check(images: Tensor) -> None:
     if float(images.min()) < 0.0 or float(images.max()) > 1.0:
         low, high = float(images.min()), float(images.max())
         raise ValueError(f"spikes are coded from pixels of 0 to 1, found {low:.3g} to {high:.3g}")
 
 
-def encoder(name: Literal["direct", "rate", "ttfs"], timesteps: int) -> Encoder:
+def encoder(name: Literal["direct", "rate", "ttfs", "hybrid"], timesteps: int) -> Encoder:
     """The encoder of that name for T timesteps.
 
     Raises:
-        ValueError: an unknown name.
+        ValueError: an unknown name, or too few timesteps for it.
     """
     if name == "direct":
         return Encoder("direct", lambda images, generator: direct(images))
@@ -84,4 +102,8 @@ def encoder(name: Literal["direct", "rate", "ttfs"], timesteps: int) -> Encoder:
         return Encoder("rate", lambda images, generator: rate(images, timesteps, generator))
     if name == "ttfs":
         return Encoder("ttfs", lambda images, generator: ttfs(images, timesteps))
-    raise ValueError(f"encoder '{name}' is unknown, allowed: direct, rate, ttfs")
+    if name == "hybrid":
+        if timesteps < 2:
+            raise ValueError(f"hybrid encoding needs two timesteps or more, found {timesteps}")
+        return Encoder("hybrid", lambda images, generator: hybrid(images, timesteps))
+    raise ValueError(f"encoder '{name}' is unknown, allowed: direct, rate, ttfs, hybrid")

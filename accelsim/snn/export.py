@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from accelsim.errors import InputError, Problem
 from accelsim.snn.encoders import Encoding
-from accelsim.snn.layers import as_steps
+from accelsim.snn.layers import as_steps, folded_norms
 from accelsim.snn.models import WEIGHTED, SpikingNet
-from accelsim.snn.neuron import LIF
+from accelsim.snn.neuron import LIF, differing
+from accelsim.snn.single_spike import SpikeTimes
 from accelsim.workload import Bundle, Record, SpikeTrace, write_bundle
-from accelsim.workload.schema import NeuronFields
 from accelsim.workload.trace import encode
 
 
@@ -39,32 +39,37 @@ def record(net: SpikingNet, inputs: Tensor, encoding: Encoding = "direct") -> Re
     multiples of 1/window), whatever was seen of it.
     """
     records: dict[str, Record] = {}
-    coding = None if encoding in ("direct", "analog") else _Coding(1, 1.0)
+    coding = None if encoding in ("direct", "analog", "hybrid") else _Coding(1, 1.0)
     logits = inputs
     for step in net.steps(as_steps(inputs)):
         if isinstance(step.layer, WEIGHTED):
             records[step.name] = _coded(step.input.numpy(), coding)
             coding = None
         elif isinstance(step.layer, LIF):
-            coding = _Coding(step.layer.max_spikes, 1.0)
+            coding = _Coding(step.layer.max_spikes, 1.0, step.layer.places(net.timesteps))
         elif isinstance(step.layer, nn.AvgPool2d) and coding is not None:
             window = _window(step.layer)
-            coding = _Coding(coding.most * window, coding.step / window)
+            coding = _Coding(coding.most * window, coding.step / window, coding.places)
         logits = step.output
     return Recording(SpikeTrace(records), logits.numpy())
 
 
 @dataclass(frozen=True)
 class _Coding:
-    """What spikes can be: codes up to `most`, each worth `step`."""
+    """What spikes can be: codes up to `most`, each worth `step`, and in radix coding a place value more."""
 
     most: int
     step: float
+    places: tuple[float, ...] | None = None
+    """By timestep, where they differ."""
 
 
 def _coded(values: npt.NDArray[np.float32], coding: _Coding | None) -> Record:
     if coding is None:  # analog
         return Record("real", tuple(values.shape[2:]), 1.0, values=values.copy())
+    if coding.places is not None:
+        places = np.array(coding.places, dtype=values.dtype)
+        values = values / places.reshape(-1, *[1] * (values.ndim - 1))
     return encode(values, max_value=coding.most, step=coding.step)
 
 
@@ -124,13 +129,15 @@ def export_bundle(
     )
 
 
-def _parameters(net: SpikingNet) -> dict[str, npt.NDArray[np.float32]]:
-    arrays: dict[str, npt.NDArray[np.float32]] = {}
+def _parameters(net: SpikingNet) -> dict[str, npt.NDArray[Any]]:
+    arrays: dict[str, npt.NDArray[Any]] = {}
     for name, layer in net.layers.items():
         if isinstance(layer, WEIGHTED):
             arrays[f"{name}.weight"] = layer.weight.detach().numpy()
             if layer.bias is not None:
                 arrays[f"{name}.bias"] = layer.bias.detach().numpy()
+    for path, norm in folded_norms(net.layers).items():
+        arrays |= norm.arrays(path)
     return arrays
 
 
@@ -141,24 +148,20 @@ def describe_layers(net: SpikingNet) -> list[dict[str, Any]]:
         InputError: a layer that a workload file cannot describe.
     """
     common: dict[str, Any] | None = None
-    described = []
+    described: list[dict[str, Any]] = []
     for name, layer in net.layers.items():
+        if isinstance(layer, SpikeTimes):
+            common = common or layer.description()
+            described += layer.operations(name, described[-1]["name"], common)
+            continue
         if isinstance(layer, LIF):
             own = layer.description()
             common = common or own
-            fields = {"op": "neuron", **_differing(own, common)}
+            fields = {"op": "neuron", **differing(own, common)}
         else:
             fields = _describe(name, layer)
         described.append({"name": name, **fields})
     return described
-
-
-def _differing(own: dict[str, Any], common: dict[str, Any]) -> dict[str, Any]:
-    """What a neuron record must say where `common` holds for all that it leaves out."""
-    defaults = NeuronFields()
-    unsaid = common.keys() - own.keys() - {"leak"}  # of a plain integrate-and-fire neuron, which has none
-    said = {key: value for key, value in own.items() if common.get(key) != value}
-    return said | {key: getattr(defaults, key) for key in sorted(unsaid)}
 
 
 def _describe(name: str, layer: nn.Module) -> dict[str, Any]:

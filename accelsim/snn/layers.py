@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from accelsim.errors import InputError, Problem
+from accelsim.workload.norms import BatchNorm
 
 Norm = nn.BatchNorm1d | nn.BatchNorm2d
 
@@ -85,6 +86,8 @@ def fold_into(layer: nn.Conv2d | nn.Linear, norm: Norm) -> None:
 
         W' = W * gamma / sigma        b' = beta + (b - mu) * gamma / sigma
 
+    The layer keeps the batch-norm's numbers as `folded_norm` (`folded_norms` collects them), for its bundle.
+
     Raises:
         InputError: a batch-norm without running statistics.
     """
@@ -98,4 +101,12 @@ def fold_into(layer: nn.Conv2d | nn.Linear, norm: Norm) -> None:
     gain = gamma / torch.sqrt(variance.double() + norm.eps)
     weight = layer.weight.double() * gain.reshape(-1, *[1] * (layer.weight.dim() - 1))
     layer.weight = nn.Parameter(weight.float())
-    layer.bias = nn.Parameter((beta + (bias - mean.double()) * gain).float())
+    layer.bias = nn.Parameter((beta + (bias - features) * gain).float())
+    mean_, var_, gamma_, beta_ = (item.detach().numpy().copy() for item in (features, variance.double(), gamma, beta))
+    object.__setattr__(layer, "folded_norm", BatchNorm(mean_, var_, gamma_, beta_, norm.eps))  # no part of the network
+
+
+def folded_norms(net: nn.Module) -> dict[str, BatchNorm]:
+    """The batch-norms that `fold_into` merged, by the path of the layer that took them in."""
+    found = ((path, getattr(module, "folded_norm", None)) for path, module in net.named_modules())
+    return {path: norm for path, norm in found if norm is not None}

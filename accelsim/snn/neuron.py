@@ -77,7 +77,7 @@ def spike(membrane: Tensor, threshold: float, compare: Compare = ">=", max_spike
 class LIF(nn.Module):
     """Leaky integrate-and-fire neurons, one per element, all timesteps in one call.
 
-    With input current I, membrane potential v (0 before the first timestep) and spikes s::
+    With input current I, membrane potential v (`initial_membrane` before the first timestep) and spikes s::
 
         u[t] = leak * v[t-1] + input_gain * I[t]
         s[t] = 1 if u[t] >= threshold else 0
@@ -101,6 +101,7 @@ class LIF(nn.Module):
             to this many in a timestep.
         fire_once: a neuron that has fired stays silent for the remaining timesteps.
         input_gain: factor on the input current (1/tau in some frameworks).
+        initial_membrane: membrane potential before the first timestep.
     """
 
     def __init__(
@@ -114,6 +115,7 @@ class LIF(nn.Module):
         max_spikes: int = 1,
         fire_once: bool = False,
         input_gain: float = 1.0,
+        initial_membrane: float = 0.0,
     ) -> None:
         super().__init__()
         if not 0.0 <= leak <= 1.0:
@@ -139,6 +141,7 @@ class LIF(nn.Module):
         self.max_spikes = max_spikes
         self.fire_once = fire_once
         self.input_gain = input_gain
+        self.initial_membrane = initial_membrane
 
     def forward(self, current: Tensor, timesteps: int | None = None) -> Tensor:
         """Spikes of the same shape as `current`, [timesteps, images, ...].
@@ -152,7 +155,7 @@ class LIF(nn.Module):
             current = self.input_gain * current
         late = self.reset_order == "next_step"
         spikes = []
-        membrane = torch.zeros_like(current[0])
+        membrane = torch.full_like(current[0], self.initial_membrane)
         before = silent = torch.zeros_like(membrane)
         for present in current.expand(steps, *current.shape[1:]).unbind():
             potential = self.leak * membrane + present
@@ -174,18 +177,30 @@ class LIF(nn.Module):
             return membrane - self.threshold * fired
         return membrane
 
+    def places(self, timesteps: int) -> tuple[float, ...] | None:
+        """What a spike of each timestep stands for; None: the same at all of them."""
+        return None
+
     def description(self) -> dict[str, Any]:
         """The neuron record of a workload file; what is rare is named only where it is in use."""
         model = "if" if self.leak == 1.0 else "lif"
         leak = {} if model == "if" else {"leak": self.leak}
         record = {"model": model, **leak, "threshold": self.threshold, "reset": self.reset, "compare": self.compare}
         defaults = NeuronFields()
-        rare = ("input_gain", "reset_order", "max_spikes", "fire_once")
+        rare = ("input_gain", "reset_order", "max_spikes", "fire_once", "initial_membrane")
         return record | {name: getattr(self, name) for name in rare if getattr(self, name) != getattr(defaults, name)}
 
     def extra_repr(self) -> str:
         """Parameters, for ``print(model)``."""
         return ", ".join(f"{name}={value!r}" for name, value in self.description().items())
+
+
+def differing(own: dict[str, Any], common: dict[str, Any]) -> dict[str, Any]:
+    """What a neuron record must say where `common` holds for all that it leaves out."""
+    defaults = NeuronFields()
+    unsaid = common.keys() - own.keys() - {"leak"}  # of a plain integrate-and-fire neuron, which has none
+    said = {key: value for key, value in own.items() if common.get(key) != value}
+    return said | {key: getattr(defaults, key) for key in sorted(unsaid)}
 
 
 Neuron = Callable[[], LIF]
@@ -211,4 +226,5 @@ def neuron_of(fields: NeuronFields) -> Neuron:
         max_spikes=fields.max_spikes,
         fire_once=fields.fire_once,
         input_gain=fields.input_gain,
+        initial_membrane=fields.initial_membrane,
     )

@@ -29,6 +29,8 @@ class DigitsData(Section):
     """Side of the images, upsampled bilinearly from 8x8."""
     shift_pixels: int = Field(0, ge=0, le=8)
     """Training images are moved by up to this many pixels in both directions."""
+    limit: int | None = Field(None, ge=2)
+    """Learn from only the first so many images; all 360 stay held out. A hundred tell methods apart, 1437 hardly do."""
 
 
 class CifarData(Section):
@@ -46,7 +48,7 @@ class CifarData(Section):
 class FrameEncoder(Section):
     """Still images, coded in time."""
 
-    name: Literal["direct", "rate", "ttfs"]
+    name: Literal["direct", "rate", "ttfs", "hybrid"]
 
 
 class MovingEncoder(Section):
@@ -122,6 +124,124 @@ class Bptt(Section):
     """Surrogate-gradient back-propagation through time; see `accelsim.snn.methods.bptt`."""
 
     name: Literal["bptt"] = "bptt"
+    input_noise: float = Field(0.0, ge=0.0)
+    """Standard deviation of Gaussian noise on the pixels that are learned from (0 to 1)."""
+    attack_epsilon: float = Field(0.0, ge=0.0, le=1.0)
+    """Above 0, the held-out images are also tried under attack (FGSM and PGD; 8/255 is customary)."""
+
+
+class QcfsMethod(Section):
+    """ANN-to-SNN conversion through quantised activations; see `accelsim.snn.qcfs`."""
+
+    name: Literal["qcfs"]
+    levels: Literal[2, 4, 8, 16, 32, 64, 128, 256] = 16
+    """Quantisation steps L of an activation."""
+    code: Literal["digits", "rate"] = "digits"
+    """How spikes say an activation: binary digits, lossless at T = log2 L, or their number, for T = L."""
+    bit_l1: float = Field(0.0, ge=0.0)
+    """Coefficient of the set bits of all activations of an image in the loss; fewer bits are fewer spikes."""
+
+
+class HardwareInTheLoop(Section):
+    """A machine whose figures are part of a search's cost; see `accelsim.snn.evolution`."""
+
+    machine: str
+    """Hardware file or name of a bundled machine."""
+    figure: Literal["energy", "latency", "edp"] = "energy"
+    """Of a run that ends where the network has decided."""
+    weight: float = Field(100.0, ge=0.0)
+    """Cost of the starting network's figure."""
+    peak_energy_pj: float | None = Field(None, gt=0.0)
+    """Most that one layer may need."""
+
+
+class EvolutionMethod(Section):
+    """Conversion by rates and differential evolution of the thresholds; see `accelsim.snn.evolution`."""
+
+    name: Literal["evolution"]
+    percentile: float = Field(99.7, gt=0.0, le=100.0)
+    """Of a layer's activations: its threshold before the search."""
+    alpha: float = Field(1.0, ge=0.0)
+    """Cost of a timestep until the accuracy rises most."""
+    beta: float = Field(10.0, ge=0.0)
+    """Cost of a flat rise."""
+    gamma: float = Field(500.0, ge=0.0)
+    """Cost of the final error."""
+    population: int = Field(12, ge=5)
+    generations: int = Field(8, ge=1)
+    spread: float = Field(0.15, gt=0.0)
+    """Standard deviation of the first population around the starting thresholds, in multiples of them."""
+    subset_images: int = Field(96, ge=1)
+    """Random training images that a candidate is tried on."""
+    evaluation_images: int = Field(512, ge=1)
+    """First training images, which balance the thresholds and on which the best candidates meet the start."""
+    fgsm_epsilon: float = Field(0.0, ge=0.0, le=1.0)
+    """Above 0, thresholds are searched and tried on images under attack (8/255 is customary)."""
+    tolerance: float = Field(0.01, ge=0.0, lt=1.0)
+    """Accuracy given up against the source network, a share of 1, for a run to count as decided."""
+    hardware: HardwareInTheLoop | None = None
+
+
+class HybridMethod(Section):
+    """Conversion, then BPTT with trainable thresholds and leaks; see `accelsim.snn.methods.hybrid`."""
+
+    name: Literal["hybrid"]
+    source_epochs: int = Field(6, ge=1)
+    """Epochs of the source network; `epochs` are those of the spiking one."""
+    percentile: float = Field(99.7, gt=0.0, le=100.0)
+    """Of a layer's activations: its threshold before scaling."""
+    threshold_scale: float = Field(0.4, gt=0.0)
+    """Factor on those thresholds, so that few timesteps cause spikes."""
+    balance_images: int = Field(512, ge=1)
+    """First training images, of whose activations the percentiles are taken."""
+    leak: float = Field(1.0, ge=0.0, le=1.0)
+    """Where the leaks start."""
+
+
+class SingleSpikeMethod(Section):
+    """Conversion, then BPTT with one spike per neuron at the most; see `accelsim.snn.single_spike`."""
+
+    name: Literal["single_spike"]
+    source_epochs: int = Field(8, ge=1)
+    """Epochs of the source network; `epochs` are those of the spiking one."""
+    percentile: float = Field(99.7, gt=0.0, le=100.0)
+    """Of a layer's activations: its threshold before scaling."""
+    threshold_scale: float = Field(0.4, gt=0.0)
+    """Factor on those thresholds."""
+    balance_images: int = Field(512, ge=1)
+    """First training images, of whose activations the percentiles are taken."""
+    leak: float = Field(1.0, ge=0.0, le=1.0)
+    """Where the leaks of the hidden layers start."""
+    surrogate_peak: float = Field(0.3, gt=0.0)
+    """gamma: largest value of a spike's surrogate gradient."""
+    time_window: float = Field(0.2, gt=0.0)
+    """beta: distance to the threshold within which a spike time of the output layer moves it."""
+    compare: bool = True
+    """Train the same network with direct and with rate encoding as well, for the comparison in `training.json`."""
+
+
+class QuantisedMethod(Section):
+    """Training in the whole numbers of `precision`; see `accelsim.snn.quantised`."""
+
+    name: Literal["quantised"]
+    float_epochs: int = Field(6, ge=1)
+    """Epochs in floating point, with batch-norm; `epochs` are those in whole numbers, without."""
+    learning_rate_scale: float = Field(0.3, gt=0.0)
+    """Of the learning rate, for the epochs in whole numbers."""
+
+
+class PrunedMethod(Section):
+    """Magnitude pruning with rewinding; see `accelsim.snn.pruning`."""
+
+    name: Literal["pruned"]
+    sparsity: float = Field(0.9, gt=0.0, lt=1.0)
+    """Share of weights (of channels, where structured) that end as zeros."""
+    rounds: int = Field(3, ge=1)
+    """Trainings that end in a pruning; one more follows. The same share of what is left goes in each."""
+    rewind_epochs: int = Field(1, ge=0)
+    """Epochs after which the weights are kept that every round starts from; 0: before the first."""
+    structure: Literal["weights", "channels"] = "weights"
+    """Single weights anywhere, or whole output channels."""
 
 
 class Optimizer(Section):
@@ -156,7 +276,10 @@ class Recipe(Section):
     model: Annotated[DigitsNetModel | VggModel | ResNetModel | SpikformerModel, Field(discriminator="name")]
     neuron: TrainableNeuron = TrainableNeuron()
     timesteps: int = Field(4, ge=1, le=256)
-    method: Bptt = Bptt()
+    method: Annotated[
+        Bptt | QcfsMethod | EvolutionMethod | HybridMethod | SingleSpikeMethod | QuantisedMethod | PrunedMethod,
+        Field(discriminator="name"),
+    ] = Bptt()
     """How the network comes about (`accelsim.snn.methods`)."""
     epochs: int = Field(10, ge=1)
     optimizer: Optimizer = Optimizer()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import numpy.typing as npt
 from torch import Tensor, nn
 
 from accelsim.frontend import trace
 from accelsim.snn.encoders import Encoding
 from accelsim.snn.export import export_bundle
+from accelsim.snn.layers import folded_norms
 from accelsim.snn.models import SpikingNet
 from accelsim.workload import Bundle
 from accelsim.workload.bundle import check_target
@@ -62,7 +65,18 @@ def export_network(
     told = {"input": {**found["input"], "encoding": encoding}}  # rate and ttfs look the same to a tracer
     return Bundle.of(
         head | {key: value for key, value in found.items() if key not in head} | told,
-        weights=traced.weights,
+        weights={**traced.weights, **_norms(net, traced)},
         trace=traced.trace,
         samples=traced.samples,
     ).save(directory)
+
+
+def _norms(net: nn.Module, traced: Bundle) -> dict[str, npt.NDArray[Any]]:
+    """Batch-norms that were folded before the tracer came, under the names that it gave the layers' call sites."""
+    norms = folded_norms(net)
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    for op in traced.workload.graph.weighted:
+        path = op.name if op.name in norms else re.sub(r"-\d+$", "", op.name)  # a layer called again is numbered
+        if path in norms:
+            arrays |= norms[path].arrays(op.name)
+    return arrays

@@ -15,6 +15,9 @@ from torch.nn import functional
 Prepare = Callable[[Tensor, torch.Generator], Tensor]
 """From images [N, ...] to what a network takes: augmentation, encoding."""
 
+Criterion = Callable[[Tensor, Tensor], Tensor]
+"""From outputs [timesteps, N, classes] and labels [N] to a loss."""
+
 EVALUATION_SEED = 2
 """Of what an encoder draws for images that are not learned from: the same for every training."""
 
@@ -69,6 +72,8 @@ def train(
     settings: TrainSettings,
     generator: torch.Generator,
     prepare: Prepare | None = None,
+    penalty: Callable[[], Tensor] | None = None,
+    criterion: Criterion | None = None,
 ) -> list[float]:
     """Train `net` in place on `images` [N, ...]; the loss is the cross-entropy of the mean logits.
 
@@ -79,6 +84,8 @@ def train(
         settings: epochs, batches, learning rate.
         generator: draws the batches and what `prepare` draws.
         prepare: what becomes of a batch before the network gets it.
+        penalty: what is added to the loss of each batch, asked for after the forward pass.
+        criterion: another loss of outputs and labels.
 
     Returns:
         The mean loss of each epoch.
@@ -90,27 +97,34 @@ def train(
         optimizer, settings.learning_rate, total_steps=settings.epochs * batches
     )
     net.train()
+    criterion = criterion or _of_the_mean
     losses = []
-    with _progress() as progress:
-        task = progress.add_task("training", total=settings.epochs * batches, loss=float("nan"))
+    with progress() as bar:
+        task = bar.add_task("training", total=settings.epochs * batches, loss=float("nan"))
         for _ in range(settings.epochs):
             order = torch.randperm(len(images), generator=generator)
             total = 0.0
             for batch in torch.split(order, settings.batch_size)[:batches]:
                 inputs = images[batch] if prepare is None else prepare(images[batch], generator)
-                loss = functional.cross_entropy(net(inputs).mean(dim=0), labels[batch])
+                loss = criterion(net(inputs), labels[batch])
+                if penalty is not None:
+                    loss = loss + penalty()
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 schedule.step()
                 total += loss.item()
-                progress.update(task, advance=1, loss=loss.item())
+                bar.update(task, advance=1, loss=loss.item())
             losses.append(total / batches)
     net.eval()
     return losses
 
 
-def _progress() -> Progress:
+def _of_the_mean(logits: Tensor, labels: Tensor) -> Tensor:
+    return functional.cross_entropy(logits.mean(dim=0), labels)
+
+
+def progress() -> Progress:
     """A bar on stderr; silent where stderr is no terminal."""
     console = Console(stderr=True)
     return Progress(

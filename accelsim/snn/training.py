@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from accelsim.errors import InputError, Problem
+from accelsim.files import write_atomic
+from accelsim.results import Result
 from accelsim.snn import recipe as schema
 from accelsim.snn.cifar import cifar
 from accelsim.snn.data import ImageSplit, digits, shifted
@@ -26,6 +30,10 @@ from accelsim.snn.train import TrainSettings, accuracy, evaluation_generator, pr
 from accelsim.snn.vgg import vgg
 from accelsim.workload import Bundle
 from accelsim.workload.bundle import check_target
+
+LOG_FILE = "training.json"
+LOG_SCHEMA = "accelsim.training/1"
+Price = Callable[[Mapping[str, Any], str], Result]
 
 
 @dataclass(frozen=True)
@@ -60,7 +68,9 @@ class Data:
     description: str
 
 
-def train_recipe(recipe: schema.Recipe, out: str | Path, command: str | None = None) -> Trained:
+def train_recipe(
+    recipe: schema.Recipe, out: str | Path, command: str | None = None, price: Price | None = None
+) -> Trained:
     """Train the recipe's network, fold its batch-norms and write its bundle to `out`.
 
     The held-out images play no part in training: no epoch is chosen by them. The same recipe gives the same bytes
@@ -70,6 +80,7 @@ def train_recipe(recipe: schema.Recipe, out: str | Path, command: str | None = N
         recipe: what to do.
         out: directory of the bundle; an existing bundle is replaced.
         command: how it was called, for the bundle's `source`.
+        price: what a machine (file or name) needs for a workload file's content, for a machine in the loop.
 
     Raises:
         InputError: `out` holds something that is no bundle (said before the training), the data is missing, or
@@ -96,6 +107,7 @@ def train_recipe(recipe: schema.Recipe, out: str | Path, command: str | None = N
             prepare=_preparation(encode, recipe.data.shift_pixels),
             generator=generator,
             build=partial(build_network, recipe, shape, data.classes),
+            price=price,
         )
         outcome = method(recipe.method.name)(task)
         folded = outcome.net
@@ -121,6 +133,16 @@ def train_recipe(recipe: schema.Recipe, out: str | Path, command: str | None = N
             precision=recipe.precision.model_dump(),
             encoding=encode.encoding,
         )
+    log = {
+        "schema": LOG_SCHEMA,
+        "recipe": recipe.model_dump(mode="json"),
+        "torch": torch.__version__.partition("+")[0],
+        "losses": list(outcome.losses),
+        "test_accuracy": test_accuracy,
+        "test_images": len(split.test_images),
+        **outcome.log,
+    }
+    write_atomic(directory / LOG_FILE, json.dumps(log, indent=1, allow_nan=False) + "\n")
     return Trained(bundle, outcome.losses, test_accuracy, exported_accuracy, len(split.test_images), count)
 
 
@@ -170,6 +192,9 @@ def load_data(data: schema.DigitsData | schema.CifarData) -> Data:
     if isinstance(data, schema.DigitsData):
         split = digits(data.size)
         total = len(split.train_images) + len(split.test_images)
+        split = replace(
+            split, train_images=split.train_images[: data.limit], train_labels=split.train_labels[: data.limit]
+        )
         return Data(
             split,
             10,
@@ -194,7 +219,10 @@ def make_encoder(recipe: schema.Recipe) -> Encoder:
     """
     chosen = recipe.encoder
     if isinstance(chosen, schema.FrameEncoder):
-        return encoder(chosen.name, recipe.timesteps)
+        try:
+            return encoder(chosen.name, recipe.timesteps)
+        except ValueError as error:
+            raise InputError(Problem(str(error), where="timesteps")) from None
     size = recipe.data.size if isinstance(recipe.data, schema.DigitsData) else 32
     if size >= chosen.canvas:
         message = f"found {chosen.canvas}, must be larger than the images of {size}x{size} that move on it"

@@ -1,23 +1,26 @@
-"""Which crossbars, PEs and tiles a layer's weights occupy, and where the tiles lie on the mesh.
+"""Which crossbars, PEs and tiles a layer's weights occupy.
 
 A layer is cut into row blocks (kernel position x block of input channels, as many rows as a crossbar
-has) and column blocks (as many output channels as it has columns). All crossbars of one column block
-stand next to one another, fill PEs in order, PEs fill tiles; a tile holds one layer only.
+has) and column blocks (as many output channels as it has columns for weights). All crossbars of one column
+block stand next to one another in the order channel block, kernel position, bit slice; they fill PEs in
+order, PEs fill tiles.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
 from accelsim.hardware.spikeflow import SpikeflowFile
 from accelsim.workload import Operation
 from accelsim.workload.graph import ceil_div
 from accelsim.workload.schema import Conv2dSpec
+
+
+IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,10 @@ class Mapping:
     tile_pes: int
     crossbar_rows: int
     crossbar_cols: int
+    reference_columns: int = 0
+    """Columns of each crossbar that are no outputs of their own."""
+    first_pe: int = 0
+    """PEs of the first tile that belong to the layer before."""
 
     @property
     def rows(self) -> int:
@@ -71,8 +78,13 @@ class Mapping:
 
     @property
     def tiles(self) -> int:
-        """Tiles the layer occupies."""
-        return ceil_div(self.pes, self.tile_pes)
+        """Tiles in which the layer has PEs."""
+        return ceil_div(self.first_pe + self.pes, self.tile_pes)
+
+    @property
+    def weight_columns(self) -> int:
+        """Columns of a crossbar that hold weights."""
+        return self.crossbar_cols - self.reference_columns
 
     @property
     def cell_utilization(self) -> float:
@@ -80,54 +92,103 @@ class Mapping:
         return self.op.weights * self.arrays_per_weight / (self.crossbars * self.crossbar_rows * self.crossbar_cols)
 
     @cached_property
-    def tiles_of_column(self) -> tuple[tuple[int, int], ...]:
-        """For each column block, its first and last tile."""
-        n = self.pes_per_column
-        return tuple(
-            (column * n // self.tile_pes, ((column + 1) * n - 1) // self.tile_pes) for column in range(self.columns)
+    def layout(self) -> Layout:
+        """What lies in which tile."""
+        gemm = self.op.products()
+        return _layout(
+            (gemm.groups, gemm.k // self.kernel_positions, gemm.n),
+            (self.sets, self.groups_per_set, self.kernel_positions, self.row_blocks, self.col_blocks),
+            (self.arrays_per_weight, self.pe_crossbars, self.tile_pes, self.first_pe),
+            (self.crossbar_rows, self.weight_columns),
         )
 
-    @cached_property
+    @property
     def column_widths(self) -> tuple[int, ...]:
-        """For each column block, its outputs: as many as a crossbar has columns, or what is left."""
-        gemm = self.op.products()
-        widths = []
-        for first_group in range(0, gemm.groups, self.groups_per_set):
-            outputs = gemm.n * min(self.groups_per_set, gemm.groups - first_group)
-            widths += [
-                min(self.crossbar_cols, max(0, outputs - block * self.crossbar_cols))
-                for block in range(self.col_blocks)
-            ]
-        return tuple(widths)
+        """For each column block, its outputs: as many as a crossbar has columns for, or what is left."""
+        return self.layout.column_widths
 
-    @cached_property
+    @property
+    def tiles_of_column(self) -> tuple[tuple[int, int], ...]:
+        """For each column block, its first and last tile."""
+        return self.layout.tiles_of_column
+
+    @property
     def partial_sums(self) -> int:
         """Partial sums that leave a tile for each output position: its outputs, times the tiles behind each."""
-        spans = zip(self.column_widths, self.tiles_of_column, strict=True)
-        return sum(width * (last - first + 1) for width, (first, last) in spans)
-
-    def input_shares(self) -> list[float]:
-        """For each tile, the share of the layer's input channels that its PEs need, sent to it once.
-
-        The crossbars of a column block are ordered by channel block, then kernel position, then bit
-        slice: a PE that holds any part of a channel block needs all of its channels.
-        """
-        per_block = self.kernel_positions * self.arrays_per_weight
-        pe = np.arange(self.pes)
-        column, place = np.divmod(pe, self.pes_per_column)
-        first = place * self.pe_crossbars // per_block
-        held = np.minimum((place + 1) * self.pe_crossbars, self.row_blocks * per_block)
-        last = (held - 1) // per_block
-        blocks = self.sets * self.row_blocks
-        needed = np.zeros((self.tiles, blocks), dtype=bool)
-        start, tile = column // self.col_blocks * self.row_blocks + first, pe // self.tile_pes
-        for offset in range(int((last - first).max()) + 1):
-            holds = first + offset <= last
-            needed[tile[holds], start[holds] + offset] = True
-        return [float(share) for share in needed.sum(axis=1) / blocks]
+        return int(self.layout.sums_of_tile.sum())
 
 
-def map_layer(op: Operation, hardware: SpikeflowFile, weight_bits: int) -> Mapping:
+@dataclass(frozen=True)
+class Layout:
+    """A layer's row groups and column blocks in its tiles."""
+
+    column_widths: tuple[int, ...]
+    """For each column block, its outputs."""
+    tiles_of_column: tuple[tuple[int, int], ...]
+    """For each column block, its first and last tile."""
+    block_rows: IntArray
+    """[sets x row blocks] wordlines in use of each block of input channels."""
+    sums_of_tile: IntArray
+    """[tiles] partial sums that leave each tile for each output position."""
+    sums_of_pes: IntArray
+    """[tiles] partial sums that the PEs of each tile send to its accumulators for each output position."""
+    rows_of_tile: IntArray
+    """[tiles] different wordlines that the PEs of each tile need: read once, for all that need them."""
+    input_shares: tuple[float, ...]
+    """[tiles] share of the layer's input channels that the PEs of each tile need, sent to it once. A PE that holds
+    any kernel position of a channel block needs all of the block's channels."""
+
+
+@lru_cache(maxsize=4096)
+def _layout(
+    shape: tuple[int, int, int],
+    cut: tuple[int, int, int, int, int],
+    packing: tuple[int, int, int, int],
+    usable: tuple[int, int],
+) -> Layout:
+    groups, channels, outputs = shape
+    sets, groups_per_set, positions, row_blocks, col_blocks = cut
+    arrays, pe_crossbars, tile_pes, first_pe = packing
+    together = [min(groups_per_set, groups - first) for first in range(0, groups, groups_per_set)]
+    widths = _cut([outputs * number for number in together], usable[1], col_blocks)
+    rows = positions * row_blocks
+    per_column = ceil_div(rows * arrays, pe_crossbars)
+    pes = sets * col_blocks * per_column
+    tile_of_pe = (np.arange(pes) + first_pe) // tile_pes
+    tiles = ceil_div(first_pe + pes, tile_pes)
+    spans = np.stack([tile_of_pe[::per_column], tile_of_pe[per_column - 1 :: per_column]], axis=1)
+    leaving = np.zeros(tiles, dtype=np.int64)
+    for width, (start, end) in zip(widths, spans.tolist(), strict=True):
+        leaving[start : end + 1] += width
+    sums_of_pes = np.bincount(tile_of_pe, np.repeat(widths, per_column), tiles).astype(np.int64)
+    # Which row groups have crossbars in which tile: [tiles, sets x row blocks, kernel positions].
+    column, place = np.divmod(np.arange(pes), per_column)
+    first = place * pe_crossbars // arrays
+    last = (np.minimum((place + 1) * pe_crossbars, rows * arrays) - 1) // arrays
+    held = np.zeros((tiles, sets * rows), dtype=bool)
+    begin = column // col_blocks * rows + first
+    for offset in range(int((last - first).max()) + 1):
+        holds = first + offset <= last
+        held[tile_of_pe[holds], begin[holds] + offset] = True
+    groups_held = held.reshape(tiles, sets * row_blocks, positions)
+    block_rows = np.array(_cut([channels * number for number in together], usable[0], row_blocks), dtype=np.int64)
+    return Layout(
+        column_widths=tuple(widths),
+        tiles_of_column=tuple((start, end) for start, end in spans.tolist()),
+        block_rows=block_rows,
+        sums_of_tile=leaving,
+        sums_of_pes=sums_of_pes,
+        rows_of_tile=groups_held.sum(axis=2) @ block_rows,
+        input_shares=tuple((groups_held.any(axis=2) @ block_rows / block_rows.sum()).tolist()),
+    )
+
+
+def _cut(totals: list[int], size: int, blocks: int) -> list[int]:
+    """Each total cut into so many blocks of at most `size`."""
+    return [min(size, max(0, total - block * size)) for total in totals for block in range(blocks)]
+
+
+def map_layer(op: Operation, hardware: SpikeflowFile, weight_bits: int, first_pe: int = 0) -> Mapping:
     """Map a convolution or fully-connected layer.
 
     Groups that are smaller than a crossbar share one block-diagonally.
@@ -136,7 +197,7 @@ def map_layer(op: Operation, hardware: SpikeflowFile, weight_bits: int) -> Mappi
     kernel = op.spec.kernel if isinstance(op.spec, Conv2dSpec) else (1, 1)
     positions = kernel[0] * kernel[1]
     inputs = gemm.k // positions
-    rows, cols = hardware.crossbar.rows, hardware.crossbar.cols
+    rows, cols = hardware.crossbar.rows, hardware.usable_cols
     together = max(1, min(rows // inputs, cols // gemm.n, gemm.groups))
     return Mapping(
         op=op,
@@ -149,34 +210,7 @@ def map_layer(op: Operation, hardware: SpikeflowFile, weight_bits: int) -> Mappi
         pe_crossbars=hardware.pe.crossbars,
         tile_pes=hardware.tile.pes,
         crossbar_rows=rows,
-        crossbar_cols=cols,
+        crossbar_cols=hardware.crossbar.cols,
+        reference_columns=hardware.reference_columns,
+        first_pe=first_pe,
     )
-
-
-@dataclass(frozen=True)
-class Mesh:
-    """Tiles in snake order on a square mesh with the neuronal module in the middle."""
-
-    tiles: int
-
-    @cached_property
-    def side(self) -> int:
-        """Nodes along one side; one node belongs to the neuronal module."""
-        return math.isqrt(self.tiles) + 1
-
-    @cached_property
-    def module(self) -> tuple[int, int]:
-        """Position (x, y) of the neuronal module."""
-        return self.side // 2, self.side // 2
-
-    @cached_property
-    def positions(self) -> tuple[tuple[int, int], ...]:
-        """Position of each tile: row after row, every second one backwards, the module's node left out."""
-        side = self.side
-        snake = ((x if y % 2 == 0 else side - 1 - x, y) for y in range(side) for x in range(side))
-        return tuple(place for place in snake if place != self.module)[: self.tiles]
-
-    def hops(self, tiles: Sequence[int]) -> list[int]:
-        """Links between each tile and the neuronal module (XY routing)."""
-        x, y = self.module
-        return [abs(place[0] - x) + abs(place[1] - y) for place in map(self.positions.__getitem__, tiles)]

@@ -27,6 +27,10 @@ class Core:
     """Cycles per operand: bit-planes, or as many of them as the multiplier takes at once, one after another."""
     operand_bits: int
     weight_bits: int
+    serial_in_time: FloatArray
+    """[T] the same at each timestep: less where spikes follow an analog frame."""
+    bits_in_time: FloatArray
+    """[T] bits of an operand at each timestep."""
     executions: FloatArray
     """Per timestep: 1, or 0 where a static input's sums are reused."""
     ticks: TickBatch | None
@@ -75,6 +79,8 @@ def core_of(workload: Workload, hardware: SystolicFile, op: Operation) -> Core:
         serial=serial,
         operand_bits=kind.planes,
         weight_bits=weight_bits,
+        serial_in_time=np.ceil(kind.planes_in_time(workload.timesteps) / (hardware.pe.multiplier_bits or 1)),
+        bits_in_time=kind.planes_in_time(workload.timesteps),
         executions=executions,
         ticks=ticks,
     )

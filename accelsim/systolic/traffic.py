@@ -7,15 +7,20 @@ whole line; what is counted are the lines actually touched.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from accelsim.hardware.systolic import SystolicFile
 from accelsim.systolic.folds import Folds
+from accelsim.systolic.weights import Weights
 from accelsim.workload import Operation
 from accelsim.workload.graph import ceil_div
 from accelsim.workload.schema import Conv2dSpec
+
+BoolArray = npt.NDArray[np.bool_]
 
 
 def lines(bits: float, line_bits: int) -> int:
@@ -71,28 +76,49 @@ class Fetches:
     inputs: int
     order: str
     """Buffer-level loop order: which folds are in the outer loop."""
+    words: str
+    """The same in words."""
+    block: int = 1
+    """Folds of the outer loop that are worked together, their operand in the buffer: the innermost loop."""
+
+    def first_uses(self, row_folds: int, col_folds: int) -> tuple[BoolArray, BoolArray]:
+        """[row folds] and [column folds]: those at which weights, and at which inputs, come from DRAM."""
+        return fetched(row_folds, self.weights, self.block), fetched(col_folds, self.inputs, self.block)
 
 
-def fetches(op: Operation, folds: Folds, hardware: SystolicFile, weight_bits: int, input_bits: int) -> Fetches:
-    """Crossings of one pass of `op`, whose operands have `weight_bits` and `input_bits` per element.
+def fetched(folds: int, times: int, block: int = 1) -> BoolArray:
+    """The folds of a loop at which what does not depend on it is fetched, `times` in all."""
+    period = folds if times == 1 else 1 if times == folds else block
+    found: BoolArray = np.arange(folds) % period == 0
+    return found
+
+
+def fetches(op: Operation, folds: Folds, hardware: SystolicFile, weights: Weights, input_bits: int) -> Fetches:
+    """Crossings of one pass of `op`, whose inputs have `input_bits` per element.
 
     Groups follow one another, so the operands of one group are what has to fit.
     """
     gemm, memories = op.products(), hardware.memories
-    weights = gemm.k * gemm.n * weight_bits
+    weight_bits = weights.stored_bits(gemm.n)
     inputs = math.prod(op.in_shapes[0]) // gemm.groups * input_bits
     if hardware.dataflow == "is":  # the stationary operand is loaded once by construction
-        return Fetches(1 if weights <= memories.glb_weight.working_bits else folds.col_folds, 1, "columns")
+        times = 1 if weight_bits <= memories.glb_weight.working_bits else folds.col_folds
+        return Fetches(times, 1, "columns", "output positions outside, receptive field inside")
     if hardware.dataflow == "ws":
-        return Fetches(1, 1 if inputs <= memories.glb_ifmap.working_bits else folds.col_folds, "columns")
+        times = 1 if inputs <= memories.glb_ifmap.working_bits else folds.col_folds
+        return Fetches(1, times, "columns", "output channels outside, receptive field inside")
     return dram_fetches(
         folds,
-        weight_bits=weights,
-        weight_tile_bits=gemm.k * min(hardware.array.cols, gemm.n) * weight_bits,
+        weight_bits=weight_bits,
+        weight_tile_bits=weights.stored_bits(min(hardware.array.cols, gemm.n)),
         weight_capacity=memories.glb_weight.working_bits,
         input_bits=inputs,
         input_band_bits=band_bits(op, hardware.array.rows, input_bits),
         input_capacity=memories.glb_ifmap.working_bits,
+        block_bits=(
+            lambda block: weights.stored_bits(min(block * hardware.array.cols, gemm.n)),
+            lambda block: band_bits(op, block * hardware.array.rows, input_bits),
+        ),
     )
 
 
@@ -105,6 +131,7 @@ def dram_fetches(
     input_bits: int,
     input_band_bits: int,
     input_capacity: int,
+    block_bits: tuple[Callable[[int], int], Callable[[int], int]] | None = None,
 ) -> Fetches:
     """The loop order with the least DRAM traffic, for buffers of the given capacities.
 
@@ -112,17 +139,43 @@ def dram_fetches(
     they fit; the input is fetched once if all of it fits, else once per column fold. Row folds
     outside: the input band of a row fold stays, the weights are fetched once if all fit. An operand
     is fetched once in any case when the other loop has a single fold.
+
+    With `block_bits` (bits of so many column folds' weights, of so many row folds' input) the outer loop
+    may go in blocks: as many folds as the buffer has room for, worked one after another while a tile of
+    the other operand stays, which then crosses once per block.
     """
     rows, cols = folds.row_folds, folds.col_folds
     weights_fit, inputs_fit = weight_bits <= weight_capacity, input_bits <= input_capacity
-    by_columns = Fetches(
-        1 if weight_tile_bits <= weight_capacity or rows == 1 else rows,
-        1 if inputs_fit or cols == 1 else cols,
-        "columns",
+    tile_fits, band_fits = weight_tile_bits <= weight_capacity, input_band_bits <= input_capacity
+    channels, positions = (
+        "output channels outside, output positions inside",
+        "output positions outside, output channels inside",
     )
-    by_rows = Fetches(
-        1 if weights_fit or rows == 1 else rows,
-        1 if inputs_fit or input_band_bits <= input_capacity or cols == 1 else cols,
-        "rows",
-    )
-    return min(by_columns, by_rows, key=lambda f: f.weights * weight_bits + f.inputs * input_bits)
+    plans = [
+        Fetches(1 if tile_fits or rows == 1 else rows, 1 if inputs_fit or cols == 1 else cols, "columns", channels),
+        Fetches(
+            1 if weights_fit or rows == 1 else rows,
+            1 if inputs_fit or band_fits or cols == 1 else cols,
+            "rows",
+            positions,
+        ),
+    ]
+    if block_bits is not None and tile_fits and band_fits:
+        by_column = _largest(cols, block_bits[0], weight_capacity)
+        by_row = _largest(rows, block_bits[1], input_capacity)
+        if 1 < by_column < cols:
+            words = f"{channels}, in blocks of {by_column} column folds"
+            plans.append(Fetches(1, ceil_div(cols, by_column), "columns", words, by_column))
+        if 1 < by_row < rows:
+            words = f"{positions}, in blocks of {by_row} row folds"
+            plans.append(Fetches(ceil_div(rows, by_row), 1, "rows", words, by_row))
+    return min(plans, key=lambda f: f.weights * weight_bits + f.inputs * input_bits)
+
+
+def _largest(folds: int, bits: Callable[[int], int], capacity: int) -> int:
+    """Most folds whose operand fits."""
+    low, high = 1, folds
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if bits(middle) <= capacity else (low, middle - 1)
+    return low

@@ -39,6 +39,8 @@ class OpActivity:
     """Each set bit times the outputs it really reaches."""
     effective_macs: FloatArray
     """Each non-zero element times the outputs it really reaches."""
+    spikes_later: bool = False
+    """Whether one bit-plane is all there is from the second timestep on (`ActivationType.spikes_later`)."""
 
     @property
     def timesteps(self) -> int:
@@ -53,8 +55,16 @@ class OpActivity:
     @property
     def density(self) -> FloatArray:
         """Share of set bits per timestep, mean over images."""
-        density: FloatArray = self.ones.mean(axis=1) / (self.elements * self.planes)
+        density: FloatArray = self.ones.mean(axis=1) / self.bits
         return density
+
+    @property
+    def bits(self) -> FloatArray:
+        """[timesteps] bits of the input, set or not."""
+        bits = np.full(self.timesteps, float(self.elements * self.planes))
+        if self.spikes_later:
+            bits[1:] = self.elements
+        return bits
 
     def image(self, index: int) -> OpActivity:
         """Of one image alone."""
@@ -66,6 +76,7 @@ class OpActivity:
             self.nonzero[:, pick],
             self.accumulations[:, pick],
             self.effective_macs[:, pick],
+            self.spikes_later,
         )
 
 
@@ -103,19 +114,21 @@ def from_density(graph: Graph, spec: schema.ActivitySpec, timesteps: int) -> tup
     notes: list[str] = []
     activity: dict[str, OpActivity] = {}
     for op in graph.weighted:
-        densities = _densities(op.name, op.in_types[0].is_spiking, by_name, timesteps, notes)
+        densities = _densities(op.name, op.in_types[0], by_name, timesteps, notes)
         other = None
         if op.kind == "matmul":
-            other = _densities(f"{op.name}.rhs", op.in_types[1].is_spiking, by_name, timesteps, notes)
+            other = _densities(f"{op.name}.rhs", op.in_types[1], by_name, timesteps, notes)
         activity[op.name] = expected(op, densities, 1.0 if other is None else other)
     return activity, notes
 
 
 def _densities(
-    name: str, spiking: bool, by_name: Mapping[str, schema.Densities], timesteps: int, notes: list[str]
+    name: str, kind: ActivationType, by_name: Mapping[str, schema.Densities], timesteps: int, notes: list[str]
 ) -> FloatArray:
     value = by_name.get(name)
-    if value is None and not spiking:
+    if value is None and kind.spikes_later:  # one spike per pixel
+        return np.array([1.0, *[1.0 / max(timesteps - 1, 1)] * (timesteps - 1)])
+    if value is None and not kind.is_spiking:
         return np.ones(timesteps)
     if value is None:
         value = by_name.get("default")
@@ -152,6 +165,7 @@ def expected(op: Operation, density: FloatArray | float, partner: FloatArray | f
         (nonzero * elements)[:, None],
         (bits * reach * other_bits)[:, None],
         (nonzero * reach * other_nonzero)[:, None],
+        op.in_types[0].spikes_later,
     )
 
 
@@ -159,7 +173,10 @@ def _per_element(kind: ActivationType, density: FloatArray) -> tuple[FloatArray,
     """Expected number of set bits of one element, and its probability of not being zero."""
     if kind.is_spiking:
         return density * kind.planes, 1.0 - (1.0 - density) ** kind.planes
-    return density * kind.planes * SET_BITS_SHARE, density
+    bits = density * kind.planes * SET_BITS_SHARE
+    if kind.spikes_later and density.ndim:
+        bits = np.concatenate([bits[:1], density[1:]])
+    return bits, density
 
 
 def from_trace(graph: Graph, trace: SpikeTrace, timesteps: int, path: str) -> dict[str, OpActivity]:
@@ -210,7 +227,7 @@ def _as_bits(record: Record, kind: ActivationType, name: str, path: str) -> Reco
         InputError: values that an input of this kind cannot have.
     """
     if not kind.is_spiking:  # also where the sample happens to have few values: the machine does not know
-        return quantized(record, kind.planes)
+        return held(record, kind)
     if record.kind == "real":
         raise InputError(Problem(f"real values, but the layer's input is {kind.kind} spikes", path, where=name))
     if record.kind == "ternary" and kind.kind != "ternary":
@@ -239,7 +256,21 @@ def _counts(op: Operation, record: Record, timesteps: int, path: str) -> OpActiv
         _static(single.ones(), timesteps),
         _static(record.weighted_ones(reach), timesteps),
         _static(single.weighted_ones(reach), timesteps),
+        kind.spikes_later,
     )
+
+
+def held(record: Record, kind: ActivationType) -> Record:
+    """An input that is analog, or is so at first, as the bit-planes that the machine holds."""
+    if not kind.spikes_later:
+        return quantized(record, kind.planes)
+    first = quantized(record.first(1), kind.planes)
+    assert first.bits is not None
+    spikes = record.dense()[1:] != 0
+    bits = np.zeros((kind.planes, record.steps, *first.bits.shape[2:]), dtype=np.uint8)
+    bits[:, :1] = first.bits
+    bits[0, 1:] = np.packbits(spikes.reshape(*spikes.shape[:2], -1), axis=-1, bitorder="little")
+    return Record("uint", record.shape, 1.0, bits)
 
 
 def quantized(record: Record, bits: int) -> Record:
@@ -329,7 +360,7 @@ def from_stats(
         planes = op.in_types[0].planes
         if (fields[0] > op.in_elements * planes).any():
             raise InputError(Problem("more set bits than the layer's input has", path, where=op.name))
-        activity[op.name] = OpActivity(op.in_elements, planes, *fields)
+        activity[op.name] = OpActivity(op.in_elements, planes, *fields, spikes_later=op.in_types[0].spikes_later)
     return activity
 
 

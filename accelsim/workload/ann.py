@@ -48,6 +48,7 @@ def as_ann(workload: Workload, density: float = DEFAULT_DENSITY) -> Workload:
         hash=content_hash([workload.hash, "ann", density]),
         notes=(f"ANN: T=1, {bits}-bit activations, {density:.0%} of the ReLU outputs non-zero",),
         is_ann=True,
+        trace=None,
     )
 
 

@@ -1,7 +1,8 @@
 """Bundles: everything about one trained network that the machines need, in memory or as a directory.
 
 workload.yaml   layers, neuron records, precision, sha256 of the files below
-weights.npz     <op>.weight, <op>.bias: float32, batch-norm folded
+weights.npz     <op>.weight, <op>.bias: float32, batch-norm folded; beside them, where one was folded,
+                <op>.bn_mean, bn_var, bn_gamma, bn_beta, bn_eps (see `accelsim.workload.norms`)
 trace.npz       packed inputs of the weighted operations (see `accelsim.workload.trace`); not at level "stats"
 stats.npz       per-timestep, per-image counts of the same (see `accelsim.workload.activity`)
 samples.npz     inputs [N, ...] (static) or [T, N, ...], labels [N], logits [T, N, classes] (per timestep,
@@ -29,6 +30,7 @@ from accelsim.errors import InputError, Problem
 from accelsim.files import write_atomic
 from accelsim.workload.activity import to_stats
 from accelsim.workload.load import BUNDLE_FILE, Workload, checked_digest, load_workload, resolve_workload
+from accelsim.workload.norms import read_norm
 from accelsim.workload.summary import Summary, statistics, summarize
 from accelsim.workload.trace import SpikeTrace, npz_bytes, read_npz
 
@@ -95,7 +97,7 @@ class Bundle:
 
         Args:
             description: the workload file's content without `activity` and `files`, which follow from the rest.
-            weights: ``<op>.weight`` and ``<op>.bias`` of each weighted operation.
+            weights: ``<op>.weight`` and ``<op>.bias`` of each weighted operation, ``<op>.bn_*`` of folded batch-norms.
             trace: inputs of the weighted operations.
             density: in place of a trace, as under `activity.density` of a workload file.
             samples: ``inputs``, ``labels``, ``logits``, what of these there is.
@@ -343,6 +345,7 @@ def _check_weights(bundle: Bundle) -> None:
         if bias is not None and bias.shape != (outputs,):
             message = f"expected {outputs} biases, found shape {list(bias.shape)}"
             raise InputError(Problem(message, "weights.npz", where=f"{op.name}.bias"))
+        read_norm(bundle.weights, op.name, outputs)
 
 
 def _swap(staging: Path, directory: Path) -> None:

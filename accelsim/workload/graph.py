@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from accelsim.workload import schema
 
 Shape = tuple[int, ...]
@@ -24,13 +27,22 @@ class ActivationType:
     """What a value of a feature map can be.
 
     ``planes`` bit-planes hold it; a machine without multipliers works through them one by one.
-    ``static`` values are the same at every timestep (a direct-encoded image).
+    ``static`` values are the same at every timestep (a direct-encoded image); those with ``spikes_later`` are of
+    this type at the first timestep only, and binary spikes at all others (a hybrid-encoded image).
     """
 
     kind: Literal["binary", "ternary", "uint", "real", "current"]
     max_value: int
     planes: int
     static: bool = False
+    spikes_later: bool = False
+
+    def planes_in_time(self, timesteps: int) -> npt.NDArray[np.float64]:
+        """[timesteps] bit-planes that a value takes at each of them."""
+        found = np.full(timesteps, float(self.planes))
+        if self.spikes_later:
+            found[1:] = 1.0
+        return found
 
     @property
     def is_spiking(self) -> bool:

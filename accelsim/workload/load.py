@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
+from accelsim import shelf
 from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.files import Document, bundled, content_hash, read_yaml
 from accelsim.settings import Override, as_overrides, resolve_key, validate
 from accelsim.workload import schema
-from accelsim.workload.activity import Activity, from_density, from_stats, from_trace
+from accelsim.workload.activity import Activity, from_density, from_stats, from_trace, to_stats
 from accelsim.workload.graph import Graph
 from accelsim.workload.shapes import build_graph
 from accelsim.workload.trace import SpikeTrace, arrays_digest, read_npz
@@ -34,6 +35,8 @@ class Workload:
     """Assumptions made while loading, in words."""
     is_ann: bool = False
     """The iso-architecture ANN: ReLU instead of spiking neurons, one pass."""
+    trace: SpikeTrace | None = field(default=None, repr=False, compare=False)
+    """The spikes that `activity` was counted from, where there are any; may hold further timesteps."""
 
     @property
     def name(self) -> str:
@@ -62,7 +65,9 @@ class Workload:
 
     def image(self, index: int) -> Workload:
         """The same workload with the activity of one image alone."""
-        return replace(self, activity={name: op.image(index) for name, op in self.activity.items()})
+        activity = {name: op.image(index) for name, op in self.activity.items()}
+        trace = self.trace and SpikeTrace({name: record.image(index) for name, record in self.trace.items()})
+        return replace(self, activity=activity, trace=trace)
 
 
 def find_workload(name: str | Path) -> Path:
@@ -108,14 +113,18 @@ def load_workload(source: str | Path, settings: Mapping[str, Any] | Iterable[str
     Raises:
         InputError: everything that is wrong with the input, with file, line and dotted path.
     """
-    path = find_workload(source)
-    document = read_yaml(path)
-    overrides = _with_single_activity(document, as_overrides(settings))
+    return build_workload(read_yaml(find_workload(source)), as_overrides(settings))
+
+
+def build_workload(document: Document, overrides: list[Override]) -> Workload:
+    """`load_workload` of a file that was read before."""
+    overrides = _with_single_activity(document, overrides)
     file = validate(schema.WorkloadFile, document, overrides)
     graph = build_graph(file, _complainer(document, overrides))
-    activity, notes, digests = _load_activity(file, graph, document)
+    activity, trace, notes, digests = _load_activity(file, graph, document)
     described = file.model_dump(mode="json", exclude={"files"})
-    return Workload(file, graph, activity, path, content_hash([described, digests]), tuple(notes))
+    hash_ = content_hash([described, digests])
+    return Workload(file, graph, activity, document.path, hash_, tuple(notes), trace=trace)
 
 
 def resolve_workload(
@@ -149,7 +158,7 @@ def resolve_workload(
     else:
         activity, remarks = from_density(graph, file.activity, file.timesteps)
         digests, notes = [], (*notes, *remarks)
-    return Workload(file, graph, activity, label, content_hash([described, digests]), tuple(notes))
+    return Workload(file, graph, activity, label, content_hash([described, digests]), tuple(notes), trace=trace)
 
 
 def attach_trace(workload: Workload, trace: SpikeTrace) -> Workload:
@@ -188,19 +197,21 @@ def _complainer(document: Document, overrides: Iterable[Override] = ()) -> Any:
 
 def _load_activity(
     file: schema.WorkloadFile, graph: Graph, document: Document
-) -> tuple[Activity, list[str], list[str]]:
+) -> tuple[Activity, SpikeTrace | None, list[str], list[str]]:
     spec = file.activity
     name = spec.trace or spec.stats
     try:
         if name is None:
-            return *from_density(graph, spec, file.timesteps), []
+            activity, notes = from_density(graph, spec, file.timesteps)
+            return activity, None, notes, []
         path = document.path.parent / name
         checked_digest(path, file)
         if spec.trace:
             trace = SpikeTrace.load(path)
-            return from_trace(graph, trace, file.timesteps, str(path)), [], [trace.digest()]
+            digest = trace.digest()
+            return _counted(file, graph, trace, digest, str(path)), trace, [], [digest]
         stats = read_npz(path)
-        return from_stats(graph, stats, file.timesteps, str(path)), [], [arrays_digest(stats)]
+        return from_stats(graph, stats, file.timesteps, str(path)), None, [], [arrays_digest(stats)]
     except InputError as error:
         problems = [
             replace(
@@ -213,6 +224,20 @@ def _load_activity(
             for problem in error.problems
         ]
         raise InputError(problems) from None
+
+
+def _counted(file: schema.WorkloadFile, graph: Graph, trace: SpikeTrace, digest: str, path: str) -> Activity:
+    """Statistics of a trace, from the shelf where they lie there."""
+    made: Activity | None = None
+
+    def make() -> dict[str, Any]:
+        nonlocal made
+        made = from_trace(graph, trace, file.timesteps, path)
+        return to_stats(made)
+
+    described = file.model_dump(mode="json", exclude={"files", "activity"})
+    stats = shelf.kept("activity", lambda: shelf.digest(content_hash(described), digest), make)
+    return made or from_stats(graph, stats, file.timesteps, path)
 
 
 def checked_digest(path: Path, file: schema.WorkloadFile) -> str:

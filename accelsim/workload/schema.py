@@ -105,6 +105,8 @@ class NeuronFields(Section):
     accumulate_then_fire: bool = False
     """Integrate the inputs of all timesteps first, then emit most-significant-bit first with a halving
     threshold."""
+    initial_membrane: float = 0.0
+    """Membrane potential before the first timestep (half the threshold after some ANN conversions)."""
     shares_state_with: str | None = None
     """Name of the neuron operation whose stored membranes this one reuses."""
 
@@ -114,9 +116,10 @@ class InputSpec(Section):
 
     shape: list[Annotated[int, Field(ge=1)]] = Field(min_length=1, max_length=3)
     """[channels, height, width], [tokens, features] or [features]; no batch, no time."""
-    encoding: Literal["direct", "analog", "rate", "ttfs", "events"] = "direct"
+    encoding: Literal["direct", "analog", "rate", "ttfs", "hybrid", "events"] = "direct"
     """`direct`: the same real-valued frame at every timestep; `analog`: a new real-valued frame each
-    timestep; `rate`, `ttfs`: binary spikes; `events`: signed (ternary) spikes."""
+    timestep; `rate`, `ttfs`: binary spikes; `hybrid`: a real-valued frame at the first timestep, binary
+    spikes at all others; `events`: signed (ternary) spikes."""
 
 
 class ActivitySpec(Section):

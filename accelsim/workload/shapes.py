@@ -32,6 +32,8 @@ def input_type(encoding: str, activation_bits: int) -> ActivationType:
     """The type of what enters the network."""
     if encoding in ("direct", "analog"):
         return ActivationType("real", 2**activation_bits - 1, activation_bits, static=encoding == "direct")
+    if encoding == "hybrid":
+        return ActivationType("real", 2**activation_bits - 1, activation_bits, spikes_later=True)
     if encoding == "events":
         return ActivationType("ternary", 1, 2)
     return spikes(1)
@@ -214,6 +216,8 @@ class _Builder:
         elif kind.kind == "ternary":
             largest = kind.max_value * window
             kind = ActivationType("ternary", largest, 2 * largest.bit_length())
+        elif kind.spikes_later:  # averages of spikes are no single bits
+            kind = replace(kind, spikes_later=False)
         return _Inferred(shape, kind)
 
     def _maxpool2d(

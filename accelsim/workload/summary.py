@@ -173,7 +173,7 @@ def statistics(workload: Workload) -> pd.DataFrame:
                     "timestep": np.repeat(np.arange(timesteps), images),
                     "image": np.tile(np.arange(images), timesteps),
                     "spikes": activity.ones.reshape(-1),
-                    "density": activity.ones.reshape(-1) / (activity.elements * activity.planes),
+                    "density": (activity.ones / activity.bits[:, None]).reshape(-1),
                     "accumulations": activity.accumulations.reshape(-1),
                 }
             )

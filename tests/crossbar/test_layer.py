@@ -6,8 +6,16 @@ import pytest
 from scipy import stats
 
 from accelsim.crossbar import Adc, Dac, Device, Wires, conv_blocks, patches, program_layer, study_array
-from accelsim.crossbar.kernels.mvm import pack_spikes
-from accelsim.crossbar.kernels.normal import fill_normals, normals_numpy, philox2x32
+from accelsim.crossbar.kernels.mvm import multiply, mvm_numpy, pack_matrices, pack_spikes
+from accelsim.crossbar.kernels.normal import (
+    GROUP,
+    PAIRS,
+    add_normals,
+    fill_keys,
+    normals_numpy,
+    philox2x32,
+    words_numpy,
+)
 from accelsim.crossbar.study import loss_table
 from accelsim.crossbar.weights import COMPLEMENTS, SCHEMES
 from accelsim.errors import InputError
@@ -16,10 +24,19 @@ CELL = Device.preset("neurosim_default")
 SHAPE = {"rows": 64, "cols": 16, "bits": 4, "cell_bits": 2}
 
 
-def normals(seed, block, first, half):
-    z = np.empty(2 * half, dtype=np.float32)
-    fill_normals(seed, block, first, z, *(np.empty(half, dtype=np.float32) for _ in range(3)))
-    return z
+def normals(seed, block, first, reads, groups=4):
+    """Normals [reads, 32 groups] as the kernel adds them to sums of variance one."""
+    keys = np.empty((reads, 2), dtype=np.uint32)
+    fill_keys(seed, block, first, keys)
+    radii, angles = (np.empty(reads * PAIRS, dtype=np.uint32) for _ in range(2))
+    squares = np.empty(reads * PAIRS, dtype=np.float32)
+    parts = []
+    for group in range(groups):
+        total = np.zeros((reads, 2 * GROUP), dtype=np.float32)
+        total[:, GROUP:] = 1.0
+        add_normals(total, keys, reads, group, radii, angles, squares)
+        parts.append(total[:, :GROUP])
+    return np.concatenate(parts, axis=1)
 
 
 def test_philox_gives_the_published_words():
@@ -31,16 +48,93 @@ def test_philox_gives_the_published_words():
 
 @pytest.mark.parametrize("where", [(0, 0, 0), (12345, 3, 2**33 + 17), (2**32 - 1, 700, 5)])
 def test_normals_equal_their_double_precision_sibling(where):
-    assert np.abs(normals(*where, 4096) - normals_numpy(*where, 4096)).max() < 2e-6
+    z = normals(*where, 64)
+    assert np.abs(z - normals_numpy(*where, 64, z.shape[1])).max() < 2e-6
+    assert np.array_equal(normals_numpy(*where, 64, 37), normals_numpy(*where, 64, 128)[:, :37])
 
 
-def test_normals_are_normal_and_streams_are_unrelated():
-    z = normals(1, 0, 0, 100_000).astype(float)
-    assert stats.kstest(z, "norm").pvalue > 1e-3
-    assert abs(np.corrcoef(z[:100_000], z[100_000:])[0, 1]) < 0.02
-    for other in ((2, 0, 0), (1, 1, 0), (1, 0, 100_000)):
-        assert abs(np.corrcoef(z, normals(*other, 100_000))[0, 1]) < 0.02
-    assert np.array_equal(normals(1, 0, 50, 10)[:10], normals(1, 0, 0, 100)[50:60])
+def test_normals_are_normal():
+    z = normals(1, 0, 0, 4000).astype(float)
+    flat = z.reshape(-1)  # 512000
+    assert stats.kstest(flat, "norm").pvalue > 1e-3
+    for power, moment, spread in ((1, 0, 1), (2, 1, 2), (3, 0, 15), (4, 3, 96)):
+        assert abs((flat**power).mean() - moment) < 4 * (spread / flat.size) ** 0.5
+    # Every column by itself, and the tails: as many beyond 3.5 sigma as there should be.
+    assert min(stats.kstest(column, "norm").pvalue for column in z.T) > 1e-3 / z.shape[1]
+    beyond = (np.abs(flat) > 3.5).sum()
+    assert abs(beyond - 2 * stats.norm.sf(3.5) * flat.size) < 4 * (2 * stats.norm.sf(3.5) * flat.size) ** 0.5
+
+
+def test_normals_of_other_columns_reads_blocks_and_seeds_are_unrelated():
+    """Correlations of the numbers and of their squares, against the spread of 4000 independent ones."""
+    z = normals(1, 0, 0, 4000).astype(float)
+    for values in (z, z**2, np.sign(z)):
+        columns = np.corrcoef(values, rowvar=False) - np.eye(128)
+        assert np.abs(columns).max() < 5.5 / 4000**0.5
+        scaled = (columns[np.triu_indices(128, 1)] * 4000**0.5).std()
+        assert abs(scaled - 1) < 0.05
+        following = [np.corrcoef(values[:-1, c], values[1:, c])[0, 1] for c in range(0, 128, 8)]
+        assert np.abs(following).max() < 5 / 4000**0.5
+    for other in ((2, 0, 0), (1, 1, 0), (1, 0, 4000), (1, 0, 1)):
+        there = normals(*other, 4000).astype(float)
+        for power in (1, 2):
+            assert abs(np.corrcoef((z**power).reshape(-1), (there**power).reshape(-1))[0, 1]) < 5 / z.size**0.5
+
+
+def test_words_fill_the_square_evenly_and_flip_with_every_bit_of_the_key():
+    a, b = (word.astype(np.uint64) for word in words_numpy(7, 1, 0, 20000, 32))
+    for one, other in ((a, b), (a[:, :-1], a[:, 1:]), (b[:, :-1], b[:, 1:]), (a[:, :-1], b[:, 1:])):
+        for shift in (0, 9, 28):  # lowest bits, those next to what is used, highest
+            cells = (one >> np.uint64(shift) & np.uint64(15)) * np.uint64(16) + (
+                other >> np.uint64(shift) & np.uint64(15)
+            )
+            counts = np.bincount(cells.reshape(-1).astype(np.int64), minlength=256)
+            assert stats.chisquare(counts).pvalue > 1e-5
+    for block in range(0, 64, 7):
+        here, there = (words_numpy(7, other, 0, 500, 16)[0] for other in (block, block ^ 1))
+        flipped = np.bitwise_count(here ^ there).mean() / 32
+        assert abs(flipped - 0.5) < 0.01
+
+
+def test_reads_do_not_depend_on_the_batch_they_come_in():
+    rng = np.random.default_rng(0)
+    words = pack_spikes(rng.random((700, 3, 70)) < 0.2)
+    matrices = pack_matrices(rng.random((3, 70, 45)), rng.random((3, 70, 45)))
+    gain = rng.choice(np.array([-1, 1], dtype=np.int32), (3, 45))
+    for adc in (None, (0.25, -2, 9)):
+        whole, active, clipped = multiply(words, matrices, gain, adc, 3, 100)
+        parts = [
+            multiply(words[s], matrices, gain, adc, 3, 100 + s.start)
+            for s in (slice(0, 1), slice(1, 300), slice(300, 700))
+        ]
+        assert np.array_equal(np.concatenate([part[0] for part in parts]), whole)
+        assert np.array_equal(np.concatenate([part[1] for part in parts]), active)
+        assert sum(part[2] for part in parts) == clipped
+
+
+@pytest.mark.parametrize("noisy", [False, True])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 64, 32), (3, 65, 33), (1, 200, 64), (2, 7, 129)])
+@pytest.mark.parametrize("adc", [None, (0.0, 0, 15), (-3.0, 1, 12), (2.5, -4, 3)])
+def test_products_of_any_shape_equal_the_plain_ones(shape, noisy, adc):
+    """Silent reads, full ones, offsets whose zero clips, columns and rows that fill no tile."""
+    rng = np.random.default_rng(sum(shape))
+    blocks, rows, cols = shape
+    matrix = rng.random(shape).astype(np.float32) / 4
+    variance = rng.random(shape).astype(np.float32) / 50 if noisy else None
+    density = rng.choice([0.0, 0.1, 0.9, 1.0], (150, 1, 1))
+    spikes = rng.random((150, blocks, rows)) < density
+    gain = rng.choice(np.array([-1, 1], dtype=np.int32), (blocks, cols))
+    found, active, clipped = multiply(pack_spikes(spikes), pack_matrices(matrix, variance), gain, adc, 9, 2**32 - 3)
+    wanted, missed = mvm_numpy(spikes, matrix, variance, 9, adc, gain, 2**32 - 3)
+    assert np.array_equal(active, spikes.sum(axis=2))
+    if adc is None:
+        assert np.allclose(found, wanted, rtol=0, atol=2e-5 * max(1, np.abs(wanted).max()))
+        return
+    differ = found != wanted
+    assert differ.mean() <= 2e-3
+    assert abs(clipped - missed) <= differ.sum()
+    if adc[1] > 0:  # zero itself is out of range: columns that only fill a tile must not count
+        assert missed > 0
 
 
 def test_packing_places_row_n_in_bit_n():

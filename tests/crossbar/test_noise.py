@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from accelsim.crossbar import NOISE_MODELS, NoisyArray, Wires, device_voltages_v, solve_reads, solve_transfer
-from accelsim.crossbar.noise import row_response, sense_response, sense_voltages, statistical_variance
+from accelsim.crossbar.noise import (
+    row_response,
+    sense_response,
+    sense_voltages,
+    statistical_variance,
+    statistical_variance_numpy,
+)
 from accelsim.errors import InputError
 
 SIZE, OHM = 24, 4.0
@@ -66,6 +72,17 @@ def test_statistical_sigma_within_three_per_cent_of_the_first_order_one(g, spike
     error = np.sqrt(stated / exact) - 1
     assert np.sqrt(np.mean(error**2)) < 0.01
     assert np.abs(error).max() < 0.03
+
+
+@pytest.mark.parametrize("shape", [(3, 24, 17), (2, 1, 5, 40), (1, 9), (7, 1)])
+@pytest.mark.parametrize("wires", [WIRES, Wires(0.0, 0.0), Wires(0.0, 2.0, 0.0, 5.0), Wires(1.0, 0.0, 3.0, 0.0)])
+def test_variances_of_a_stack_equal_the_plain_ones(shape, wires):
+    g = np.random.default_rng(7).uniform(0, 1e-4, shape)
+    g[..., 0, 0] = 0.0
+    stack = statistical_variance(g, 0.05 * g, wires, density=0.3).reshape(-1, *shape[-2:])
+    for found, array in zip(stack, g.reshape(stack.shape), strict=True):
+        plain = statistical_variance_numpy(array, 0.05 * array, wires, density=0.3)
+        assert np.allclose(found, plain, rtol=1e-12, atol=0)
 
 
 def test_statistical_draws_have_the_brute_force_spread(g, solution):

@@ -108,7 +108,7 @@ def test_converters_lie_on_the_line_between_the_published_ones() -> None:
 def test_wires_follow_from_the_area_they_cross() -> None:
     """C V^2 / 4 per random bit; a tile of four times the PEs has sides of twice the length."""
     hop = {
-        pes: component("spikeflow", "noc", (("tile.pes", pes),)).actions["hop_bits"].energy_pj for pes in (8, 32, 128)
+        pes: component("spikeflow", "noc", (("tile.pes", pes),)).actions["link_bits"].energy_pj for pes in (8, 32, 128)
     }
     assert (hop[128] - hop[32]) / (hop[32] - hop[8]) == pytest.approx(2.0, rel=0.02)
     assert component("spikeflow", "htree", (("tile.pes", 1),)).actions["move_bits"].energy_pj == 0.0

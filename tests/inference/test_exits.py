@@ -68,6 +68,22 @@ def test_bad_logits():
         early_exits(np.full((2, 3, 4), np.nan), 0.5)
 
 
+def test_the_table_shows_both_ways_through_all_timesteps():
+    from typer.testing import CliRunner
+
+    from accelsim.cli import app
+
+    result = CliRunner().invoke(app, ["infer", "digits_snn", "--hw", "sata", "--images", "3", "--early-exit", "0.3"])
+    assert result.exit_code == 0, result.output
+    for words in (
+        "tick-batch, layer-by-layer",
+        "all T, deciding after each",
+        "tick batching given up",
+        "leaving early pays",
+    ):
+        assert words in result.stdout
+
+
 @pytest.mark.parametrize("machine", ["spikeflow", "sata"])
 def test_figures_are_means_over_images_of_what_each_took(machine):
     found = accelsim.infer("digits_snn", machine, images=6, ideal=True, early_exit=0.045)
@@ -83,6 +99,16 @@ def test_figures_are_means_over_images_of_what_each_took(machine):
     assert (np.diff(early.costs.energy_pj, axis=1) > 0).all()
     assert (np.diff(early.costs.latency_ns, axis=1) > 0).all()
     document = found.to_dict()
+    exits = document["early_exit"]
+    assert exits["all_timesteps_deciding"]["energy_pj"] == pytest.approx(early.costs.energy_pj[:, -1].mean())
+    assert exits["all_timesteps"]["energy_pj"] == found.totals["energy_pj"]
+    ratios = exits["chosen_against_all_timesteps"]
+    assert ratios["energy_pj"] == pytest.approx(point.energy_pj / found.totals["energy_pj"])
+    wanted = {"sata": "tick-batch", "spikeflow": "timesteps overlap"}[machine]
+    assert wanted in exits["all_timesteps"]["machine"]
+    # 41 additions, 21 products, 11 comparisons and 12 look-ups of 16 bits: some tens of pJ, next to microjoules
+    assert 10 < exits["exit_unit"]["energy_pj_per_decision"] < 1000
+    assert exits["exit_unit"]["leakage_pj"] > 0
     assert document["mean_timesteps"] == pytest.approx(taken.mean())
     assert sum(document["exit_histogram"]) == 6
 

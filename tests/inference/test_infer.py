@@ -149,6 +149,13 @@ def test_data_from_a_file(tmp_path):
         ([DIGITS, "--hw", "spikeflow", "--images", "0"], "--images: found 0"),
         ([DIGITS, "--hw", "spikeflow", "--early-exit", "often"], "--early-exit: found 'often'"),
         ([DIGITS, "--hw", "sata", "--early-exit", "-1"], "--early-exit: found -1"),
+        ([DIGITS, "--hw", "sata", "--early-exit", "nan"], "--early-exit: found nan"),
+        ([DIGITS, "--hw", "sata", "--first-layer", "digital"], "has no crossbars"),
+        ([DIGITS, "--hw", "spikeflow", "--images", "-2"], "--images: found -2"),
+        ([DIGITS, "--hw", "spikeflow", "--repeats", "-3"], "--repeats: found -3"),
+        ([DIGITS, "--hw", "spikeflow", "--remedies", "bn_adaption"], "did you mean 'bn_adaptation'"),
+        ([DIGITS, "--hw", "sata", "--remedies", "gains"], "did you mean 'gain'"),
+        ([DIGITS, "--hw", "spikeflow", "--fidelity", "analytic"], "did you mean 'analytical'"),
         ([DIGITS, "--hw", "spikeflow", "--format", "csv"], "--format: found 'csv'"),
         ([DIGITS, "--hw", "spikeflow", "--set", "adc.bit=3"], "did you mean"),
     ],
@@ -161,6 +168,64 @@ def test_bad_input_is_one_message_and_exit_code_2(arguments, message, monkeypatc
     assert stopped.value.code == 2
     assert message in errors
     assert len(errors.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"inputs": np.zeros((3, 16, 16)), "labels": np.zeros(3, int)}, "expected numbers of [images, 1, 16, 16]"),
+        ({"inputs": np.zeros((3, 1, 8, 8)), "labels": np.zeros(3, int)}, "found float64 of [3, 1, 8, 8]"),
+        ({"inputs": np.zeros((2, 3, 1, 16, 16)), "labels": np.zeros(3, int)}, "2 timesteps, the workload has 4"),
+        ({"inputs": np.zeros((3, 1, 16, 16))}, "the array 'labels' is missing"),
+        ({"labels": np.zeros(3, int)}, "the array 'inputs' is missing"),
+        ({"inputs": np.full((3, 1, 16, 16), np.nan), "labels": np.zeros(3, int)}, "values that are not finite"),
+        ({"inputs": np.full((3, 1, 16, 16), "a"), "labels": np.zeros(3, int)}, "expected numbers"),
+        ({"inputs": np.zeros((0, 1, 16, 16)), "labels": np.zeros(0, int)}, "no images"),
+        ({"inputs": np.zeros((3, 1, 16, 16)), "labels": np.zeros(3)}, "expected 3 whole-number labels, found float64"),
+        ({"inputs": np.zeros((3, 1, 16, 16)), "labels": np.array([0, 1, 10])}, "the network has 10 classes, 0 to 9"),
+        ({"inputs": np.zeros((3, 1, 16, 16)), "labels": np.array([0, -1, 2])}, "found -1 to 2"),
+        (
+            {"inputs": np.zeros((3, 1, 16, 16)), "labels": np.zeros(3, int), "calibration": np.zeros((2, 1, 8, 8))},
+            "found float64 of [2, 1, 8, 8]",
+        ),
+    ],
+)
+def test_bad_data_files(arrays, message, tmp_path, monkeypatch, capsys):
+    np.savez(tmp_path / "bad.npz", **arrays)
+    monkeypatch.setattr("sys.argv", ["accelsim", "infer", DIGITS, "--hw", "sata", "--data", str(tmp_path / "bad.npz")])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    errors = capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert message in errors
+    assert len(errors.strip().splitlines()) == 1
+
+
+def test_a_bundle_without_statistics_is_told_how_to_go_on(tmp_path, monkeypatch, capsys):
+    bundle = Bundle.load(find_workload(DIGITS).parent)
+    content = bundle.workload.file.model_dump(mode="json", exclude={"activity", "files"}, exclude_unset=True)
+    weights = {key: array for key, array in bundle.weights.items() if ".bn_" not in key}
+    Bundle.of(content, weights=weights, trace=bundle.trace, samples=bundle.samples).save(tmp_path / "old")
+    arguments = ["infer", str(tmp_path / "old"), "--hw", "spikeflow", "--remedies"]
+    monkeypatch.setattr("sys.argv", ["accelsim", *arguments, "adc_range,bn_adaptation"])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 2
+    assert "keeps no batch-norm statistics" in capsys.readouterr().err
+    text = call(*arguments[1:], "all", "--images", "2")
+    assert "remedies not used: bn_adaptation" in text
+
+
+def test_the_first_try_on_the_bundled_machine_says_what_to_do():
+    """The published design has no trimming; on real wires it fails, and the result says how to mend it."""
+    first = accelsim.infer(DIGITS, "spikeflow", data="digits", images=100)
+    advice = [note for note in first.notes if "accuracy are lost" in note]
+    assert len(advice) == 1
+    assert "--remedies adc_range,gain" in advice[0]
+    assert first.notes[0] == advice[0]
+    mended = accelsim.infer(DIGITS, "spikeflow", data="digits", images=100, remedies=GOOD)
+    assert mended.accuracy >= mended.ideal_accuracy - 0.02
+    assert not any("accuracy are lost" in note for note in mended.notes)
 
 
 def test_labels_that_do_not_fit(tmp_path):

@@ -53,6 +53,26 @@ def test_membranes_are_distributed_as_with_redrawn_cells(runs):
     assert (runs["none"].potentials["lif1"][0].std(axis=0) < 1e-5).all()
 
 
+def test_membranes_of_all_layers_and_timesteps_are_distributed_alike(runs):
+    """Noise that came through spikes and resets of earlier timesteps and layers included."""
+    for name in ("lif1", "lif2"):
+        exact, other = (runs[noise].potentials[name] for noise in ("exact", "statistical"))
+        for step in range(3):
+            a, b = exact[step], other[step]
+            values = [stats.ks_2samp(a[:, site], b[:, site]).pvalue for site in range(a.shape[1])]
+            assert min(values) > 5e-4  # 66 tests in all; the draws are seeded
+            assert np.median(values) > 0.1
+
+
+def test_the_comparison_would_notice_another_amount_of_noise(runs):
+    images = np.repeat(inputs_for(SMALL, images=1), 60, axis=1)
+    quieter = network("statistical", device=NOISY.replace(read_noise_sigma=0.02)).run(images, potentials=True)
+    exact, other = runs["exact"].potentials["lif1"][0], quieter.potentials["lif1"][0]
+    values = [stats.ks_2samp(exact[:, site], other[:, site]).pvalue for site in range(exact.shape[1])]
+    assert min(values) < 5e-4
+    assert stats.kstest(values, "uniform").pvalue < 1e-6
+
+
 def test_first_order_noise_is_the_exact_one_with_the_same_draws():
     images = np.repeat(inputs_for(SMALL, images=1), 4, axis=1)
     linear, exact = (

@@ -12,19 +12,32 @@ from typing import Any
 
 import numpy as np
 
-LINE, TILE_LINE, FLIT = 32, 8, 64
+LINE, TILE_LINE, DRAM_BURST = 32, 8, 64
 
 
 def whole(bits: float, unit: int) -> int:
     return -(-int(bits) // unit)
 
 
+def flits(bits: int, hw: Any) -> int:
+    """Packets filled one after another; each begins with a header."""
+    noc, number = hw.noc, 0
+    while bits > 0 or not number:
+        taken = min(bits, noc.packet_flits * noc.flit_bits - noc.header_bits)
+        number += max(1, whole(taken + noc.header_bits, noc.flit_bits))
+        bits -= taken
+        if not bits:
+            break
+    return number
+
+
 def placed_crossbars(positions: int, channels: int, outputs: int, arrays: int, hw: Any) -> list[dict[str, Any]]:
     """All crossbars in the order in which they fill PEs; a PE holds one column block, a tile one layer."""
     crossbars, pe = [], -1
     blocks = range(0, channels, hw.crossbar.rows)
-    for column_start in range(0, outputs, hw.crossbar.cols):
-        columns = range(column_start, min(outputs, column_start + hw.crossbar.cols))
+    usable = hw.crossbar.cols - references(hw)
+    for column_start in range(0, outputs, usable):
+        columns = range(column_start, min(outputs, column_start + usable))
         in_pe = hw.pe.crossbars
         for block, position, array in product(blocks, range(positions), range(arrays)):
             if in_pe == hw.pe.crossbars:
@@ -36,21 +49,27 @@ def placed_crossbars(positions: int, channels: int, outputs: int, arrays: int, h
     return crossbars
 
 
-def hops_to_module(tiles: int) -> list[int]:
-    """Tiles in snake order on the smallest square mesh with room for them and the module in its middle."""
-    side = next(size for size in range(1, 99) if size * size >= tiles + 1)
-    free = [
-        (x, y) for y in range(side) for x in (range(side) if y % 2 == 0 else reversed(range(side)))
-    ]  # fmt: skip
-    middle = (side // 2, side // 2)
-    free.remove(middle)
-    return [abs(x - middle[0]) + abs(y - middle[1]) for x, y in free[:tiles]]
+def references(hw: Any) -> int:
+    return (hw.weights.signed == "offset_column") + (hw.weights.baseline == "column")
+
+
+def fetched_rows(height: int, out: int, conv: dict[str, int], row_bits: int, hw: Any) -> list[int]:
+    """Input rows that go to the tiles, in order: each once, or again for every output row."""
+    windows = []
+    for y in range(out):
+        taps = [y * conv["stride"] - conv["padding"] + dy for dy in range(conv["kernel"])]
+        windows.append([tap for tap in taps if 0 <= tap < height])
+    buffer = hw.memories.tile_buffer
+    capacity = buffer.size_bytes * 8 // (2 if buffer.double_buffered else 1) // row_bits
+    used = sorted({row for rows in windows for row in rows})
+    reach = max(used.index(rows[-1]) - used.index(rows[0]) + 1 for rows in windows if rows)
+    return [row for rows in windows for row in rows] if capacity < reach else used
 
 
 def count(
-    codes: np.ndarray, planes: int, conv: dict[str, int], hw: Any, weight_bits: int, reused: bool
+    codes: np.ndarray, planes: int, conv: dict[str, int], hw: Any, weight_bits: int, reused: bool, hops: list[int]
 ) -> Counter[str]:
-    """Counts of one layer on `codes`: [timesteps, channels, height, width]."""
+    """Counts of one layer on `codes`: [timesteps, channels, height, width]; `hops` of its tiles to the module."""
     counts: Counter[str] = Counter()
     steps, channels, height, width = codes.shape
     kernel, outputs = conv["kernel"], conv["out_channels"]
@@ -61,18 +80,19 @@ def count(
     arrays = {"diff": slices + column, "differential_pair": 2 * slices, "offset_column": slices}[signed]
     crossbars = placed_crossbars(len(taps), channels, outputs, arrays, hw)
     tiles = crossbars[-1]["tile"] + 1
-    hops = hops_to_module(tiles)
     acc = hw.accumulator_bits
+    needed = [{row for xbar in crossbars if xbar["tile"] == tile for row in xbar["rows"]} for tile in range(tiles)]
+    row_bits = [len(rows) * width * planes for rows in needed]
+    fetched = fetched_rows(height, out, conv, max(row_bits), hw)
 
     for t in range(1 if reused else steps):
-        counts["global_buffer.read"] += whole(channels * height * width * planes, LINE)
-        for tile in range(tiles):
-            needed = {row for xbar in crossbars if xbar["tile"] == tile for row in xbar["rows"]}
-            blocks = whole(channels, hw.crossbar.rows)  # maps are sent by blocks of channels
-            held = len({row // hw.crossbar.rows for row in needed})
-            bits = channels * height * width * planes * held / blocks
-            counts["noc.hop_bits"] += -(-bits // FLIT) * FLIT * hops[tile]
-            counts["tile_buffer.write"] += -(-bits // TILE_LINE)
+        for _ in fetched:
+            counts["global_buffer.read"] += whole(channels * width * planes, LINE)
+            for tile in range(tiles):
+                sent = flits(row_bits[tile], hw) * hw.noc.flit_bits
+                counts["noc.link_bits"] += sent * hops[tile]
+                counts["noc.router_bits"] += sent * (hops[tile] + 1)
+                counts["tile_buffer.write"] += whole(row_bits[tile], TILE_LINE)
         for y, x in product(range(out), repeat=2):
             window = {}
             for position, (dy, dx) in enumerate(taps):
@@ -80,11 +100,19 @@ def count(
                 inside = 0 <= row < height and 0 <= col < width
                 for channel in range(channels):
                     window[position, channel] = int(codes[t, channel, row, col]) if inside else 0
-            _reads(counts, crossbars, window, planes, signed, outputs)
+            _reads(counts, crossbars, window, planes, hw)
             _sums(counts, crossbars, planes, signed, slices, outputs)
             if signed == "diff" and not column:
                 counts["diff.popcount_bits"] += outputs * len(window) * planes
             _moves(counts, crossbars, len(window), outputs, planes, acc, hops, hw)
+            counts["switch_matrix.select_bits"] += len(window) * planes * arrays * len({
+                xbar["column_block"] for xbar in crossbars
+            })  # fmt: skip
+            counts["control.step"] += tiles
+            if hw.zero_skipping == "crossbar":
+                counts["skip_detector.check_bits"] += (
+                    len(window) * planes * len({xbar["column_block"] for xbar in crossbars})
+                )
 
     elements = outputs * out * out
     for t in range(steps):
@@ -96,21 +124,20 @@ def count(
             counts["membrane.write" if t == 0 else "membrane.read"] += whole(elements * acc, LINE)
     image_bits = channels * height * width * planes
     for _ in range(1 if planes > 1 else steps):
-        counts["dram.read_bits"] += whole(image_bits, FLIT) * FLIT
+        counts["dram.read_bits"] += whole(image_bits, DRAM_BURST) * DRAM_BURST
         counts["global_buffer.write"] += whole(image_bits, LINE)
     return counts
 
 
-def _reads(counts: Counter[str], crossbars: list[Any], window: Any, planes: int, signed: str, outputs: int) -> None:
+def _reads(counts: Counter[str], crossbars: list[Any], window: Any, planes: int, hw: Any) -> None:
     for xbar in crossbars:
         for plane in range(planes):
-            for row in xbar["rows"]:
-                if window[xbar["position"], row] >> plane & 1:
-                    counts["driver.row_drive"] += 1
-                    counts["crossbar.cell_read"] += len(xbar["columns"])
-            counts["adc.convert"] += len(xbar["columns"])
-            if signed == "offset_column" and xbar["array"] == 0:
-                counts["adc.convert"] += 1
+            active = sum(window[xbar["position"], row] >> plane & 1 for row in xbar["rows"])
+            counts["driver.row_drive"] += active
+            counts["crossbar.cell_read"] += active * (len(xbar["columns"]) + (hw.weights.signed == "offset_column"))
+            counts["crossbar.reference_read"] += active * (hw.weights.baseline == "column")
+            if active or hw.zero_skipping == "none":
+                counts["adc.convert"] += len(xbar["columns"]) + references(hw)
     counts["mux.switch"] = counts["adc.convert"]
 
 
@@ -140,14 +167,15 @@ def _moves(
     counts: Counter[str], crossbars: list[Any], window: int, outputs: int, planes: int, acc: int, hops: Any, hw: Any
 ) -> None:
     """One position: inputs into every PE of every column block, partial sums out of every PE and every tile."""
-    pes = {(xbar["column_block"], xbar["pe"]): xbar for xbar in crossbars}
-    for block in {xbar["column_block"] for xbar in crossbars}:
-        members = [pe for column, pe in pes if column == block]
+    for _ in {xbar["column_block"] for xbar in crossbars}:
         for action in ("htree.move_bits", "pe_buffer.write_bits", "pe_buffer.read_bits"):
             counts[action] += window * planes
-        for _ in members:
-            counts["tile_buffer.read"] += whole(-(-window * planes // len(members)), TILE_LINE)
+    for tile in {xbar["tile"] for xbar in crossbars}:  # one read for all PEs of a tile that need a row
+        groups = {(xbar["position"], row) for xbar in crossbars if xbar["tile"] == tile for row in xbar["rows"]}
+        counts["tile_buffer.read"] += whole(len(groups) * planes, TILE_LINE)
     for output in range(outputs):
         counts["htree.move_bits"] += acc * len({xbar["pe"] for xbar in crossbars if output in xbar["columns"]})
     for columns, tile in {(xbar["columns"], xbar["tile"]) for xbar in crossbars}:
-        counts["noc.hop_bits"] += whole(len(columns) * acc, FLIT) * FLIT * hops[tile]
+        sent = flits(len(columns) * acc, hw) * hw.noc.flit_bits
+        counts["noc.link_bits"] += sent * hops[tile]
+        counts["noc.router_bits"] += sent * (hops[tile] + 1)

@@ -9,9 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelsim.spikeflow import simulate
+from accelsim.spikeflow import simulate, simulate_cycle
+from accelsim.spikeflow.placement import place
 from tests.networks import network, spikeflow, totals
 from tests.spikeflow.reference import count
+
+MEMORIES = {
+    "global_buffer": {"width_bytes": 4},
+    "membrane": {"width_bytes": 4},
+    "dram": {"width_bytes": 8, "bandwidth_gbps": 100.0},
+}
 
 
 @st.composite
@@ -37,12 +44,16 @@ def cases(draw: st.DrawFn) -> dict[str, Any]:
                         {"signed": "diff", "sign_sum": "popcount"},
                         {"signed": "differential_pair"},
                         {"signed": "offset_column"},
+                        {"signed": "diff", "sign_sum": "popcount", "baseline": "column"},
                     )
                 )
             ),
             # PEs that hold whole kernel windows of all bit slices, or less than one.
             "pe": {"crossbars": draw(st.sampled_from((6, 9, 12)))},
             "tile": {"pes": draw(st.integers(1, 3))},
+            "noc": {"packet_flits": draw(st.sampled_from((2, 32))), "module_ports": draw(st.integers(1, 4))},
+            "zero_skipping": draw(st.sampled_from(("none", "crossbar"))),
+            "buffer_bytes": draw(st.sampled_from((2, 1024))),  # too small for the rows of a window, or large enough
             "static_input": draw(st.sampled_from(("reuse", "recompute"))),
         },
     }
@@ -52,7 +63,9 @@ def cases(draw: st.DrawFn) -> dict[str, Any]:
 @given(cases())
 def test_all_counts_equal_those_of_the_loops(case: dict[str, Any]) -> None:
     codes, conv, planes = case["codes"], case["conv"], case["planes"]
-    hardware = spikeflow(**case["hardware"])
+    changes = dict(case["hardware"])
+    tile_buffer = {"size_bytes": changes.pop("buffer_bytes"), "width_bytes": 1}
+    hardware = spikeflow(memories={**MEMORIES, "tile_buffer": tile_buffer}, **changes)
     reused = planes > 1 and hardware.static_input == "reuse"
     document = {
         "timesteps": codes.shape[0],
@@ -61,8 +74,13 @@ def test_all_counts_equal_those_of_the_loops(case: dict[str, Any]) -> None:
         "layers": [{"op": "conv2d", "name": "layer", **conv}, {"op": "neuron"}],
     }
     workload = network(document, {"layer": codes[:, None].astype(float)})
-    wanted = count(codes, planes, conv, hardware, case["weight_bits"], reused)
-    assert totals(simulate(workload, hardware)) == pytest.approx({k: v for k, v in wanted.items() if v})
+    chip = place(workload, hardware)
+    hops = chip.hops[chip.placed["layer"].tiles[0]].tolist()
+    wanted = count(codes, planes, conv, hardware, case["weight_bits"], reused, hops)
+    found = totals(simulate_cycle(workload, hardware))
+    assert found == pytest.approx({k: v for k, v in wanted.items() if v})
+    if hardware.zero_skipping == "none":
+        assert totals(simulate(workload, hardware)) == pytest.approx(found)
 
 
 def test_depthwise_pe_reads_the_windows_of_all_its_groups() -> None:

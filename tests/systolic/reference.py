@@ -199,23 +199,37 @@ class Array:
         lines_in = min(self.height, (lines_out - 1) * layer.stride + layer.kernel)
         band = self.per_group * lines_in * self.width * input_bits
         plans = []
-        for outer in ("columns", "rows"):
-            order = [(r, c) for c in range(cols) for r in range(rows)]
-            if outer == "rows":
-                order = [(r, c) for r in range(rows) for c in range(cols)]
+        choices = [("columns", block) for block in range(1, cols + 1)] + [
+            ("rows", block) for block in range(1, rows + 1)
+        ]
+        for outer, block in choices:
+            if outer == "columns":
+                fits = len(self.taps) * min(block * self.hw.array.cols, len(self.filters)) * layer.weight_bits <= room_w
+                order = [(r, c) for some in split(list(range(cols)), block) for r in range(rows) for c in some]
+            else:
+                taken = -(-block * self.hw.array.rows // self.out) + 1
+                needs = min(self.height, (taken - 1) * layer.stride + layer.kernel)
+                fits = self.per_group * needs * self.width * input_bits <= room_i
+                order = [(r, c) for some in split(list(range(rows)), block) for c in range(cols) for r in some]
+            if block > 1 and not fits:
+                continue
             fetched_w = fetched_i = 0
             kept_w: set[int] = set()
             kept_i: set[int] = set()
             for r, c in order:
+                # What stays: all of it, the block that is being worked on, or a tile while nothing else is needed.
                 if c not in kept_w:
                     fetched_w += 1
-                    kept_w = kept_w | {c} if weights <= room_w else ({c} if tile <= room_w else set())
+                    same = (
+                        {k for k in kept_w if k // block == c // block} if outer == "columns" and block > 1 else set()
+                    )
+                    kept_w = kept_w | {c} if weights <= room_w else (same | {c} if tile <= room_w else set())
                 if r not in kept_i:
                     fetched_i += 1
-                    # A band outlives its fold only while the same band is used: in the order of rows.
-                    stays = band <= room_i and outer == "rows"
-                    kept_i = kept_i | {r} if inputs <= room_i else ({r} if stays else set())
-            plans.append((fetched_w // cols, fetched_i // rows))
+                    same = {k for k in kept_i if k // block == r // block} if outer == "rows" and block > 1 else set()
+                    stays = band <= room_i and (outer == "rows" or block > 1)
+                    kept_i = kept_i | {r} if inputs <= room_i else (same | {r} if stays else set())
+            plans.append((-(-fetched_w // cols), -(-fetched_i // rows)))
         return min(plans, key=lambda plan: plan[0] * weights + plan[1] * inputs)
 
     def _dram(self, executed: int) -> None:

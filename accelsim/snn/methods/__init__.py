@@ -7,13 +7,14 @@ from importlib import import_module
 
 from accelsim.snn.methods.task import Outcome, Task
 
-MODULES = {"bptt": "bptt"}
-"""`method.name` of a recipe -> the module here whose `run` does it."""
+MODULES = ("bptt", "qcfs", "evolution", "hybrid", "single_spike", "quantised", "pruned")
+"""`method.name` of a recipe: the module here whose `run` does it."""
 
 
 def method(name: str) -> Callable[[Task], Outcome]:
     """The method of that name."""
-    run: Callable[[Task], Outcome] = import_module(f"{__name__}.{MODULES[name]}").run
+    assert name in MODULES
+    run: Callable[[Task], Outcome] = import_module(f"{__name__}.{name}").run
     return run
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
 
+from accelsim.errors import InputError, Problem
+from accelsim.results import Result
 from accelsim.snn.data import ImageSplit
-from accelsim.snn.encoders import Encoder
+from accelsim.snn.encoders import Encoder, Encoding
+from accelsim.snn.models import SpikingNet
 from accelsim.snn.recipe import Recipe
 from accelsim.snn.train import Prepare, TrainSettings
 
@@ -31,6 +34,8 @@ class Task:
     generator: torch.Generator
     build: Callable[[], nn.Module]
     """The recipe's network, untrained."""
+    price: Callable[[Mapping[str, Any], str], Result] | None = None
+    """What a machine (file or name) needs for a workload (a workload file's content), for a machine in the loop."""
 
 
 @dataclass(frozen=True)
@@ -44,5 +49,21 @@ class Outcome:
     """What was done, for the bundle's `source`."""
     remarks: tuple[str, ...] = ()
     """Further sentences for the bundle's `source`: invariants checked, accuracies on the way."""
-    arrays: dict[str, Any] = field(default_factory=dict)
-    """Further arrays by name that the bundle's weights carry (masks ...)."""
+    log: dict[str, Any] = field(default_factory=dict)
+    """What the method measured on the way, plain JSON values, for `training.json` in the bundle."""
+
+
+def plain_network(task: Task, encoding: Encoding = "direct") -> SpikingNet:
+    """The recipe's network, as conversion needs it; `encoding` is what the spiking network will get.
+
+    Raises:
+        InputError: a network that is no plain list of layers, or an input coded in another way.
+    """
+    net = task.build()
+    if not isinstance(net, SpikingNet):
+        name = task.recipe.model.name
+        raise InputError(Problem(f"'{name}' cannot be converted; take digits_net or a VGG", where="model.name"))
+    if task.encode.encoding != encoding:
+        message = f"the source network takes pixels, what is made of it '{encoding}'; found '{task.encode.encoding}'"
+        raise InputError(Problem(message, where="encoder.name"))
+    return net

@@ -1,0 +1,117 @@
+"""reproduce, report: published figures done again, and results as pages."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from accelsim.cli.shared import Format, FormatOption, app, print_json, print_rich
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import RenderableType
+
+    from accelsim.reproduce.experiment import Done
+
+
+@app.command()
+def reproduce(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME ...|all]", help="Experiments (accelsim list experiments).")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Also write JSON, Markdown, a page and pictures there.")
+    ] = None,
+    format_: FormatOption = Format.table,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 1 if a reproduced figure leaves its tolerance.")
+    ] = False,
+    trace: Annotated[
+        Path | None,
+        typer.Option("--trace", metavar="FILE", help="Spikes for 'accelerators': a bundle, or a Prosperity .npz."),
+    ] = None,
+) -> None:
+    """Published tables and figures: printed, reproduced, physical, and why they differ."""
+    from accelsim.report.progress import progress_bar
+    from accelsim.reproduce import experiments
+    from accelsim.reproduce.experiment import Bench, document, outside
+
+    chosen = experiments.chosen(names or [])
+    done: list[Done] = []
+    with progress_bar() as report:
+        report("experiments", 0, len(chosen))
+        for one in experiments.reproduce([one.name for one in chosen], Bench(trace)):
+            done.append(one)
+            report("experiments", len(done), len(chosen))
+    if out is not None:
+        from accelsim.reproduce.writing import write_all
+
+        for path in write_all(done, out):
+            print(path, file=sys.stderr)
+    if format_ is Format.json:
+        print_json(document(done))
+    elif format_ is Format.csv:
+        from accelsim.reproduce.writing import to_csv
+
+        sys.stdout.write(to_csv(done))
+    else:
+        print_rich(*_tables(done))
+    if strict:
+        left = outside(done)
+        for name, row in left:
+            print(
+                f"accelsim: {name}: {row.item}, {row.column}: printed {row.printed:g}, reproduced {row.reproduced:g} "
+                f"{row.unit}, {100 * (row.relative_error or 0):+.2f} % (allowed {100 * (row.tolerance or 0):.2f} %)",
+                file=sys.stderr,
+            )
+        if left:
+            raise typer.Exit(1)
+
+
+def _tables(done: Sequence[Done]) -> list[RenderableType]:
+    from rich.markup import escape
+    from rich.table import Table
+    from rich.text import Text
+
+    from accelsim.reproduce.writing import number
+
+    parts: list[RenderableType] = []
+    for one in done:
+        parts.append(Text(f"{one.experiment.name}: {one.experiment.title}", style="bold"))
+        table = Table(header_style="bold")
+        for column in ("item", "figure"):
+            table.add_column(column)
+        for column in ("printed", "reproduced", "physical"):
+            table.add_column(column, justify="right", no_wrap=True)
+        table.add_column("unit")
+        table.add_column("error", justify="right", no_wrap=True)
+        table.add_column("within")
+        for row in one.outcome.rows:
+            error = "" if row.relative_error is None else f"{100 * row.relative_error:+.2f} %"
+            within = {True: "yes", False: "no", None: ""}[row.within_tolerance]
+            cells = [row.item, row.column, *map(number, (row.printed, row.reproduced, row.physical)), row.unit]
+            table.add_row(*map(escape, cells), error, within)
+        parts.append(table)
+        parts += [Text(f"note: {note}") for note in one.outcome.notes]
+    return parts
+
+
+@app.command()
+def report(
+    result: Annotated[Path, typer.Argument(metavar="RESULT.json", help="What accelsim wrote as JSON.")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="FILE.html", help="Where to; by default beside the result.")
+    ] = None,
+) -> None:
+    """A result as one self-contained HTML page."""
+    from accelsim.files import write_atomic
+    from accelsim.report.html import page, read_document
+
+    document = read_document(result)
+    target = out if out is not None else result.with_suffix(".html")
+    write_atomic(target, page(document))
+    typer.echo(target)

@@ -1,0 +1,133 @@
+"""sweep, sweep show: design-space exploration."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from accelsim.cli.shared import Format, FormatOption, app, print_json, print_rich
+from accelsim.errors import InputError, Problem
+
+INTERRUPTED = 130
+
+
+class _FileFirst(TyperGroup):
+    """``sweep FILE`` runs, ``sweep show DIR`` shows: a first word that is no verb belongs to `run`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put `run` in front of everything that names no verb."""
+        if args and args[0] not in self.commands and args[0] not in ("--help", "-h"):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+sweeps = typer.Typer(
+    cls=_FileFirst, no_args_is_help=True, rich_markup_mode=None, help="Many points of a design space: sweep FILE."
+)
+app.add_typer(sweeps, name="sweep")
+
+
+@sweeps.command("run")
+def run(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Sweep file, or name of a bundled sweep.")],
+    jobs: Annotated[
+        int | None,
+        typer.Option("-j", "--jobs", metavar="N", help="Worker processes; by default one per core, where it pays."),
+    ] = None,
+    executor: Annotated[
+        str, typer.Option(metavar="local|dask://HOST:PORT", help="Where points are evaluated.")
+    ] = "local",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue; also try points again whose worker died.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Journal, tables and pictures; default out/NAME.")
+    ] = None,
+    journal: Annotated[Path | None, typer.Option(metavar="FILE", help="Journal shared with other sweeps.")] = None,
+    format_: FormatOption = Format.table,
+) -> None:
+    """Evaluate the points of FILE (the word `run` may be left out). Finished points are never done again."""
+    from accelsim.explore.plan import load_sweep
+    from accelsim.explore.run import run_sweep
+    from accelsim.report.sweeps import front_table, summary_lines, sweep_progress
+
+    folder = out or Path("out") / load_sweep(file).file.name
+    try:
+        with sweep_progress() as watch:
+            answers, progress = run_sweep(
+                file, out=folder, jobs=jobs, executor=executor, resume=resume, journal=journal, watch=watch
+            )
+    except KeyboardInterrupt:
+        typer.echo(f"accelsim: interrupted; everything finished is in {folder}, --resume goes on", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    if progress.served:
+        typer.echo(f"{progress.served} of {progress.done} points were in the journal already", err=True)
+    for remark in answers.remarks:
+        typer.echo(remark, err=True)
+    if format_ is Format.json:
+        print_json(answers.to_dict())
+    elif format_ is Format.csv:
+        sys.stdout.write(answers.frame.to_csv(index=False))
+    else:
+        front = answers.frame["pareto"].to_numpy(dtype=bool)
+        print_rich(summary_lines(answers), front_table(answers.frame, answers.parameters, answers.objectives, front))
+        typer.echo(f"results.csv, pareto.png and more are in {folder}", err=True)
+
+
+@sweeps.command("show")
+def show(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of a sweep, or a journal file.")],
+    figures: Annotated[
+        list[str] | None, typer.Argument(metavar="[FIGURE]...", help="Further figures of --pareto.")
+    ] = None,
+    pareto: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FIGURE", help="Front of other figures: --pareto energy_pj accuracy:max."),
+    ] = None,
+    sweep: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Which sweep of the journal; the last by default.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Also draw the front there.")] = None,
+    format_: FormatOption = Format.table,
+) -> None:
+    """What a sweep found, also while it still runs: points, Pareto front, what matters."""
+    from accelsim.errors import did_you_mean
+    from accelsim.explore.answers import Answers, directed
+    from accelsim.explore.journal import Journal
+    from accelsim.explore.run import JOURNAL
+    from accelsim.report.sweeps import front_table, pareto_figure, summary_lines
+
+    if figures and not pareto:
+        raise InputError(Problem(f"found '{figures[0]}'; figures go with --pareto", where="accelsim sweep show"))
+    path = directory / JOURNAL if directory.is_dir() else directory
+    with Journal(path, must_exist=True) as journal:
+        known = journal.sweeps()
+        if sweep is not None:
+            names = sorted({record.name for record in known})
+            if sweep not in names:
+                message = f"no sweep '{sweep}'{did_you_mean(sweep, names)} (there are: {', '.join(names)})"
+                raise InputError(Problem(message, str(path)))
+            known = [record for record in known if record.name == sweep]
+        if not known:
+            raise InputError(Problem("the journal has no sweep", str(path)))
+        answers = Answers.of(journal, known[-1].sweep)
+    objectives = answers.objectives
+    if pareto:
+        objectives = directed([*pareto, *(figures or [])], answers.objectives)
+    front = answers.front(objectives)
+    answers.frame["pareto"] = front
+    if plot is not None:
+        pareto_figure(answers.frame, answers.parameters, objectives, answers.record.name, plot)
+    shown = answers.frame[front] if pareto else answers.frame
+    if format_ is Format.json:
+        from accelsim.explore.answers import rows_of
+
+        print_json({**answers.to_dict(), "objectives": objectives, "points": rows_of(shown)})
+    elif format_ is Format.csv:
+        sys.stdout.write(shown.to_csv(index=False))
+    else:
+        print_rich(summary_lines(answers), front_table(answers.frame, answers.parameters, objectives, front))

@@ -1,0 +1,204 @@
+"""The same points on a Dask distributed cluster (extra ``cluster``)."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from accelsim.errors import AccelsimError, InputError, Problem
+from accelsim.explore.evaluate import Task
+from accelsim.explore.pools import Answers, ChunkSize, Work
+from accelsim.explore.sources import code_version
+from accelsim.files import bundled, read_yaml
+
+WAIT_S = 10
+"""For the scheduler to answer."""
+
+Files = dict[str, dict[str, bytes]]
+"""Folder name (content hash) -> file name -> content."""
+
+_one_at_a_time = threading.Lock()
+"""Threads of one worker share an evaluator, which is made for one."""
+
+
+class DaskPool:
+    """Chunks of points as tasks of a cluster; Dask itself moves the tasks of dead workers to others.
+
+    Files that do not come with accelsim travel with the tasks, so workers need no shared file system, only the
+    same accelsim.
+    """
+
+    def __init__(self, task: Task, address: str) -> None:
+        try:
+            import distributed as dask
+        except ModuleNotFoundError:
+            message = "Dask is not installed: pip install 'accelsim[cluster]'"
+            raise InputError(Problem(message, where="--executor")) from None
+        try:
+            distributed: Any = dask  # it states no types
+            self._client: Any = distributed.Client(f"tcp://{address}", timeout=WAIT_S, set_as_default=False)
+        except (OSError, TimeoutError, ValueError) as error:
+            raise InputError(Problem(f"no Dask scheduler answers at {address}: {error}", where="--executor")) from None
+        self._check_versions()
+        travelling, files = pack(task)
+        self._task = travelling.to_dict()
+        self._files = self._client.scatter(files, broadcast=True) if files and self._workers() else files
+        self._size = ChunkSize()
+
+    def _workers(self) -> int:
+        return len(self._client.scheduler_info(n_workers=-1)["workers"])
+
+    def _check_versions(self) -> None:
+        for worker, found in self._client.run(code_version).items():
+            if found != code_version():
+                message = f"the worker at {worker} has accelsim {found}, this is {code_version()}"
+                raise InputError(Problem(message, where="--executor"))
+
+    def run(self, work: Work) -> Answers:
+        """Answers as chunks are finished."""
+        import distributed as dask
+
+        distributed: Any = dask
+        waiting: dict[Any, list[tuple[int, dict[str, Any]]]] = {}
+        finished = distributed.as_completed(loop=self._client.loop)
+
+        def submit(chunk: list[tuple[int, dict[str, Any]]]) -> None:
+            future = self._client.submit(evaluate, self._task, self._files, chunk, code_version(), pure=False)
+            waiting[future] = chunk
+            finished.add(future)
+
+        def feed() -> None:
+            while len(waiting) < 2 * max(1, sum(self._client.nthreads().values())):
+                chunk = [item for item, _ in zip(work, range(self._size.points), strict=False)]
+                if not chunk:
+                    return
+                submit(chunk)
+
+        feed()
+        while waiting:
+            future = next(finished)
+            chunk = waiting.pop(future)
+            if future.status == "finished":
+                for number, found in future.result():
+                    self._size.learn(found["seconds"])
+                    yield number, found
+            elif future.status in ("cancelled", "lost"):
+                raise AccelsimError("the connection to the Dask scheduler was lost; everything finished is kept")
+            else:
+                yield from self._failed(future.exception(), chunk, submit)
+            feed()
+
+    def _failed(self, error: Exception, chunk: list[tuple[int, dict[str, Any]]], submit: Any) -> Answers:
+        """Workers died over a chunk, again and again: its points go on alone; a point alone is given up."""
+        if isinstance(error, InputError):
+            raise error
+        if len(chunk) > 1:
+            for item in chunk:
+                submit([item])
+            return
+        text = f"{type(error).__name__}: {error}"
+        yield chunk[0][0], {"status": "crashed", "figures": {}, "error": text, "seconds": 0.0}
+
+    def close(self) -> None:
+        """Leave the cluster; what it has not begun is withdrawn."""
+        self._client.close()
+
+
+def evaluate(
+    task: dict[str, Any], files: Files, chunk: list[tuple[int, dict[str, Any]]], version: str
+) -> list[tuple[int, dict[str, Any]]]:
+    """One chunk on a worker of the cluster."""
+    from accelsim.explore.worker import answer, evaluator_of
+
+    if code_version() != version:  # a worker that joined later
+        raise InputError(Problem(f"a worker has accelsim {code_version()}, the sweep {version}", where="--executor"))
+    with _one_at_a_time:
+        evaluator = evaluator_of(unpack(task, files))
+        return [(number, answer(evaluator, point)) for number, point in chunk]
+
+
+# --- files that travel --------------------------------------------------------------------------------
+
+
+def pack(task: Task) -> tuple[Task, Files]:
+    """A task whose files are bundled names or ``FOLDER/FILE``, and the content of these folders."""
+    files: Files = {}
+
+    def workload(name: str) -> str:
+        path = Path(name)
+        if _is_bundled(path, "workloads"):
+            return str(path.relative_to(bundled("workloads")))
+        data = read_yaml(path).data
+        activity = data.get("activity") or {}
+        named = [str(activity[kind]) for kind in ("trace", "stats") if activity.get(kind)]
+        return _folder(files, path, {*named, *(data.get("files") or {})})
+
+    def hardware(name: str) -> str:
+        path = Path(name)
+        if _is_bundled(path, "hwconfigs"):
+            return path.stem
+        costs = read_yaml(path).data.get("costs") or {}
+        return _folder(files, path, {str(costs.get("table", ""))})
+
+    infer = None if task.infer is None else dict(task.infer)
+    if infer is not None and infer["data"] is not None and Path(infer["data"]).is_file():
+        infer["data"] = _folder(files, Path(infer["data"]), set())
+    return (
+        replace(
+            task,
+            workloads=[workload(name) for name in task.workloads],
+            hardware=[hardware(name) for name in task.hardware],
+            infer=infer,
+            cache=None,
+        ),
+        files,
+    )
+
+
+def _is_bundled(path: Path, folder: str) -> bool:
+    return path.resolve().is_relative_to(bundled(folder).resolve())
+
+
+def _folder(files: Files, path: Path, further: set[str]) -> str:
+    content = {path.name: path.read_bytes()}
+    for name in sorted(further - {""}):
+        if (path.parent / name).is_file():
+            content[name] = (path.parent / name).read_bytes()
+    digest = hashlib.sha256()
+    for name, data in content.items():
+        digest.update(name.encode() + b"\0" + data)
+    folder = f"accelsim-{digest.hexdigest()[:16]}"
+    files[folder] = content
+    return f"{folder}/{path.name}"
+
+
+@cache
+def _place() -> Path:
+    return Path(tempfile.mkdtemp(prefix="accelsim-sweep-"))
+
+
+def unpack(task: Mapping[str, Any], files: Files) -> dict[str, Any]:
+    """The task with the files that travelled lying in a folder of this process."""
+    for folder, content in files.items():
+        for name, data in content.items():
+            path = _place() / folder / name
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(data)
+
+    def here(name: str) -> str:
+        return str(_place() / name) if name.partition("/")[0] in files else name
+
+    infer = task["infer"] and {**task["infer"], "data": task["infer"]["data"] and here(task["infer"]["data"])}
+    return {
+        **task,
+        "workloads": [here(name) for name in task["workloads"]],
+        "hardware": [here(name) for name in task["hardware"]],
+        "infer": infer,
+    }

@@ -1,0 +1,295 @@
+"""`sweep`: the points of a file, evaluated somewhere, committed one by one, answered in one table."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from accelsim.errors import AccelsimError, InputError, Problem
+from accelsim.explore.answers import Answers, write_answers
+from accelsim.explore.evaluate import Evaluator
+from accelsim.explore.expressions import ExpressionError
+from accelsim.explore.journal import Journal, Member, Record
+from accelsim.explore.plan import Plan, load_sweep
+from accelsim.explore.pools import Inline, LocalPool, Patient, Pool
+from accelsim.explore.search import search_of
+from accelsim.explore.sources import code_version
+from accelsim.explore.space import Candidate
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+JOURNAL = "journal.sqlite"
+CACHE = "cache"
+BLOCK = 20_000
+"""Points looked at together; larger grids go block by block."""
+
+
+@dataclass
+class Progress:
+    """What a watcher is told after every point."""
+
+    done: int = 0
+    of: int | None = None
+    served: int = 0
+    """Of those done: found in the journal."""
+    failed: int = 0
+    best: str = ""
+
+
+Watcher = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a search is told of a point."""
+
+    figures: Mapping[str, float]
+    feasible: bool
+
+
+@dataclass
+class Runner:
+    """One run of one sweep over one journal."""
+
+    plan: Plan
+    journal: Journal
+    evaluator: Evaluator
+    make_pool: Callable[[int], Pool]
+    resume: bool = False
+    watch: Watcher | None = None
+    progress: Progress = field(default_factory=Progress)
+    _position: int = 0
+    _best: float | None = None
+
+    def run(self) -> None:
+        """Every point of the search; what is known already is not done again."""
+        file = self.plan.file
+        self.journal.begin(self.plan.hash, file.name, file.model_dump(mode="json"))
+        search = search_of(file, self.plan.space)
+        sizes = [file.budget, self.plan.space.size if self._is_listed and self.plan.space.is_finite else None]
+        self.progress.of = min((size for size in sizes if size is not None), default=None)
+        pool: Pool | None = None
+        try:
+            for batch in search.batches():
+                while candidates := list(itertools.islice(batch, BLOCK)):
+                    if self._is_listed and len(candidates) < BLOCK:  # conditions and constraints are known by now
+                        self.progress.of = self._position + len(candidates)
+                    pool = pool or self.make_pool(self.progress.of or len(candidates))
+                    search.tell(self._evaluate(pool, candidates))
+        finally:
+            if pool is not None:
+                pool.close()
+
+    @property
+    def _is_listed(self) -> bool:
+        return self.plan.file.search in ("grid", "random")
+
+    def _evaluate(self, pool: Pool, candidates: list[Candidate]) -> list[Told | None]:
+        """Outcomes of a block of points, each committed as it is finished."""
+        outcomes: list[Told | None] = [None] * len(candidates)
+        first = self._position
+        self._position += len(candidates)
+        known: list[tuple[str, Member]] = []
+        twins: dict[str, list[int]] = {}
+        """Places in the block of each key that is in hand."""
+        keys: dict[int, str] = {}
+        finished: dict[str, Record] = {}
+
+        def settle(index: int, record: Record, served: bool) -> Member:
+            outcomes[index] = told = self._told(candidates[index], record)
+            self._count(record, told, served)
+            feasible = told is not None and told.feasible
+            return Member(self.plan.hash, first + index, candidates[index].row, feasible)
+
+        def work() -> Iterator[tuple[int, dict[str, Any]]]:
+            for index in _by_kinship(candidates, self.evaluator):
+                key = self.evaluator.key(candidates[index].point)
+                if key in twins:  # another spelling of a point in hand
+                    twins[key].append(index)
+                    continue
+                record = finished.get(key) or self.journal.find(key)
+                if record is not None and self._serves(record):
+                    known.append((key, settle(index, record, True)))
+                    continue
+                twins[key], keys[index] = [index], key
+                yield index, candidates[index].point.to_dict()
+
+        try:
+            with closing(pool.run(work())) as answers:
+                for index, found in answers:
+                    record, key = Record(**found), keys.pop(index)
+                    with _unhurried():
+                        members = [settle(twin, record, twin != index) for twin in twins.pop(key)]
+                        self.journal.record(key, record, candidates[index].point.to_dict(), code_version(), members)
+                        finished[key] = record
+        finally:
+            if known:
+                self.journal.join(known)
+        return outcomes
+
+    def _serves(self, record: Record) -> bool:
+        """Whether a point of the journal answers this sweep."""
+        if record.status == "done":
+            return self.plan.wanted & set(self.plan.task.figures) <= record.figures.keys()
+        return record.status == "failed" or not self.resume
+
+    def _told(self, candidate: Candidate, record: Record) -> Told | None:
+        if record.status != "done":
+            return None
+        try:
+            return Told(record.figures, self.plan.is_feasible(candidate, record.figures))
+        except ExpressionError:  # a division by zero, say
+            return Told(record.figures, False)
+
+    def _count(self, record: Record, told: Told | None, served: bool) -> None:
+        progress = self.progress
+        progress.done += 1
+        progress.served += served
+        progress.failed += record.status != "done"
+        name, way = next(iter(self.plan.file.objectives.items()))
+        value = record.figures.get(name)
+        if told is not None and told.feasible and value is not None:
+            better = self._best is None or (value < self._best if way == "minimise" else value > self._best)
+            if better:
+                self._best, progress.best = value, f"{name} {value:.4g}"
+        if self.watch is not None:
+            self.watch(progress)
+
+
+def _by_kinship(candidates: list[Candidate], evaluator: Evaluator) -> list[int]:
+    """An order in which points that share expensive parts follow each other; table positions do not change."""
+    first: dict[Any, int] = {}
+    ranks = []
+    for index, candidate in enumerate(candidates):
+        point = candidate.point
+        workload = first.setdefault(("w", point.workload, repr(point.for_workload)), index)
+        machine = 0
+        if evaluator.task.infer is not None:
+            options = {key: value for key, value in point.for_infer.items() if key != "early_exit"}
+            machine = first.setdefault(("h", workload, point.hardware, repr(point.for_hardware), repr(options)), index)
+        ranks.append((workload, machine, index))
+    return [index for *_, index in sorted(ranks)]
+
+
+@contextmanager
+def _unhurried() -> Iterator[None]:
+    """Ctrl-C waits until what is inside is done: a finished point is committed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    waiting: list[int] = []
+
+    def later(number: int, _: FrameType | None) -> None:
+        waiting.append(number)
+
+    before = signal.signal(signal.SIGINT, later)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if waiting:
+        raise KeyboardInterrupt
+
+
+def pool_maker(plan: Plan, evaluator: Evaluator, executor: str, jobs: int | None) -> Callable[[int], Pool]:
+    """How points will be evaluated: here, by workers of this machine, or on a cluster.
+
+    Raises:
+        InputError: an executor that is neither ``local`` nor ``dask://HOST:PORT``.
+    """
+    if executor.startswith("dask://"):
+        from accelsim.explore.cluster import DaskPool
+
+        address = executor.removeprefix("dask://")
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdigit():
+            raise InputError(Problem(f"found '{executor}', expected dask://HOST:PORT", where="--executor"))
+        return lambda expected: DaskPool(plan.task, address)
+    if executor != "local":
+        raise InputError(Problem(f"found '{executor}', allowed: local, dask://HOST:PORT", where="--executor"))
+    if jobs is not None and jobs < 1:
+        raise InputError(Problem(f"found {jobs}, must be at least 1", where="-j"))
+    if jobs is None:
+        return lambda expected: Patient(evaluator, plan.task, available_cores(), expected)
+    return lambda expected: Inline(evaluator) if jobs == 1 else LocalPool(plan.task, jobs)
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_sweep(
+    source: str | Path | Mapping[str, Any],
+    *,
+    out: str | Path | None,
+    jobs: int | None = None,
+    executor: str = "local",
+    resume: bool = False,
+    journal: str | Path | None = None,
+    watch: Watcher | None = None,
+) -> tuple[Answers, Progress]:
+    """`sweep`, with everything it found out; a KeyboardInterrupt carries on after the answers are written."""
+    plan = load_sweep(source)
+    folder = None if out is None else Path(out)
+    place = Path(journal) if journal is not None else None if folder is None else folder / JOURNAL
+    if place is not None:
+        plan = replace(plan, task=replace(plan.task, cache=str(place.parent / CACHE)))
+    evaluator = Evaluator(plan.task)
+    with Journal(place) as opened:
+        runner = Runner(plan, opened, evaluator, pool_maker(plan, evaluator, executor, jobs), resume, watch)
+        try:
+            runner.run()
+        except BaseException as error:
+            try:
+                if not isinstance(error, InputError):
+                    opened.end(plan.hash, "interrupted")
+                    if folder is not None:
+                        write_answers(Answers.of(opened, plan.hash), folder)
+            except AccelsimError:
+                pass  # a full disk: the first error is the one to tell
+            raise
+        opened.end(plan.hash, "finished")
+        answers = Answers.of(opened, plan.hash)
+        if folder is not None:
+            write_answers(answers, folder)
+    return answers, runner.progress
+
+
+def sweep(
+    source: str | Path | Mapping[str, Any],
+    *,
+    jobs: int | None = None,
+    executor: str = "local",
+    resume: bool = False,
+    out: str | Path | None = None,
+    journal: str | Path | None = None,
+) -> pd.DataFrame:
+    """Evaluate the points of a design space and return them as a frame.
+
+    Args:
+        source: sweep file, bundled name, or its content as a mapping.
+        jobs: worker processes; 1 works in this process, None starts workers (one per core) when it pays.
+        executor: "local", or "dask://HOST:PORT" of a Dask scheduler (extra ``cluster``).
+        resume: also try points again whose worker had died; finished ones are never done again.
+        out: directory for journal, tables and pictures; None keeps everything in memory.
+        journal: journal to share with other sweeps, in place of the one in `out`.
+
+    Returns:
+        One row per point: workload, hardware, parameters, figures, `status`, `error`, `feasible`, `pareto` (whether
+        it is on the Pareto front of the objectives). `frame.attrs` holds objectives, hypervolume and sensitivity.
+
+    Raises:
+        InputError: everything that is wrong with the file, before any point runs.
+    """
+    answers, _ = run_sweep(source, out=out, jobs=jobs, executor=executor, resume=resume, journal=journal)
+    return answers.frame

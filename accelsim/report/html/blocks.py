@@ -1,0 +1,176 @@
+"""What a page consists of: cards, tables and bar charts, as plain data for the template."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from accelsim.report.plots import COLOURS
+from accelsim.report.tables import CATEGORY_NAMES
+from accelsim.results import CATEGORIES
+
+Show = Callable[[float], str]
+
+NEUTRAL = "#7a8699"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a table shows, and what it is sorted by."""
+
+    text: str
+    value: float | str | None = None
+    tone: Literal["", "good", "bad", "faint"] = ""
+
+    @property
+    def key(self) -> str:
+        """For sorting; empty stands last."""
+        if self.value is None:
+            return "" if self.text in ("", "-") else self.text
+        return repr(float(self.value)) if isinstance(self.value, int | float) else self.value
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table."""
+
+    title: str
+    numeric: bool = True
+    wide: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that sorts by any column."""
+
+    title: str
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Cell]]
+    note: str = ""
+    open: bool = True
+    """Shown at once; otherwise folded away."""
+    kind: str = "table"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A coloured piece of a bar, in per cent of the track."""
+
+    start: float
+    width: float
+    colour: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One line of a bar chart."""
+
+    label: str
+    value: str
+    pieces: Sequence[Piece]
+    strong: bool = False
+
+
+@dataclass(frozen=True)
+class Bars:
+    """Horizontal bars, of pieces where there is a legend."""
+
+    title: str
+    bars: Sequence[Bar]
+    legend: Sequence[tuple[str, str]] = ()
+    note: str = ""
+    kind: str = "bars"
+
+
+@dataclass(frozen=True)
+class Notes:
+    """Remarks."""
+
+    title: str
+    lines: Sequence[str]
+    kind: str = "notes"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as a data URI."""
+
+    title: str
+    uri: str
+    kind: str = "picture"
+
+
+Block = Table | Bars | Notes | Picture
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page with a heading of its own."""
+
+    title: str
+    blocks: Sequence[Block]
+    subtitle: str = ""
+    cards: Sequence[tuple[str, str]] = ()
+    anchor: str = ""
+
+
+@dataclass(frozen=True)
+class Page:
+    """A whole page."""
+
+    title: str
+    subtitle: str
+    sections: Sequence[Section]
+    footer: str = ""
+
+
+def stacked(title: str, parts: Iterable[tuple[str, dict[str, float]]], show: Show, note: str = "") -> Bars:
+    """Bars of energy by category; `show` formats a total."""
+    lines = list(parts)
+    largest = max((sum(part.values()) for _, part in lines), default=0.0) or 1.0
+    bars = []
+    for label, part in lines:
+        start, pieces = 0.0, []
+        for category in CATEGORIES:
+            value = part.get(category, 0.0)
+            if value > 0:
+                width = 100 * value / largest
+                pieces.append(Piece(start, width, COLOURS[category], f"{CATEGORY_NAMES[category]}: {show(value)}"))
+                start += width
+        bars.append(Bar(label, show(sum(part.values())), pieces))
+    used = [name for name in CATEGORIES if any(part.get(name, 0.0) > 0 for _, part in lines)]
+    return Bars(title, bars, [(CATEGORY_NAMES[name], COLOURS[name]) for name in used], note)
+
+
+def plain(title: str, values: Iterable[tuple[str, float]], show: Show, colour: str = NEUTRAL, note: str = "") -> Bars:
+    """Bars of one colour."""
+    lines = list(values)
+    largest = max((value for _, value in lines), default=0.0) or 1.0
+    bars = [
+        Bar(label, show(value), [Piece(0.0, 100 * max(value, 0.0) / largest, colour, show(value))])
+        for label, value in lines
+    ]
+    return Bars(title, bars, (), note)
+
+
+def waterfall(
+    title: str, first: tuple[str, float], steps: Iterable[tuple[str, float, str]], last: str, show: Show
+) -> Bars:
+    """From one figure to another by steps up and down: (label, change, colour)."""
+    changes = [step for step in steps if step[1]]
+    level, highest = first[1], first[1]
+    for _, change, _ in changes:
+        level += change
+        highest = max(highest, level)
+    scale = 100 / (highest or 1.0)
+    bars = [Bar(first[0], show(first[1]), [Piece(0.0, first[1] * scale, NEUTRAL, first[0])], strong=True)]
+    level = first[1]
+    for label, change, colour in changes:
+        low = min(level, level + change)
+        text = ("+" if change > 0 else "-") + show(abs(change))
+        bars.append(Bar(label, text, [Piece(low * scale, abs(change) * scale, colour, f"{label}: {text}")]))
+        level += change
+    bars.append(Bar(last, show(level), [Piece(0.0, level * scale, NEUTRAL, last)], strong=True))
+    return Bars(title, bars)

@@ -1,0 +1,61 @@
+"""Energy of the analog arrays from the exact solution: sum((V Y) V) x pulse width, for the spikes of a trace."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from accelsim.hardware.spikeflow import SpikeflowFile
+from accelsim.inference.arithmetic import Arithmetic
+from accelsim.inference.programmed import group_sets, program
+from accelsim.inference.weights import quantised, read_layer
+from accelsim.spikeflow.silence import bits_of, fields, unpack
+from accelsim.workload import Operation, Workload
+from accelsim.workload.trace import read_npz
+
+FloatArray = npt.NDArray[np.float64]
+
+WEIGHTS_FILE = "weights.npz"
+
+
+def stored_weights(workload: Workload) -> Mapping[str, npt.NDArray[np.float32]] | None:
+    """The weights beside a workload file that has spikes, too; None for anything else."""
+    if workload.is_ann or workload.trace is None or WEIGHTS_FILE not in workload.file.files:
+        return None
+    path = workload.path.parent / WEIGHTS_FILE
+    return read_npz(path) if path.is_file() else None
+
+
+def array_energy_pj(
+    workload: Workload, op: Operation, hardware: SpikeflowFile, weights: Mapping[str, npt.NDArray[np.float32]]
+) -> FloatArray:
+    """[T] energy of all arrays of a layer in one image (mean over the images of the trace), wires included.
+
+    Cells hold their targets (no programming variation, no read noise). A bitline conducts once per read of its
+    row group, whether all are sampled at once or each in its own multiplexer turn.
+    """
+    settings = Arithmetic.of(hardware, workload.precision, noise="none").with_crossbars(variation=False).crossbars
+    assert settings is not None
+    layer = quantised(read_layer(op, weights), workload.precision.weight_bits)
+    assert workload.trace is not None
+    bits = bits_of(op, workload.trace[op.name])
+    energy = np.zeros(workload.timesteps)
+    pulse_ns = settings.device.read_pulse_ns
+    assert pulse_ns is not None
+    for group_set in group_sets(layer, settings.rows, settings.cols):
+        programmed = program(group_set, settings, workload.precision.weight_bits, 0, 0.0)
+        # V^2 S ns = nJ
+        scale = programmed.read_voltage_v**2 * pulse_ns * 1e3 / bits.shape[2]
+        for step in range(bits.shape[1]):
+            total = 0.0
+            for plane in range(bits.shape[0]):
+                for image in range(bits.shape[2]):
+                    maps = unpack(op, bits[plane, step, image])[group_set.channels]
+                    patches = fields(op, maps).reshape(-1, op.products().m).T  # [windows, features]
+                    rows = programmed.blocks.cut_inputs(patches).astype(np.float64)
+                    driven = np.einsum("bkn,knm->bkm", rows, programmed.admittance_s, optimize=True)
+                    total += float((driven * rows).sum())
+            energy[step : step + 1 if bits.shape[1] > 1 else None] += total * scale
+    return energy[: workload.timesteps]

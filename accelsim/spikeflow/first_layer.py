@@ -1,0 +1,58 @@
+"""Layers with analog inputs on digital multipliers (`first_layer: digital`) instead of bit by bit on crossbars.
+
+The multipliers stand beside the neuronal module and the global buffer. They hold the outputs of one position:
+in each cycle one input of the receptive field meets the weights of as many output channels as there are
+multipliers, so a position takes K x ceil(N / macs) cycles. Weights are read from their own memory in every
+cycle, the window of each position is read from the global buffer anew, sums stay where the neurons are. Spikes that
+follow the pixels (a hybrid-encoded input) go the same way; they add a weight where they are, and multiply nothing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from accelsim.hardware.spikeflow import SpikeflowFile
+from accelsim.results import LayerLedger
+from accelsim.spikeflow.pipeline import Service
+from accelsim.workload import OpActivity, Operation
+from accelsim.workload.graph import ceil_div
+from accelsim.workload.schema import Precision
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def is_digital(op: Operation, hardware: SpikeflowFile) -> bool:
+    """Whether a weighted operation runs on the multipliers."""
+    return hardware.first_layer == "digital" and op.kind != "matmul" and not op.in_types[0].is_spiking
+
+
+def fill(
+    ledger: LayerLedger,
+    op: Operation,
+    runs: FloatArray,
+    hardware: SpikeflowFile,
+    precision: Precision,
+    activity: OpActivity,
+) -> Service:
+    """Count the layer's products and reads; `runs` says at which timesteps it computes (1) or not (0).
+
+    Returns:
+        Its timing; the neuronal module's share is to be added.
+    """
+    gemm, macs = op.products(), hardware.digital.macs
+    analog = runs.copy()
+    if op.in_types[0].spikes_later:
+        analog[1:] = 0.0
+        ledger.add("digital_unit.accumulate", activity.accumulations.mean(axis=1) * (runs - analog))
+    ledger.add("mac_unit.multiply_add", gemm.macs * analog)
+    line = hardware.memories.first_layer.line_bits
+    full, rest = divmod(gemm.n, macs)
+    lines = full * ceil_div(macs * precision.weight_bits, line) + ceil_div(rest * precision.weight_bits, line)
+    ledger.add("first_layer.read", gemm.m * gemm.groups * gemm.k * lines * runs)
+    bits = gemm.k * gemm.groups * op.in_types[0].planes_in_time(len(runs))
+    window = np.ceil(bits / hardware.memories.global_buffer.line_bits)
+    ledger.add("global_buffer.read", gemm.m * window * runs)
+    ledger.utilization = gemm.n / (ceil_div(gemm.n, macs) * macs)
+    cycles = np.full((len(runs), gemm.m), float(gemm.groups * gemm.k * ceil_div(gemm.n, macs)))
+    return Service(runs, cycles, cycles, 0.0)

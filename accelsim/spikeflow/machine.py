@@ -1,0 +1,297 @@
+"""What both fidelities share: the chip, the layers' counts and services, and how a schedule becomes a ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from accelsim.hardware.parts import Demand
+from accelsim.hardware.spikeflow import SpikeflowFile
+from accelsim.results import LayerLedger, Ledger
+from accelsim.spikeflow import buffers
+from accelsim.spikeflow.first_layer import is_digital
+from accelsim.spikeflow.layer import LayerModel
+from accelsim.spikeflow.network import Flow, Network
+from accelsim.spikeflow.packets import executed
+from accelsim.spikeflow.pipeline import Schedule, Service
+from accelsim.spikeflow.placement import Chip, place
+from accelsim.spikeflow.silence import Spoken, everything, expected, measured
+from accelsim.spikeflow.timing import WindowTiming, window_timings
+from accelsim.workload import Operation, Workload
+from accelsim.workload.outputs import stage_outputs
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network on a machine: everything but time."""
+
+    workload: Workload
+    hardware: SpikeflowFile
+    chip: Chip
+    layers: list[LayerModel]
+    network: Network
+    from_trace: bool
+    """Silence comes from spikes, not from densities."""
+    ledgers: list[LayerLedger] = field(default_factory=list)
+
+    @property
+    def services(self) -> dict[str, Service]:
+        """Of each weighted operation."""
+        return {layer.stage.name: layer.service for layer in self.layers if layer.service is not None}
+
+    @classmethod
+    def build(
+        cls,
+        workload: Workload,
+        hardware: SpikeflowFile,
+        *,
+        from_trace: bool = False,
+        array_pj: Mapping[str, FloatArray] | None = None,
+    ) -> Model:
+        """Place the network and count what its layers do.
+
+        Args:
+            workload: the network.
+            hardware: the machine.
+            from_trace: find silent crossbars in the spikes of the trace, if there is one.
+            array_pj: [T] energy of a layer's arrays by name, where it was computed from their weights.
+        """
+        traced = from_trace and workload.trace is not None and not workload.is_ann
+        outputs = stage_outputs(workload.graph, workload.stages)
+        chip, timings = _placed(workload, hardware, traced)
+        layers, ledgers = [], []
+        for stage in workload.stages:
+            spoken = None
+            if stage.name in chip.placed:
+                assert stage.core is not None
+                spoken = _spoken(workload, hardware, chip, stage.core, traced)
+            energy = (array_pj or {}).get(stage.name)
+            timing = timings.get(stage.name)
+            layer = LayerModel(workload, hardware, stage, outputs[stage.name], chip, timing, spoken, energy)
+            layers.append(layer)
+            ledgers.append(layer.fill())
+        for layer in layers:
+            if any("input" in op.inputs for op in layer.stage.members):
+                layer.image_from_dram()
+                break
+        flows = {
+            layer.stage.name: Flow(layer.placed, layer.traffic, layer.service.runs)
+            for layer in layers
+            if layer.placed is not None and layer.traffic is not None and layer.service is not None
+        }
+        return cls(workload, hardware, chip, layers, Network(chip, hardware, flows), traced, ledgers)
+
+    # -- time ------------------------------------------------------------------------------------------
+
+    def input_rows(self) -> FloatArray:
+        """[T, rows] when the rows of the network's input have come from DRAM."""
+        graph, steps = self.workload.graph, self.workload.timesteps
+        rows = graph.input_shape[1] if len(graph.input_shape) == 3 else 1
+        bits = float(np.prod(graph.input_shape)) / rows * graph.input_type.planes_in_time(steps)
+        order = np.cumsum(np.repeat(bits[: 1 if graph.input_type.static else steps], rows))
+        there = np.ceil(order / self._dram_bits_per_cycle).reshape(-1, rows)
+        return np.ascontiguousarray(np.broadcast_to(there, (steps, rows)))
+
+    @property
+    def _dram_bits_per_cycle(self) -> float:
+        return self.hardware.memories.dram.bandwidth_gbps * 1e3 / self.hardware.clock_mhz
+
+    def neuron_load(self) -> float:
+        """Cycles per image of the neuronal module (ANN: of the activation units)."""
+        return sum(service.neurons * service.interval.size for service in self.services.values())
+
+    def loads(self, link_flits: FloatArray) -> dict[str, float]:
+        """Cycles per image in which each resource works: the largest one is the pace of a stream of images."""
+        work = {f"layer {layer.name}": layer.busy_cycles for layer in self.ledgers if layer.busy_cycles}
+        matmuls = [self.services[op.name] for op in self.workload.graph.weighted if op.kind == "matmul"]
+        if matmuls:
+            work["digital unit"] = float(
+                sum((service.interval.sum(axis=1) * service.runs).sum() for service in matmuls)
+            )
+        work["activation units" if self.workload.is_ann else "neuronal module"] = self.neuron_load()
+        work["busiest link of the mesh"] = float(link_flits.max(initial=0.0))
+        work["module ports"] = float(self.network.sent_by_ports().max(initial=0.0))
+        moved = sum(float(np.sum(layer.counts.get("dram.read_bits", 0.0))) for layer in self.ledgers)
+        work["DRAM"] = moved / self._dram_bits_per_cycle
+        return work
+
+    def attribute_time(self, plan: Schedule, shared: float = 0.0) -> None:
+        """Give each layer the cycles by which it moves the end of the run; they sum to the run's length.
+
+        `shared`: cycles that the busiest resource of all layers needs; where they exceed the rest, its users wait
+        in proportion to what they ask of it.
+        """
+        finished, reached = plan.finished, 0.0
+        for model, layer in zip(self.layers, self.ledgers, strict=True):
+            finish = max(reached, finished.get(layer.name, reached))
+            layer.cycles = (finish - reached) * _shares(model.service, layer.timesteps)
+            reached = finish
+        excess = np.ceil(shared) - reached
+        if excess > 0:
+            asked = np.array([_asked(model) for model in self.layers])
+            asked = asked if asked.sum() else np.ones(len(asked))
+            for layer, part in zip(self.ledgers, excess * asked / asked.sum(), strict=True):
+                layer.stall_cycles += float(part)
+                layer.cycles = layer.cycles + part / layer.timesteps
+
+    # -- the ledger --------------------------------------------------------------------------------------
+
+    def ledger(self, plan: Schedule, link_flits: FloatArray, details: dict[str, Any]) -> Ledger:
+        """Counts, instances, notes and details of the run."""
+        work = self.loads(link_flits)
+        pace = max(work, key=lambda name: work[name])
+        cycles = float(sum(layer.cycles.sum() for layer in self.ledgers))
+        per_image = max(work[pace], 1.0)
+        if self.hardware.pipeline == "none":  # nothing overlaps, images neither
+            pace, per_image = "pipeline: none", max(cycles, 1.0)
+        for model, layer in zip(self.layers, self.ledgers, strict=True):
+            layer.details.update(_layer_details(model))
+        needed = buffers.required(self.workload, self.hardware, self.layers, plan)
+        instances = self._instances()
+        instances["global_buffer"] = needed["global_buffer"]["macros"]
+        details = {
+            "latency_cycles": cycles,
+            "throughput": {
+                "cycles_per_image": per_image,
+                "images_per_s": self.hardware.clock_mhz * 1e6 / per_image,
+                "paced_by": pace,
+            },
+            "busy_cycles": work,
+            "buffers": needed,
+            "paid_in_silence": self._unconditional(),
+            **details,
+        }
+        return Ledger(self.ledgers, self.hardware.clock_mhz, instances, self._notes(), details)
+
+    def _unconditional(self) -> list[str]:
+        """Actions that a silent input costs just as much."""
+        spikes = {"crossbar.cell_read", "crossbar.reference_read", "crossbar.array_pj", "driver.row_drive"}
+        spikes |= {"digital_unit.accumulate"}
+        if self.hardware.zero_skipping != "none":
+            spikes |= {"adc.convert", "mux.switch", "sample_hold.sample"}
+        return sorted({action for layer in self.ledgers for action in layer.counts} - spikes)
+
+    def _instances(self) -> dict[str, float]:
+        """What stands on the chip; slots left empty in a tile exist too."""
+        hardware, chip, workload, demand = self.hardware, self.chip, self.workload, Demand.of(self.workload)
+        pes = chip.tiles * hardware.tile.pes
+        crossbars = pes * hardware.pe.crossbars
+        adcs = crossbars * hardware.adcs_per_crossbar
+        weighted = workload.graph.weighted
+        found: dict[str, float] = {
+            "crossbar": crossbars,
+            "driver": crossbars * hardware.crossbar.rows,
+            "switch_matrix": crossbars * hardware.crossbar.rows,
+            "adc": adcs,
+            "mux": adcs,
+            "sample_hold": crossbars * hardware.crossbar.cols if hardware.adc.sample_hold else 0,
+            "shift_add": adcs,
+            "diff": pes * hardware.adcs_per_crossbar,
+            "pe_accumulator": pes * hardware.adcs_per_crossbar,
+            "pe_buffer": pes,
+            "skip_detector": crossbars if hardware.zero_skipping != "none" else 0,
+            "tile_accumulator": chip.tiles * hardware.adcs_per_crossbar,
+            "tile_buffer": chip.tiles,
+            "htree": chip.tiles,
+            "noc": chip.mesh.nodes,
+            # As many adders as partial sums can come in by the module's ports in a cycle.
+            "global_accumulator": len(chip.ports) * max(1, hardware.noc.flit_bits // hardware.accumulator_bits),
+            "lif": 0 if workload.is_ann else hardware.lif_units,
+            "global_buffer": hardware.global_macros(demand).number,
+            "membrane": 0 if workload.is_ann else hardware.membrane_macros(demand).number,
+            "digital_unit": hardware.digital.lanes if any(op.kind == "matmul" for op in weighted) else 0,
+            "dram": 1,
+            "control": chip.tiles + 1,
+        }
+        if any(is_digital(op, hardware) for op in weighted):
+            found["mac_unit"] = hardware.digital.macs
+            found["first_layer"] = hardware.first_layer_macros(demand).number
+        return found
+
+    def _notes(self) -> list[str]:
+        chip, mesh = self.chip, self.chip.mesh
+        crossbars = sum(item.crossbars for item in chip.placed.values())
+        pes = sum(item.pes for item in chip.placed.values())
+        shape = f"{mesh.rows}x{mesh.cols} {'torus' if mesh.torus else 'mesh'}"
+        notes = [f"{crossbars} crossbars in {pes} PEs, {chip.tiles} tiles on a {shape}"]
+        copied = [f"{name} x{item.copies}" for name, item in chip.placed.items() if item.copies > 1]
+        if copied:
+            notes.append(f"copies of weights: {', '.join(copied)}")
+        streaming = [model.stage.name for model in self.layers if model.traffic and model.traffic.buffer.streams]
+        if streaming:
+            notes.append(f"tile buffers too small for the rows of a window, rows fetched again: {', '.join(streaming)}")
+        if any(op.kind == "matmul" for op in self.workload.graph.weighted):
+            notes.append(
+                "products of two activations run on the digital unit: crossbars cannot be reprogrammed each step"
+            )
+        if self.hardware.zero_skipping != "none" and not self.from_trace:
+            notes.append("silent crossbars: expected from densities, spikes taken as independent")
+        return notes
+
+
+def _placed(workload: Workload, hardware: SpikeflowFile, traced: bool) -> tuple[Chip, dict[str, WindowTiming]]:
+    """The chip; where there is room for copies, after finding out which layers are slow without."""
+    chip = place(workload, hardware)
+    timings = window_timings(chip, hardware)
+    if hardware.placement.extra_tiles:
+        times = {}
+        for name, item in chip.placed.items():
+            op = item.mapping.op
+            planes = _spoken(workload, hardware, chip, op, traced).planes
+            runs = executed(op, hardware, workload.timesteps)
+            times[name] = float((timings[name].interval(planes).sum(axis=1) * runs).sum())
+        chip = place(workload, hardware, times)
+        timings = window_timings(chip, hardware)
+    return chip, timings
+
+
+def _spoken(workload: Workload, hardware: SpikeflowFile, chip: Chip, op: Operation, traced: bool) -> Spoken:
+    mapping = chip.placed[op.name].mapping
+    if hardware.zero_skipping == "none":
+        return everything(op, mapping, workload.timesteps)
+    if traced:
+        assert workload.trace is not None
+        return measured(op, mapping, workload.trace[op.name], workload.timesteps)
+    return expected(op, mapping, workload.activity[op.name])
+
+
+def _shares(service: Service | None, timesteps: int) -> FloatArray:
+    """Share of each timestep in a layer's work."""
+    if service is None:
+        return np.full(timesteps, 1.0 / timesteps)
+    repeated = service.neurons * service.interval.shape[1]
+    work = np.where(service.runs > 0, service.interval.sum(axis=1), repeated)
+    return work / work.sum() if work.sum() else np.full(timesteps, 1.0 / timesteps)
+
+
+def _asked(model: LayerModel) -> float:
+    """What a layer asks of the resources that all share: flits and neurons."""
+    asked = model.service.neurons * model.service.interval.size if model.service else 0.0
+    if model.traffic is not None and model.service is not None and model.placed is not None:
+        runs, windows = float(model.service.runs.sum()), model.service.interval.shape[1]
+        asked += runs * float(windows * model.traffic.sum_flits.sum())
+        asked += runs * float(model.traffic.rows_sent * model.traffic.row_flits.sum() * model.placed.copies)
+    elif model.service is not None:
+        asked += model.ledger.busy_cycles
+    return asked
+
+
+def _layer_details(model: LayerModel) -> dict[str, Any]:
+    if model.placed is None or model.traffic is None or model.service is None:
+        return {}
+    mapping = model.placed.mapping
+    return {
+        "crossbars": model.placed.crossbars,
+        "pes": model.placed.pes,
+        "tiles": sorted({int(tile) for tile in model.placed.tiles.reshape(-1)}),
+        "copies": model.placed.copies,
+        "cell_utilization": mapping.cell_utilization,
+        "window_cycles": float(model.service.interval.mean()),
+        "window_depth_cycles": float(model.service.depth.mean()),
+    }

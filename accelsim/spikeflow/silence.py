@@ -1,0 +1,99 @@
+"""Which crossbars see no spike: exact from a spike trace, expected from a density."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from accelsim.spikeflow.mapping import Mapping
+from accelsim.workload import Operation
+from accelsim.workload.activity import OpActivity, held
+from accelsim.workload.schema import Conv2dSpec
+from accelsim.workload.trace import Record
+
+FloatArray = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """What is not silent of one layer, mean over images."""
+
+    planes: FloatArray
+    """[T, windows] bit-planes of a window with any spike."""
+    groups: FloatArray
+    """[T, sets] (row group, window, bit-plane) with any spike: reads of one crossbar's rows."""
+
+
+def everything(op: Operation, mapping: Mapping, timesteps: int) -> Spoken:
+    """Without skipping: all is read."""
+    gemm, planes = op.products(), op.in_types[0].planes_in_time(timesteps)
+    return Spoken(
+        np.repeat(planes[:, None], gemm.m, axis=1),
+        np.repeat(gemm.m * planes[:, None] * mapping.rows, mapping.sets, axis=1),
+    )
+
+
+def expected(op: Operation, mapping: Mapping, activity: OpActivity) -> Spoken:
+    """From the density of each timestep, spikes taken as independent: 1 - (1 - d)^rows of a group is not silent.
+
+    Padding is taken as if it were input, which makes windows at the border a little less silent than they are.
+    """
+    gemm, planes = op.products(), op.in_types[0].planes_in_time(activity.timesteps)[:, None]
+    quiet = 1.0 - activity.density[:, None]
+    window = planes * (1.0 - quiet**gemm.k)
+    rows = mapping.layout.block_rows.reshape(mapping.sets, mapping.row_blocks)
+    spoken = (1.0 - quiet[:, :, None] ** rows).sum(axis=2)
+    return Spoken(np.repeat(window, gemm.m, axis=1), spoken * gemm.m * planes * mapping.kernel_positions)
+
+
+def measured(op: Operation, mapping: Mapping, record: Record, timesteps: int) -> Spoken:
+    """From the spikes themselves, mean over the images of the trace."""
+    groups = np.zeros((timesteps, mapping.sets))
+    planes = np.zeros((timesteps, op.products().m))
+    starts = np.concatenate([[0], np.cumsum(mapping.layout.block_rows)[:-1]])
+    bits = bits_of(op, record)
+    images = bits.shape[2]
+    for t in range(timesteps):
+        for image in range(images):
+            for plane in range(bits.shape[0]):
+                maps = unpack(op, bits[plane, min(t, bits.shape[1] - 1), image])
+                blocks = np.logical_or.reduceat(maps, starts, axis=0)
+                windows = fields(op, blocks)  # [blocks, kernel positions, windows]
+                planes[t] += windows.any(axis=(0, 1))
+                groups[t] += windows.sum(axis=(1, 2)).reshape(mapping.sets, -1).sum(axis=1)
+    return Spoken(planes / images, groups / images)
+
+
+def bits_of(op: Operation, record: Record) -> npt.NDArray[np.uint8]:
+    """[planes, timesteps (1 where static), images, bytes] as the machine applies them."""
+    if not op.in_types[0].is_spiking:
+        record = held(record, op.in_types[0])
+    assert record.bits is not None
+    return record.bits
+
+
+def unpack(op: Operation, packed: npt.NDArray[np.uint8]) -> Bools:
+    """[channels, height, width] of one bit-plane (features, tokens, 1 of a fully-connected layer)."""
+    shape = op.in_shapes[0]
+    flat = np.unpackbits(packed, count=op.in_elements, bitorder="little").astype(bool)
+    if len(shape) == 3:
+        return flat.reshape(shape)
+    return flat.reshape(-1, shape[-1]).T[:, :, None]
+
+
+def fields(op: Operation, maps: Bools) -> Bools:
+    """[channels, kernel positions, windows] from maps [channels, height, width]."""
+    if not isinstance(op.spec, Conv2dSpec):
+        return maps.reshape(len(maps), 1, -1)
+    spec = op.spec
+    padding = ((0, 0), *((size, size) for size in spec.padding))
+    reach = tuple((k - 1) * d + 1 for k, d in zip(spec.kernel, spec.dilation, strict=True))
+    padded = np.pad(maps, padding)
+    views = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=(1, 2))
+    views = views[:, :: spec.stride[0], :: spec.stride[1], :: spec.dilation[0], :: spec.dilation[1]]
+    views = views[:, : op.out_shape[1], : op.out_shape[2]]
+    taps = spec.kernel[0] * spec.kernel[1]
+    return np.ascontiguousarray(views.transpose(0, 3, 4, 1, 2)).reshape(len(maps), taps, -1)

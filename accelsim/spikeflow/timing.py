@@ -1,0 +1,112 @@
+"""How long the parts of a tile take for one window: tile buffer, H-tree, PE, H-tree back, neuronal module."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from accelsim.hardware.spikeflow import SpikeflowFile
+from accelsim.spikeflow.mapping import Mapping
+from accelsim.spikeflow.placement import Chip
+from accelsim.workload import Operation, Stage, Workload
+from accelsim.workload.graph import ceil_div
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class WindowTiming:
+    """Cycles of one window in a layer's tiles, stage by stage; the stages overlap for successive windows."""
+
+    distribute: float
+    """Input rows out of the tile buffer and down the H-tree (the fullest tile)."""
+    tree: float
+    """The H-tree in use, in both directions together."""
+    overhead: float
+    """Rows into the drivers, and the last shift-add, DIFF and hand-over."""
+    plane: float
+    """All multiplexer turns for one bit-plane of the input."""
+    collect: float
+    """Sums of the PEs up the H-tree (the fullest tile)."""
+
+    def pe(self, planes: FloatArray | float) -> FloatArray:
+        """Cycles of a PE for so many bit-planes."""
+        return np.asarray(self.overhead + np.asarray(planes) * self.plane)
+
+    def interval(self, planes: FloatArray | float) -> FloatArray:
+        """Cycles from one window to the next: the slowest stage."""
+        return np.maximum(self.pe(planes), max(self.distribute, self.tree))
+
+    def depth(self, planes: FloatArray | float) -> FloatArray:
+        """Cycles of one window through all stages."""
+        return self.distribute + self.pe(planes) + self.collect
+
+
+def turns(mapping: Mapping, hardware: SpikeflowFile) -> int:
+    """Multiplexer turns: columns in use that share a converter, one after another."""
+    return min(hardware.adc.columns_per_adc, max(mapping.column_widths) + mapping.reference_columns)
+
+
+def window_timings(chip: Chip, hardware: SpikeflowFile) -> dict[str, WindowTiming]:
+    """The timing of every placed layer. Layers that share a tile share its buffer port and its H-tree."""
+    bus, line = hardware.tile.bus_bits, hardware.memories.tile_buffer.line_bits
+    loads: dict[str, npt.NDArray[np.int64]] = {}
+    total = np.zeros((3, chip.tiles), dtype=np.int64)
+    for name, item in chip.placed.items():
+        bits = item.mapping.layout.rows_of_tile * item.mapping.op.in_types[0].planes
+        down, up = -(-bits // bus), -(-item.mapping.layout.sums_of_pes * hardware.accumulator_bits // bus)
+        loads[name] = np.array([np.maximum(-(-bits // line), down), down + up, up])
+        for tiles in item.tiles:
+            total[:, tiles] += loads[name]
+    timings = {}
+    for name, item in chip.placed.items():
+        distribute, tree, collect = (int(way.max()) for way in total[:, item.tiles])
+        timings[name] = WindowTiming(
+            distribute=distribute,
+            tree=tree,
+            overhead=hardware.timing.fetch_cycles + hardware.timing.accumulate_cycles,
+            plane=turns(item.mapping, hardware) * hardware.adc.cycles_per_conversion,
+            collect=collect,
+        )
+    return timings
+
+
+def neuron_cycles(workload: Workload, stage: Stage, positions: int, hardware: SpikeflowFile, kept_bits: int) -> float:
+    """Cycles in the neuronal module (or, for an ANN, the activation units) for the outputs of one window.
+
+    Units and memory work side by side: as many outputs in a cycle as there are units, one line of membranes read
+    and one written. `kept_bits` of sums that are stored for the next timesteps pass through the same port.
+    """
+    if workload.is_ann:
+        return sum(
+            _per_window(op.out_elements, positions, hardware.digital.activations_per_cycle)
+            for op in stage.of_kind("neuron")
+        )
+    line, cycles = hardware.memories.membrane.line_bits, 0.0
+    for op in stage.of_kind("neuron"):
+        cycles += max(
+            _per_window(op.out_elements, positions, hardware.lif_units),
+            _per_window(_stored_bits(workload, hardware, op) + kept_bits, positions, line),
+        )
+    return cycles
+
+
+def _stored_bits(workload: Workload, hardware: SpikeflowFile, op: Operation) -> int:
+    if workload.timesteps == 1:
+        return 0
+    return ceil_div(op.out_elements, hardware.lif.membrane_sharing) * workload.precision.membrane_bits
+
+
+def _per_window(amount: int, positions: int, at_once: int) -> float:
+    """Cycles for one window's part; less than one where outputs are pooled before they come here."""
+    if amount % positions:
+        return amount / positions / at_once
+    return float(ceil_div(amount // positions, at_once))
+
+
+def digital_cycles(op: Operation, hardware: SpikeflowFile) -> float:
+    """Cycles of the digital unit for a product of two activations, one pair of bits per lane and cycle."""
+    planes = op.in_types[0].planes * op.in_types[1].planes
+    return float(ceil_div(op.products().macs * planes, hardware.digital.lanes))

@@ -1,0 +1,117 @@
+"""Which input rows a row of windows needs, and how many of them the tile buffer can hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from accelsim.hardware.spikeflow import SpikeflowFile
+from accelsim.workload import Operation
+from accelsim.workload.graph import ceil_div
+from accelsim.workload.schema import Conv2dSpec
+
+if TYPE_CHECKING:
+    from accelsim.spikeflow.mapping import Mapping
+
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The rows of an operation's output and the input rows behind each."""
+
+    rows_in: int
+    """Rows of the input; 1 for anything but a convolution."""
+    needed: IntArray
+    """Input rows that any window touches, in order."""
+    first: IntArray
+    """[output rows] the first row of its windows, as an index into `needed`."""
+    last: IntArray
+    """[output rows] the last one."""
+    taps: IntArray
+    """[output rows] input rows that its windows touch."""
+    width: int
+    """Windows of one output row."""
+
+    @property
+    def rows(self) -> int:
+        """Output rows."""
+        return len(self.first)
+
+    @cached_property
+    def reach(self) -> int:
+        """Rows that must be at hand at once."""
+        return int((self.last - self.first).max()) + 1
+
+
+def windows_of(op: Operation) -> Windows:
+    """Windows of a weighted operation."""
+    spec = op.spec
+    if not isinstance(spec, Conv2dSpec):
+        one = np.zeros(1, dtype=np.int64)
+        positions = 1 if op.kind == "matmul" else op.products().m
+        return Windows(1, one, one, one, one + 1, positions)
+    return _windows(
+        op.in_shapes[0][1], *op.out_shape[1:], spec.kernel[0], spec.stride[0], spec.padding[0], spec.dilation[0]
+    )
+
+
+@lru_cache(maxsize=1024)
+def _windows(height: int, rows: int, width: int, kernel: int, stride: int, padding: int, dilation: int) -> Windows:
+    top = np.arange(rows) * stride - padding
+    taps = top[:, None] + np.arange(kernel) * dilation
+    inside = (taps >= 0) & (taps < height)
+    needed = np.unique(taps[inside]) if inside.any() else np.zeros(1, dtype=np.int64)
+    # A row of windows all in the padding needs nothing; it waits for the row before it, as hardware in order would.
+    first = np.searchsorted(needed, np.where(inside, taps, height).min(axis=1))
+    last = np.searchsorted(needed, np.where(inside, taps, -1).max(axis=1))
+    first, last = np.clip(first, 0, len(needed) - 1), np.clip(last, 0, len(needed) - 1)
+    return Windows(height, needed, np.minimum(first, last), last, inside.sum(axis=1), width)
+
+
+@dataclass(frozen=True)
+class RowBuffer:
+    """How the input rows of a layer pass through the tile buffers."""
+
+    windows: Windows
+    capacity: int
+    """Rows that the fullest tile's buffer holds."""
+    row_bits: int
+    """Bits of one row in that tile."""
+
+    @property
+    def rows_in(self) -> int:
+        """Rows of the input."""
+        return self.windows.rows_in
+
+    @property
+    def streams(self) -> bool:
+        """The buffer cannot hold the rows of a window: every output row fetches its own again."""
+        return self.capacity < self.windows.reach
+
+    @property
+    def rows_sent(self) -> int:
+        """Input rows that enter the tile buffers in one timestep."""
+        return int(self.windows.taps.sum()) if self.streams else len(self.windows.needed)
+
+    @property
+    def messages(self) -> int:
+        """Transfers of one timestep: rows, or the rows of an output row together."""
+        return self.windows.rows if self.streams else len(self.windows.needed)
+
+    @property
+    def rows_of_message(self) -> IntArray:
+        """[messages] input rows in each."""
+        return self.windows.taps if self.streams else np.ones(len(self.windows.needed), dtype=np.int64)
+
+
+def row_buffer(op: Operation, mapping: Mapping, hardware: SpikeflowFile) -> RowBuffer:
+    """The tile buffers of a placed layer."""
+    windows = windows_of(op)
+    row_bits = ceil_div(op.in_elements * op.in_types[0].planes, windows.rows_in)
+    most = max(1, int(np.ceil(row_bits * max(mapping.layout.input_shares))))
+    return RowBuffer(windows, hardware.memories.tile_buffer.working_bits // most, most)

@@ -1,0 +1,468 @@
+"""The studies behind docs/accuracy.md: each leaves a table (CSV) and a picture in reports/accuracy.
+
+    python reports/accuracy.py                  all studies, then the tables of the page
+    python reports/accuracy.py wires noise      some of them
+    python reports/accuracy.py --page           the tables of the page from the CSV files that are there
+
+They need PyTorch and scikit-learn (the moving digits are made from held-out images) and about half an hour of one core.
+Everything random is seeded: the same processor gives the same tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+
+import accelsim
+from accelsim.files import write_atomic
+from accelsim.inference import Arithmetic, Images, load_images, reference_runs
+from accelsim.inference.statistics import interval_of_mean, wilson_interval
+from accelsim.inference.study import accuracy, prepared
+from accelsim.workload import Bundle, find_workload
+
+mpl.use("Agg")
+from matplotlib import pyplot as plt
+
+ROOT = Path(__file__).resolve().parents[1]
+OUT = ROOT / "reports" / "accuracy"
+PAGE = ROOT / "docs" / "accuracy.md"
+Row = dict[str, Any]
+
+REMEDIES: dict[str, tuple[str, ...]] = {
+    "none": (),
+    "`adc_range`": ("adc_range",),
+    "+ `encoding`": ("adc_range", "encoding"),
+    "+ `bn_adaptation`": ("adc_range", "bn_adaptation"),
+    "+ `channel_adaptation`": ("adc_range", "channel_adaptation"),
+    "+ `gain`": ("adc_range", "gain"),
+    "all": ("adc_range", "encoding", "gain", "bn_adaptation"),
+}
+REPEATS, FEWER_IMAGES = 3, 180
+SIZES, SCALES = (32, 64, 128), (0.0, 0.1, 0.25, 0.5, 1.0)
+SIGMAS = (0.0, 0.1, 0.2, 0.4)
+
+
+# --- what all of them do ------------------------------------------------------------------------------------
+
+
+@cache
+def moving_file() -> Path:
+    """The 360 held-out digits moving as in the recipe, and 64 training ones to calibrate on."""
+    from accelsim.snn import digits, load_recipe, moving
+    from accelsim.snn.train import evaluation_generator
+
+    recipe: Any = load_recipe("moving_digits")
+    split, how = digits(recipe.data.size), recipe.encoder
+
+    def frames(images: Any) -> Any:
+        generator = evaluation_generator()
+        return moving(images, recipe.timesteps, generator, canvas=how.canvas, contrast=how.contrast).numpy()
+
+    path = Path(tempfile.mkdtemp()) / "moving_digits.npz"
+    labels = split.test_labels.numpy()
+    np.savez(path, inputs=frames(split.test_images), labels=labels, calibration=frames(split.train_images[:64]))
+    return path
+
+
+def data_of(name: str) -> str | Path:
+    """The 360 held-out images of a bundle, as `accelsim infer --data` takes them."""
+    return moving_file() if name == "moving_digits" else "digits"
+
+
+@cache
+def opened(name: str) -> tuple[Bundle, Images, Any]:
+    """A bundle, its images, and the ideal network's run of them."""
+    bundle = Bundle.load(find_workload(name).parent)
+    images = load_images(data_of(name), bundle)
+    return bundle, images, reference_runs(bundle, images)
+
+
+def tried(
+    name: str, settings: Iterable[str], remedies: Iterable[str], repeats: int = 1, images: int | None = None
+) -> list[float]:
+    """Accuracies of a bundle on a crossbar machine, one for each chip, on all held-out images or the first few."""
+    bundle, all_images, reference = opened(name)
+    chosen = all_images.first(images)
+    machine = accelsim.load_hardware("spikeflow", list(settings))
+    arithmetic = Arithmetic.of(machine.file, bundle.workload.precision, remedies=frozenset(remedies))
+    found = []
+    for seed in range(repeats if arithmetic.is_random else 1):
+        run = prepared(bundle, chosen, arithmetic, seed, reference).run(chosen.inputs)
+        found.append(accuracy(run.predictions, chosen))
+    return found
+
+
+def wires(scale: float) -> list[str]:
+    """Settings for multiples of the machine's wires."""
+    return [f"crossbar.wordline_ohm={0.6 * scale:g}", f"crossbar.bitline_ohm={1.8 * scale:g}"]
+
+
+def summary(accuracies: list[float], images: int = 360) -> Row:
+    """Mean and 95 % interval in per cent: Student's t over chips, Wilson's for a single one."""
+    alone = round(images * accuracies[0])
+    low, high = interval_of_mean(accuracies) if len(accuracies) > 1 else wilson_interval(alone, images)
+    return {"accuracy": 100 * float(np.mean(accuracies)), "low": 100 * low, "high": 100 * high}
+
+
+# --- the studies --------------------------------------------------------------------------------------------
+
+
+def ablation() -> Iterator[Row]:
+    """The machine put together one non-ideality after another, for three cells and two networks."""
+    cases: tuple[tuple[str, str, list[str]], ...] = (
+        ("digits_snn", "spikesim", []),
+        ("moving_digits", "spikesim", []),
+        ("digits_snn", "neurosim_default", []),
+        ("digits_snn", "neurram_wan2022", []),
+        ("digits_snn", "neurram_wan2022, reference column", ["weights.baseline=column"]),
+    )
+    for name, cell, settings in cases:
+        preset = [f"device.preset={cell.partition(',')[0]}"]
+        found = accelsim.infer(
+            name, "spikeflow", settings=[*preset, *settings], data=data_of(name), repeats=REPEATS, ablate=True
+        )
+        for point in found.ablation:
+            differing = 100 * point.spike_mismatch
+            yield {"network": name, "cell": cell, "added": point.added, **summary(list(point.accuracies)),
+                   "differing": differing}  # fmt: skip
+
+
+def wire_grid() -> Iterator[Row]:
+    """Array size, wire resistance and remedies; nothing random."""
+    for name in ("digits_snn", "moving_digits"):
+        for size in SIZES if name == "digits_snn" else (64,):
+            for scale in SCALES:
+                for label, remedies in REMEDIES.items():
+                    settings = [f"crossbar.rows={size}", f"crossbar.cols={size}", *wires(scale)]
+                    found = summary(tried(name, settings, remedies))
+                    yield {"network": name, "array": size, "wires": scale, "remedies": label, **found}
+
+
+def schemes() -> Iterator[Row]:
+    """Signed schemes against wires: what batch-norm adaptation can undo depends on them."""
+    for signed in ("diff", "differential_pair", "offset_column"):
+        for scale in SCALES:
+            for label in ("`adc_range`", "+ `bn_adaptation`", "+ `gain`"):
+                settings = [f"weights.signed={signed}", "adc.bits=6", *wires(scale)]
+                found = summary(tried("digits_snn", settings, REMEDIES[label], images=FEWER_IMAGES), FEWER_IMAGES)
+                yield {"signed": signed, "wires": scale, "remedies": label, **found}
+
+
+def norms() -> Iterator[Row]:
+    """A network with a batch-norm in every layer but the classifier."""
+    for scale in SCALES:
+        for label in ("`adc_range`", "+ `encoding`", "+ `bn_adaptation`", "+ `channel_adaptation`", "+ `gain`"):
+            found = tried("digits_resnet", wires(scale), REMEDIES[label], images=FEWER_IMAGES)
+            yield {"wires": scale, "remedies": label, **summary(found, FEWER_IMAGES)}
+
+
+def noise() -> Iterator[Row]:
+    """Read noise and remedies, on wires of a tenth and on the machine's own."""
+    many = ("`adc_range`", "+ `encoding`", "+ `bn_adaptation`", "+ `channel_adaptation`", "+ `gain`")
+    for scale, labels in ((0.1, many), (1.0, ("+ `gain`",))):
+        for sigma in SIGMAS:
+            for label in labels:
+                settings = [f"device.read_noise={sigma}", *wires(scale)]
+                found = tried("digits_snn", settings, REMEDIES[label], REPEATS, FEWER_IMAGES)
+                yield {"wires": scale, "sigma": sigma, "remedies": label, **summary(found, FEWER_IMAGES)}
+
+
+def cells() -> Iterator[Row]:
+    """Published cells, with and without a column that subtracts what cells at code 0 conduct."""
+    for preset in ("neurosim_default", "neurram_wan2022", "hfo2_generic"):
+        for baseline in ("none", "column"):
+            for label in ("`adc_range`", "+ `gain`", "all"):
+                settings = [f"device.preset={preset}", f"weights.baseline={baseline}", "adc.bits=6"]
+                found = tried("digits_snn", settings, REMEDIES[label], REPEATS, FEWER_IMAGES)
+                yield {"cell": preset, "baseline": baseline, "remedies": label, **summary(found, FEWER_IMAGES)}
+
+
+def pairs() -> Iterator[Row]:
+    """A cell with programming variation under signed schemes, one chip, 90 images."""
+    for signed, bits in (("diff", 4), ("differential_pair", 4), ("differential_pair", 2)):
+        for baseline in ("none", "column"):
+            settings = ["device.preset=neurram_wan2022", f"weights.signed={signed}", f"weights.baseline={baseline}"]
+            settings += [f"crossbar.cell_bits={bits}", "adc.bits=6"]
+            found = summary(tried("digits_snn", settings, REMEDIES["+ `gain`"], images=90), 90)
+            yield {"signed": signed, "cell bits": bits, "baseline": baseline, **found}
+
+
+def prices() -> Iterator[Row]:
+    """What remedies, a reference column and a digital first layer cost."""
+    for label, settings, remedies in (
+        ("`adc_range`", [], ("adc_range",)),
+        ("+ `encoding`", [], ("adc_range", "encoding")),
+        ("+ `bn_adaptation`", [], ("adc_range", "bn_adaptation")),
+        ("+ `gain`", [], ("adc_range", "gain")),
+        ("+ `gain`, 6-bit converters", ["adc.bits=6"], ("adc_range", "gain")),
+        ("+ `gain`, `weights.baseline: column`", ["weights.baseline=column"], ("adc_range", "gain")),
+        ("+ `gain`, `first_layer: digital`", ["first_layer=digital"], ("adc_range", "gain")),
+    ):
+        found = accelsim.infer("digits_snn", "spikeflow", settings=settings, data="digits", remedies=remedies)
+        totals = found.totals
+        yield {"arrangement": label, "accuracy": 100 * found.accuracy, "energy_uj": totals["energy_pj"] * 1e-6,
+               "latency_us": totals["latency_ns"] * 1e-3, "area_mm2": totals["area_um2"] * 1e-6}  # fmt: skip
+
+
+def conventions() -> Iterator[Row]:
+    """One run, and what the literature's conventions say of the same spikes."""
+    for name in ("digits_snn", "moving_digits"):
+        found = accelsim.infer(name, "spikeflow", data=data_of(name), remedies=REMEDIES["+ `gain`"])
+        quoted = {f"{key}_uj": value * 1e-6 for key, value in found.quotes.items()}
+        yield {"network": name, "machine_uj": found.totals["energy_pj"] * 1e-6, **quoted}
+
+
+def membranes() -> Iterator[Row]:
+    """How errors of membranes grow over timesteps, by layer."""
+    for name in ("digits_snn", "moving_digits"):
+        for label, remedies in (("`adc_range`", ("adc_range",)), ("+ `gain`", ("adc_range", "gain"))):
+            found = accelsim.infer(name, "spikeflow", data=data_of(name), images=64, remedies=remedies)
+            errors = found.membrane_error
+            for layer, steps in errors.rms.items():
+                for step, rms in enumerate(steps):
+                    yield {"network": name, "remedies": label, "layer": layer, "timestep": step + 1, "rms": rms,
+                           "bias": errors.bias[layer][step]}  # fmt: skip
+
+
+def exits() -> Iterator[Row]:
+    """Early exit on both machines: every threshold of the sweep, and all timesteps as the machine usually works."""
+    for name in ("digits_snn", "moving_digits"):
+        for machine, remedies in (("spikeflow", ("adc_range", "gain")), ("sata", ())):
+            found = accelsim.infer(name, machine, data=data_of(name), images=120, remedies=remedies, early_exit="sweep")
+            early = found.early_exit
+            assert early is not None
+            steps = found.bundle["timesteps"]
+            usual = {key: early.full[key] for key in ("energy_pj", "latency_ns", "edp_pj_ns")}
+            yield {"network": name, "machine": machine, "way": "all timesteps, usual schedule", "threshold": "",
+                   "accuracy": 100 * found.accuracies[0], "timesteps": steps, **usual, "chosen": 0}  # fmt: skip
+            chosen = early.chosen(found.accuracies[0])
+            for point in early.points:
+                costs = {"energy_pj": point.energy_pj, "latency_ns": point.latency_ns, "edp_pj_ns": point.edp_pj_ns}
+                yield {"network": name, "machine": machine, "way": early.machine, "threshold": point.exits.threshold,
+                       "accuracy": 100 * point.accuracy, "timesteps": point.exits.mean_timesteps, **costs,
+                       "chosen": int(point is chosen)}  # fmt: skip
+
+
+# --- pictures -----------------------------------------------------------------------------------------------
+
+
+def draw_wires(rows: list[Row]) -> None:
+    """Accuracy over wire resistance for three sizes."""
+    figure, axes = plt.subplots(1, 3, figsize=(12, 3.6), sharey=True)
+    mine = [row for row in rows if row["network"] == "digits_snn"]
+    for axis, size in zip(axes, SIZES, strict=True):
+        for label in REMEDIES:
+            points = [row for row in mine if int(row["array"]) == size and row["remedies"] == label]
+            x, y = [float(row["wires"]) for row in points], [float(row["accuracy"]) for row in points]
+            axis.plot(x, y, marker="o", ms=4, label=label.replace("`", ""))
+        axis.set_title(f"{size} x {size}")
+        axis.set_xlabel("wire resistance (1 = 0.6 and 1.8 ohm per cell)")
+    axes[0].set_ylabel("accuracy (%)")
+    axes[0].legend(fontsize=7)
+    _save(figure, "wires")
+
+
+def draw_noise(rows: list[Row]) -> None:
+    """Accuracy over read noise."""
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True)
+    for axis, scale in zip(axes, (0.1, 1.0), strict=True):
+        for label in REMEDIES:
+            points = [row for row in rows if float(row["wires"]) == scale and row["remedies"] == label]
+            if points:
+                x, y, low, high = (
+                    np.array([float(row[key]) for row in points]) for key in ("sigma", "accuracy", "low", "high")
+                )
+                reach = np.maximum([y - low, high - y], 0)
+                axis.errorbar(x, y, reach, marker="o", ms=4, capsize=2, label=label.replace("`", ""))
+        axis.set_title(f"wires x {scale:g}")
+        axis.set_xlabel("read noise (sigma of one read, relative)")
+    axes[0].set_ylabel(f"accuracy (%), {REPEATS} chips")
+    axes[0].legend(fontsize=7)
+    _save(figure, "noise")
+
+
+def draw_membranes(rows: list[Row]) -> None:
+    """Membrane error over timesteps."""
+    figure, axes = plt.subplots(1, 4, figsize=(15, 3.4))
+    cases = [(name, label) for name in ("digits_snn", "moving_digits") for label in ("`adc_range`", "+ `gain`")]
+    for axis, (name, label) in zip(axes, cases, strict=True):
+        mine = [row for row in rows if row["network"] == name and row["remedies"] == label]
+        for layer in dict.fromkeys(row["layer"] for row in mine):
+            points = [row for row in mine if row["layer"] == layer]
+            x, y = [int(row["timestep"]) for row in points], [float(row["rms"]) for row in points]
+            axis.plot(x, y, marker="o", ms=4, label=layer)
+        axis.set_title(f"{name}, {label.replace('`', '')}", fontsize=9)
+        axis.set_xlabel("timestep")
+        axis.set_ylim(bottom=0)
+        axis.legend(fontsize=7)
+    axes[0].set_ylabel("membrane error (RMS, thresholds)")
+    _save(figure, "membranes")
+
+
+def draw_exits(rows: list[Row]) -> None:
+    """Accuracy over energy of early exit."""
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6))
+    for axis, name in zip(axes, ("digits_snn", "moving_digits"), strict=True):
+        for machine, colour in (("spikeflow", "C0"), ("sata", "C1")):
+            mine = [row for row in rows if (row["network"], row["machine"]) == (name, machine)]
+            points = sorted((row for row in mine if row["threshold"] != ""), key=lambda row: float(row["energy_pj"]))
+            x, y = [float(row["energy_pj"]) * 1e-6 for row in points], [float(row["accuracy"]) for row in points]
+            axis.plot(x, y, marker=".", color=colour, label=f"{machine}, early exit")
+            full = next(row for row in mine if row["threshold"] == "")
+            axis.plot(float(full["energy_pj"]) * 1e-6, float(full["accuracy"]), "s", color=colour,
+                      label=f"{machine}, all timesteps")  # fmt: skip
+        axis.set_xscale("log")
+        axis.set_title(name)
+        axis.set_xlabel("energy per image (uJ)")
+    axes[0].set_ylabel("accuracy (%), 120 images")
+    axes[0].legend(fontsize=7)
+    _save(figure, "exits")
+
+
+def _save(figure: Any, name: str) -> None:
+    figure.tight_layout()
+    figure.savefig(OUT / f"{name}.png", dpi=110, metadata={"Software": None})
+    plt.close(figure)
+
+
+# --- tables of the page -------------------------------------------------------------------------------------
+
+
+def _table(head: list[str], body: Iterable[Iterable[str]]) -> str:
+    lines = [head, ["---"] * len(head), *body]
+    return "\n".join("| " + " | ".join(cells_) + " |" for cells_ in lines)
+
+
+def _with_interval(row: Row) -> str:
+    return f"{float(row['accuracy']):.1f} [{float(row['low']):.1f}, {float(row['high']):.1f}]"
+
+
+def _pivot(rows: list[Row], left: list[str], across: str, cell: Callable[[Row], str]) -> str:
+    columns = list(dict.fromkeys(row[across] for row in rows))
+    lines: dict[tuple[str, ...], dict[str, str]] = {}
+    for row in rows:
+        lines.setdefault(tuple(str(row[key]) for key in left), {})[row[across]] = cell(row)
+    body = ([*key, *(found.get(column, "") for column in columns)] for key, found in lines.items())
+    return _table([*left, *columns], body)
+
+
+def _plain(row: Row) -> str:
+    return f"{float(row['accuracy']):.1f}"
+
+
+def _exit_table(rows: list[Row]) -> str:
+    body = []
+    for name, machine in dict.fromkeys((row["network"], row["machine"]) for row in rows):
+        mine = [row for row in rows if (row["network"], row["machine"]) == (name, machine)]
+        shown = [mine[0], mine[1], *(row for row in mine[2:-1] if row["chosen"] == "1"), mine[-1]]
+        for row in shown:
+            mark = " (chosen)" if row["chosen"] == "1" else ""
+            threshold = f"{float(row['threshold']):.3g}{mark}" if row["threshold"] else "-"
+            energy, time = float(row["energy_pj"]) * 1e-6, float(row["latency_ns"]) * 1e-3
+            edp = float(row["edp_pj_ns"]) * 1e-9
+            body.append([name, machine, row["way"], threshold, f"{float(row['accuracy']):.2f}",
+                         f"{float(row['timesteps']):.2f}", f"{energy:.3g}", f"{time:.3g}", f"{edp:.3g}"])  # fmt: skip
+    head = ["network", "machine", "way", "threshold", "accuracy %", "mean T", "energy uJ", "latency us", "EDP uJ ms"]
+    return _table(head, body)
+
+
+TABLES: dict[str, Callable[[list[Row]], str]] = {
+    "ablation": lambda rows: _table(
+        ["network", "cell", "added", "accuracy %", "spikes that differ %"],
+        ([row["network"], row["cell"], row["added"], _with_interval(row), f"{float(row['differing']):.2f}"]
+         for row in rows),
+    ),
+    "wires": lambda rows: _pivot(rows, ["network", "array", "wires"], "remedies", _plain),
+    "schemes": lambda rows: _pivot(rows, ["signed", "wires"], "remedies", _plain),
+    "norms": lambda rows: _pivot(rows, ["wires"], "remedies", _plain),
+    "noise": lambda rows: _pivot(rows, ["wires", "sigma"], "remedies", _with_interval),
+    "cells": lambda rows: _pivot(rows, ["cell", "baseline"], "remedies", _with_interval),
+    "pairs": lambda rows: _pivot(rows, ["signed", "cell bits"], "baseline", _with_interval),
+    "prices": lambda rows: _table(
+        ["arrangement", "accuracy %", "energy uJ", "latency us", "area mm2"],
+        ([row["arrangement"], f"{float(row['accuracy']):.2f}", *(f"{float(row[key]):.4g}" for key in
+          ("energy_uj", "latency_us", "area_mm2"))] for row in rows),
+    ),
+    "conventions": lambda rows: _table(
+        ["network", "machine (physical)", "papers (45 nm)", "SpikeSim, dense", "SpikeSim, event-driven"],
+        ([row["network"], *(f"{float(row[key]):.4g} uJ" for key in
+          ("machine_uj", "papers_uj", "spikesim_dense_uj", "spikesim_event_uj"))] for row in rows),
+    ),
+    "exits": _exit_table,
+}  # fmt: skip
+
+STUDIES: dict[str, Callable[[], Iterator[Row]]] = {
+    "ablation": ablation,
+    "wires": wire_grid,
+    "schemes": schemes,
+    "norms": norms,
+    "noise": noise,
+    "cells": cells,
+    "pairs": pairs,
+    "prices": prices,
+    "conventions": conventions,
+    "membranes": membranes,
+    "exits": exits,
+}
+PICTURES = {"wires": draw_wires, "noise": draw_noise, "membranes": draw_membranes, "exits": draw_exits}
+
+
+def read(name: str) -> list[Row]:
+    """A table as it was written."""
+    with (OUT / f"{name}.csv").open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def study(name: str) -> None:
+    """Make one study and write its table."""
+    rows = []
+    for row in STUDIES[name]():
+        rows.append({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()})
+        print(f"{name}: {', '.join(str(value) for value in rows[-1].values())}", file=sys.stderr, flush=True)
+    lines = [",".join(rows[0]), *(",".join(f'"{v}"' if "," in str(v) else str(v) for v in r.values()) for r in rows)]
+    write_atomic(OUT / f"{name}.csv", "\n".join(lines) + "\n")
+
+
+def _filled(table: str, match: re.Match[str]) -> str:
+    return f"{match[1]}{table}\n{match[2]}"
+
+
+def write_page() -> None:
+    """Put the tables between their marks."""
+    text = PAGE.read_text(encoding="utf-8")
+    for name, table in TABLES.items():
+        if (OUT / f"{name}.csv").is_file():
+            block = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+            text = block.sub(partial(_filled, table(read(name))), text)
+    write_atomic(PAGE, text)
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("names", nargs="*", metavar="STUDY", help=f"any of {', '.join(STUDIES)}; all by default")
+    parser.add_argument("--page", action="store_true", help="no study: tables and pictures from what is there")
+    chosen = parser.parse_args()
+    for name in chosen.names or STUDIES:
+        if name not in STUDIES:
+            parser.error(f"no study '{name}'")
+        if not chosen.page:
+            study(name)
+    for name, draw in PICTURES.items():
+        if (OUT / f"{name}.csv").is_file():
+            draw(read(name))
+    write_page()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""Sweep files of tests, and a machine that misbehaves on demand."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+MOODY = {"kind": "moody", "name": "moody", "costs": {"table": "digital_28nm"}}
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """`write(parameters={...})`: a sweep file with VGG9 on sata, other keys as given."""
+
+    def make(file: str = "test.yaml", **keys: Any) -> Path:
+        content = {
+            "name": "test",
+            "workloads": ["vgg9_cifar10"],
+            "hardware": ["sata"],
+            "parameters": {"array.rows": [8, 16]},
+            "objectives": {"energy_pj": "minimise", "latency_ns": "minimise"},
+            **keys,
+        }
+        path = tmp_path / file
+        path.write_text(yaml.safe_dump(content, sort_keys=False))
+        return path
+
+    return make
+
+
+@pytest.fixture
+def moody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The machine file of a third machine, installed for this process and its children."""
+    from accelsim.hardware.load import SCHEMAS
+    from accelsim.machines import machines
+
+    site = tmp_path / "site"
+    (site / "moody-1.0.dist-info").mkdir(parents=True)
+    shutil.copy(HERE / "moody.py", site / "moody_machine.py")
+    (site / "moody-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: moody\nVersion: 1.0\n")
+    (site / "moody-1.0.dist-info" / "entry_points.txt").write_text(
+        "[accelsim.machines]\nmoody = moody_machine:machine\n"
+    )
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), str(ROOT)]))
+    machines.cache_clear()
+    path = tmp_path / "moody.yaml"
+    path.write_text(yaml.safe_dump(MOODY))
+    yield path
+    SCHEMAS.pop("moody", None)
+    sys.modules.pop("moody_machine", None)
+    machines.cache_clear()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """`start("sweep", FILE)`: the command line as a process of its own, killed at the end if it still runs."""
+    running: list[subprocess.Popen[str]] = []
+
+    def run(*words: str | Path) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "accelsim", *map(str, words)],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": os.environ.get("PYTHONPATH", str(ROOT))},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        running.append(process)
+        return process
+
+    yield run
+    for process in running:
+        process.kill()
+        process.communicate()

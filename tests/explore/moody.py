@@ -1,0 +1,62 @@
+"""A third machine for tests of survival: it can be slow, refuse a point, raise, or kill its process."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+from accelsim.errors import InputError, Problem
+from accelsim.hardware.costs import CostFile, CostSection, CostTable, from_file
+from accelsim.machines import Machine
+from accelsim.results import LayerLedger, Ledger
+from accelsim.settings import Section
+
+
+class MoodyFile(Section):
+    """What it does with a point."""
+
+    kind: Literal["moody"]
+    name: str = "moody"
+    clock_mhz: float = 100.0
+    seconds: float = 0.0
+    x: int = 0
+    y: int = 0
+    refuse: int | None = None
+    fail: int | None = None
+    die: int | None = None
+    unread: int = 0
+    log: str | None = None
+    costs: CostSection
+
+    def cost_table(self, file: CostFile, demand: Any) -> CostTable:
+        """Those of the file."""
+        return CostTable(from_file(file))
+
+
+def simulate(workload: Any, file: MoodyFile) -> Ledger:
+    """Counts x and y as DRAM accesses."""
+    if file.log:
+        with Path(file.log).open("a") as stream:
+            stream.write(f"{file.x} {file.y}\n")
+    if file.seconds:
+        end = time.perf_counter() + file.seconds
+        while time.perf_counter() < end:
+            pass
+    if file.x == file.refuse:
+        raise InputError(Problem(f"x is {file.x}", where="x"))
+    if file.x == file.fail:
+        raise RuntimeError("something unforeseen")
+    if file.x == file.die:
+        os._exit(7)
+    layer = LayerLedger("all", "conv2d", 1)
+    layer.add("dram.read_bits", 1000.0 * (file.x + 1))
+    layer.add("dram.write_bits", 10.0 * (file.y + 1))
+    import numpy as np
+
+    layer.cycles = np.array([1000.0 / (file.x + 1) + file.y])
+    return Ledger([layer], file.clock_mhz, {"dram": 1})
+
+
+machine = Machine(MoodyFile, {"analytical": simulate})

@@ -1,0 +1,293 @@
+"""Points of a sweep are single runs; nothing is done twice; what is shared is shared exactly."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import accelsim
+from accelsim import shelf
+from accelsim.errors import InputError
+from accelsim.explore.evaluate import Evaluator, Point, Task
+from accelsim.explore.plan import load_sweep
+from accelsim.explore.reads import Ledgers, packed_ledger, unpacked_ledger
+from accelsim.explore.run import run_sweep
+from accelsim.machines import simulate
+
+INFER = {
+    "data": "digits",
+    "images": 2,
+    "noise": "statistical",
+    "remedies": ["adc_range"],
+    "early_exit": None,
+    "seed": 0,
+}
+TOTALS = ["energy_pj", "dynamic_energy_pj", "static_energy_pj", "latency_ns", "cycles", "area_um2", "edp_pj_ns"]
+
+
+def test_grid_equals_single_runs(write: Callable[..., Path]) -> None:
+    frame = accelsim.sweep(
+        write(
+            hardware=["sata", "spikeflow"],
+            parameters={
+                "timesteps": {"zip": {"timesteps": [2, 4], "clock_mhz": [250, 100]}},
+                "array.cols": [4, 8],
+                "adc.bits": [4, 6],
+                "costs.components.dram.actions.read_bits.energy_pj_per_bit": [1.0, 20.0],
+            },
+            objectives=["energy_pj", "layers.conv2.energy_pj"],
+        ),
+        jobs=1,
+    )
+    assert len(frame) == 2 * 2 * 2 * 2
+    assert (frame["status"] == "done").all()
+    for _, row in frame.iloc[::3].iterrows():
+        keys = ["timesteps", "clock_mhz", "costs.components.dram.actions.read_bits.energy_pj_per_bit"]
+        keys.append("array.cols" if row["hardware"] == "sata" else "adc.bits")
+        settings = {key: row[key].item() if hasattr(row[key], "item") else row[key] for key in keys}
+        settings = {key: int(v) if key in ("array.cols", "adc.bits") else v for key, v in settings.items()}
+        result = accelsim.run("vgg9_cifar10", row["hardware"], settings=settings)
+        assert {name: row[name] for name in TOTALS} == result.totals
+        layer = next(layer for layer in result.to_dict()["layers"] if layer["name"] == "conv2")
+        assert row["layers.conv2.energy_pj"] == layer["energy_pj"]
+
+
+def test_accuracy_equals_single_inferences(write: Callable[..., Path]) -> None:
+    infer = {"data": "digits", "images": 4, "remedies": ["adc_range", "gain"]}
+    path = write(
+        workloads="digits_snn",
+        hardware=["spikeflow", "sata"],
+        infer=infer,
+        parameters={"adc.bits": [6], "infer.early_exit": [0.05, 0.4]},
+        objectives={"exit_edp_pj_ns": "min", "accuracy": "max"},
+    )
+    frame = accelsim.sweep(path, jobs=1)
+    assert len(frame) == 4
+    for _, row in frame.iterrows():
+        settings = {} if row["hardware"] == "sata" else {"adc.bits": int(row["adc.bits"])}
+        result = accelsim.infer(
+            "digits_snn", row["hardware"], settings=settings, early_exit=row["infer.early_exit"], **infer
+        )
+        assert result.chosen_exit is not None
+        assert row["accuracy"] == result.accuracy
+        assert row["energy_pj"] == result.totals["energy_pj"]
+        assert row["exit_edp_pj_ns"] == result.chosen_exit.edp_pj_ns
+        assert row["exit_accuracy"] == result.chosen_exit.accuracy
+
+
+def test_known_points_are_served(write: Callable[..., Path], tmp_path: Path) -> None:
+    first = write("a.yaml", parameters={"array.rows": [4, 8, 16]})
+    second = write("b.yaml", name="other", parameters={"array.rows": [8, 16, 32], "array.cols": [8]})
+    answers, progress = run_sweep(first, out=None, journal=tmp_path / "j.sqlite", jobs=1)
+    assert (progress.done, progress.served) == (3, 0)
+    again, progress = run_sweep(first, out=None, journal=tmp_path / "j.sqlite", jobs=1)
+    assert (progress.done, progress.served) == (3, 3)
+    pd.testing.assert_frame_equal(answers.frame, again.frame)
+    # array.cols 8 is what the file says anyway: the same content, the same point
+    _, progress = run_sweep(second, out=None, journal=tmp_path / "j.sqlite", jobs=1)
+    assert (progress.done, progress.served) == (3, 2)
+    with sqlite3.connect(tmp_path / "j.sqlite") as db:
+        assert db.execute("select count(*) from points").fetchone() == (4,)
+
+
+def test_figures_that_only_one_sweep_asks_for_are_added(write: Callable[..., Path], tmp_path: Path) -> None:
+    run_sweep(write(), out=None, journal=tmp_path / "j.sqlite", jobs=1)
+    wants = write("b.yaml", name="b", objectives=["layers.conv1.cycles"])
+    answers, progress = run_sweep(wants, out=None, journal=tmp_path / "j.sqlite", jobs=1)
+    assert progress.served == 0
+    assert answers.frame["layers.conv1.cycles"].notna().all()
+    assert run_sweep(wants, out=None, journal=tmp_path / "j.sqlite", jobs=1)[1].served == 2
+
+
+def test_other_contents_are_other_points(write: Callable[..., Path], tmp_path: Path) -> None:
+    """The key follows workload, machine, cost table, fidelity, inference options: not names of files."""
+    source = (Path(accelsim.__file__).parent.parent / "hwconfigs" / "sata.yaml").read_text()
+    machine = tmp_path / "mine.yaml"
+    machine.write_text(source)
+    task = Task(["vgg9_cifar10"], ["sata"], "analytical")
+    base = Evaluator(task).key(Point(0, 0))
+    copy = Task(["vgg9_cifar10"], [str(machine)], "analytical")
+    assert Evaluator(copy).key(Point(0, 0)) == base
+    machine.write_text(source.replace("clock_mhz: 400", "clock_mhz: 401"))
+    different = [
+        Evaluator(copy).key(Point(0, 0)),
+        Evaluator(task).key(Point(0, 0, for_hardware={"array.rows": 17})),
+        Evaluator(task).key(Point(0, 0, for_workload={"timesteps": 3})),
+        Evaluator(Task(["vgg9_cifar10"], ["sata"], "cycle")).key(Point(0, 0)),
+    ]
+    assert len({base, *different}) == 5
+    infers = {"data": None, "seed": 0, "early_exit": None}
+    one, two = (Evaluator(Task(["digits_snn"], ["sata"], "analytical", infer={**infers, "seed": s})) for s in (0, 1))
+    assert one.key(Point(0, 0)) != two.key(Point(0, 0))
+
+
+@pytest.mark.parametrize(
+    ("hardware", "settings", "shares"),
+    [
+        ("sata", {"costs.components.dram.leakage_mw": 1.0}, True),
+        ("sata", {"costs.components.lif.area_um2": 5.0}, True),
+        ("sata", {"array.rows": 8}, False),
+        ("sata", {"lif.membrane_sharing": 2}, False),
+        ("spikeflow", {"crossbar.wordline_ohm": 9.0}, True),
+        ("spikeflow", {"adc.bits": 6}, True),
+        ("spikeflow", {"crossbar.rows": 32}, False),
+    ],
+)
+def test_only_what_changes_counts_is_simulated(hardware: str, settings: dict[str, Any], shares: bool) -> None:
+    evaluator = Evaluator(Task(["vgg9_cifar10"], [hardware], "analytical"))
+    evaluator.figures(Point(0, 0))
+    found = evaluator.figures(Point(0, 0, for_hardware=settings))
+    assert found["energy_pj"] == accelsim.run("vgg9_cifar10", hardware, settings=settings).energy_pj
+    assert evaluator.ledgers.reused == shares
+
+
+def test_reads_depend_on_what_was_read() -> None:
+    """`tick-batch` reads scratchpads that `os` does not: each keeps its own set of keys."""
+    evaluator = Evaluator(Task(["vgg9_cifar10"], ["sata"], "analytical"))
+    spads = [{"memories.spad_psum.size_bytes": size} for size in (8, 4)]
+    for dataflow in ("os", "tick-batch"):
+        for spad in spads:
+            settings = {"dataflow": dataflow, **spad}
+            found = evaluator.figures(Point(0, 0, for_hardware=settings))
+            assert found["cycles"] == accelsim.run("vgg9_cifar10", "sata", settings=settings).cycles
+
+
+def test_ledgers_survive_the_shelf(tmp_path: Path) -> None:
+    workload, machine = accelsim.load_workload("digits_snn"), accelsim.load_hardware("spikeflow")
+    ledger = simulate(workload, machine)
+    packed = packed_ledger(ledger)
+    assert packed is not None
+    again = unpacked_ledger(packed)
+    for old, new in zip(ledger.layers, again.layers, strict=True):
+        assert list(old.counts) == list(new.counts)
+        assert all(np.array_equal(old.counts[name], new.counts[name]) for name in old.counts)
+        assert np.array_equal(old.cycles, new.cycles)
+        assert (old.accumulations, old.utilization, old.busy_cycles) == (
+            new.accumulations,
+            new.utilization,
+            new.busy_cycles,
+        )
+    assert (again.instances, again.notes) == (ledger.instances, ledger.notes)
+    shelf.use(tmp_path)
+    try:
+        first, second = Ledgers(), Ledgers()
+        first.get("group", machine.file, lambda file: simulate(workload, machine))
+        first.store("group", machine.file, first.get("group", machine.file, lambda file: ledger))
+        second.get("group", machine.file, lambda file: pytest.fail("it lies on the shelf"))
+        for path in tmp_path.glob("ledgers/*"):
+            path.write_bytes(path.read_bytes()[:100])  # a half-written disk
+        third = Ledgers()
+        third.get("group", machine.file, lambda file: ledger)
+        assert third.simulated == 1
+    finally:
+        shelf.use(None)
+
+
+def test_expensive_parts_come_from_the_shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trace statistics and programmed crossbars, made by one process, serve another."""
+    from accelsim.inference import kept
+    from accelsim.workload import load
+
+    monkeypatch.setattr(shelf, "WORTH_KEEPING_S", 0.0)
+    task = Task(["digits_snn"], ["spikeflow"], "analytical", infer=INFER, cache=str(tmp_path))
+    point = Point(0, 0)
+    made = Evaluator(task).figures(point)
+    kept.forget()
+    try:
+        assert list(tmp_path.glob("*/activity/*"))
+        assert list(tmp_path.glob("*/layers/*"))
+        monkeypatch.setattr(load, "from_trace", lambda *_: pytest.fail("it lies on the shelf"))
+        Evaluator(task).build(point)
+        monkeypatch.undo()
+        assert Evaluator(task).figures(point) == made
+    finally:
+        shelf.use(None)
+
+
+def test_failed_points_are_recorded_and_do_not_stop_the_rest(
+    moody: Path, write: Callable[..., Path], tmp_path: Path
+) -> None:
+    path = write(
+        hardware=[str(moody)],
+        parameters={"x": {"range": [0, 5, 1]}},
+        settings={"refuse": 2, "fail": 3},
+        objectives=["energy_pj"],
+    )
+    answers, progress = run_sweep(path, out=None, journal=tmp_path / "j.sqlite", jobs=1)
+    status = dict(zip(answers.frame["x"], answers.frame["status"], strict=True))
+    assert status == {0: "done", 1: "done", 2: "failed", 3: "crashed", 4: "done", 5: "done"}
+    assert "x is 2" in answers.frame["error"][2]
+    assert "RuntimeError: something unforeseen" in answers.frame["error"][3]
+    assert progress.failed == 2
+    assert run_sweep(path, out=None, journal=tmp_path / "j.sqlite", jobs=1)[1].served == 6
+    assert (
+        run_sweep(path, out=None, journal=tmp_path / "j.sqlite", jobs=1, resume=True)[1].served == 5
+    )  # what crashed is tried again
+
+
+def test_combinations_that_cannot_be_are_recorded(write: Callable[..., Path]) -> None:
+    frame = accelsim.sweep(
+        write(parameters={"dataflow": ["tick-batch", "os"], "schedule": ["layer-by-layer", "step-by-step"]}), jobs=1
+    )
+    assert frame["status"].tolist() == ["done", "failed", "done", "done"]
+    assert "needs schedule 'layer-by-layer'" in frame["error"][1]
+
+
+def test_links_conditions_and_spellings(write: Callable[..., Path]) -> None:
+    plan = load_sweep(
+        write(
+            hardware=["sata", "sata_os"],
+            parameters={
+                "array.rows": {"log": [4, 16, 3]},
+                "array.cols": {"equals": "array.rows * 2"},
+                "memory": {
+                    "zip": {"memories.glb_weight.size_bytes": [65536, 147456], "memories.glb_weight.banks": [1, 2]}
+                },
+                "schedule": {"values": ["layer-by-layer", "step-by-step"], "when": "dataflow == 'os'"},
+                "clock_mhz": {"range": [0.1, 0.3, 0.1]},
+            },
+            constraints=["array.rows * array.cols < 500", "hw.lif.share == 1"],
+        )
+    )
+    rows = [candidate.row for candidate in plan.space.grid()]
+    assert len(rows) == 2 * 2 * 3 * (1 + 2)  # two sizes within the limit; only sata_os has the choice of schedule
+    assert {(row["array.rows"], row["array.cols"]) for row in rows} == {(4, 8), (8, 16)}
+    assert {(row["memories.glb_weight.size_bytes"], row["memories.glb_weight.banks"]) for row in rows} == {
+        (65536, 1),
+        (147456, 2),
+    }
+    assert {row["schedule"] for row in rows if row["hardware"] == "sata"} == {None}
+    assert {row["clock_mhz"] for row in rows} == {0.1, 0.2, 0.3}
+
+
+def test_constraints_on_figures_keep_points_out_of_the_front(write: Callable[..., Path]) -> None:
+    keys = {"parameters": {"array.rows": [2, 4, 8, 16]}, "objectives": ["energy_pj", "latency_ns"]}
+    free = accelsim.sweep(write(**keys), jobs=1)
+    limit = sorted(free["area_um2"])[2]
+    frame = accelsim.sweep(write(**keys, constraints=f"area_um2 / array.cols < {limit / 8}"), jobs=1)
+    assert frame["feasible"].tolist() == (frame["area_um2"] < limit).tolist()
+    assert not frame.loc[~frame["feasible"], "pareto"].any()
+    assert len(frame) == 4
+
+
+def test_a_mapping_is_a_sweep_too() -> None:
+    frame = accelsim.sweep(
+        {
+            "name": "m",
+            "workloads": "vgg9_cifar10",
+            "hardware": "sata",
+            "parameters": {"array.rows": [4, 8]},
+            "objectives": "cycles",
+        }
+    )
+    assert frame["pareto"].tolist() == [False, True]
+    assert frame.attrs["objectives"] == {"cycles": "minimise"}
+    with pytest.raises(InputError, match=r"^m: parameters\.array\.row: unknown parameter path"):
+        accelsim.sweep({"name": "m", "workloads": "vgg9_cifar10", "hardware": "sata", "parameters": {"array.row": [4]},
+                        "objectives": "cycles"})  # fmt: skip

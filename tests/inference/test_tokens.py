@@ -1,0 +1,53 @@
+"""Networks whose last layer gives logits for each token: the answer is their mean."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import accelsim
+from accelsim.inference import Arithmetic, Network
+from accelsim.inference.executor import classes_of
+from tests.inference.networks import inputs_for, make, weights_for
+
+LAYERS = [
+    {"name": "patch", "op": "conv2d", "out_channels": 4, "kernel": 2, "stride": 2},
+    {"name": "lif", "op": "neuron"},
+    {"name": "tokens", "op": "tokens"},
+    {"name": "head", "op": "linear", "out_features": 3},
+]
+
+
+def test_tokens_are_averaged():
+    workload = make(LAYERS, [2, 6, 6])
+    weights, inputs = weights_for(workload), inputs_for(workload)
+    run = Network(workload, weights, Arithmetic()).run(inputs)
+    assert classes_of(workload) == 3
+    assert run.logits.shape == (4, 5, 3)
+    spikes = run.spikes["lif"].dense().reshape(4, 5, 4, 9)
+    by_token = np.einsum("tncl,mc->tnlm", spikes, weights["head.weight"]) + weights["head.bias"]
+    np.testing.assert_allclose(run.logits, by_token.mean(axis=2), rtol=1e-5, atol=1e-5)
+
+
+def test_a_spiking_transformer_runs_on_both_machines(tmp_path):
+    torch = pytest.importorskip("torch")
+    snn = pytest.importorskip("accelsim.snn")
+    torch.manual_seed(0)
+    net = snn.spikformer(in_shape=(1, 8, 8), classes=3, timesteps=2, width=16, depth=1, heads=2, patch=2).eval()
+    for norm in (module for module in net.modules() if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d)):
+        torch.nn.init.constant_(norm.bias, 0.3)  # untrained, hardly any neuron would fire
+    net = snn.fold_batchnorm(net)
+    images, labels = torch.rand(6, 1, 8, 8), torch.tensor([0, 1, 2, 0, 1, 2])
+    bundle = snn.export_network(
+        net, tmp_path / "former", timesteps=2, name="former", description="", source="", images=images, labels=labels,
+        precision={"weight_bits": 8},
+    )  # fmt: skip
+    with torch.no_grad():
+        wanted = net(images).numpy()
+    run = Network(bundle.workload, bundle.weights, Arithmetic()).run(images.numpy())
+    assert any(record.ones().sum() for record in run.spikes.values())
+    np.testing.assert_allclose(run.logits, wanted, atol=1e-4)
+    for machine in ("spikeflow", "sata"):
+        found = accelsim.infer(tmp_path / "former", machine, early_exit=0.9)
+        assert found.predictions.max() < 3
+        assert len(found.to_dict()["exit_histogram"]) == 2
