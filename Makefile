@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: reproduce demo test lint bench accuracy sweeps digits clean help
+.PHONY: recipes leaderboard reproduce demo test lint bench accuracy sweeps digits clean help
 
 help:
 	@echo "make demo    set up, then estimated against realistic energy of a trained SNN on two machines"
@@ -15,6 +15,8 @@ help:
 	@echo "make reproduce  do the published tables and figures again and rewrite reports/"
 	@echo "make sweeps  run the bundled sweeps again and rewrite reports/sweeps (a few minutes)"
 	@echo "make accuracy  make the tables and pictures of docs/accuracy.md again (half an hour)"
+	@echo "make recipes train all recipes again, one after another, then make leaderboard (an hour)"
+	@echo "make leaderboard  price the recipes' bundles again and rewrite reports/recipes and docs/recipes.md"
 	@echo "make digits  train the digits SNN again and rewrite workloads/digits_snn"
 
 $(BIN)/python:
@@ -66,6 +68,17 @@ sweeps: $(VENV)/.core
 
 digits: $(VENV)/.dev
 	$(BIN)/python -m accelsim.snn.digits --out workloads/digits_snn --seed 0
+
+recipes: $(VENV)/.dev
+	$(BIN)/python reports/recipes.py train
+	$(BIN)/python reports/recipes.py l1
+	$(BIN)/python reports/recipes.py few
+	$(MAKE) leaderboard
+
+leaderboard: $(VENV)/.core
+	@mkdir -p out
+	$(BIN)/accelsim leaderboard --out reports/recipes > out/leaderboard.txt
+	$(BIN)/python reports/recipes.py page
 
 reproduce: $(VENV)/.core
 	@mkdir -p out

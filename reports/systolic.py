@@ -85,7 +85,10 @@ def draw(rows: list[dict[str, Any]], source: str) -> None:
 
 def saving() -> str:
     """Memory movement of tick batching against output-stationary: VGG-9, TinyImageNet shape, as a table of the page."""
-    lines = ["| T | machine | DRAM | buffers | scratchpads | sum | saved | of it convolutions only |", "|" + "---|" * 8]
+    lines = [
+        "| T | machine | DRAM | buffers | scratchpads | sum | saved | saved, convolutions only |",
+        "|" + "---|" * 8,
+    ]
     for T in (1, 2, 4, 8):
         workload = accelsim.load_workload("vgg9_tinyimagenet", {"timesteps": T})
         whole: dict[str, float] = {}

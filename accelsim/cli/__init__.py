@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from accelsim import __version__
-from accelsim.cli import array, inputs, machines, networks, noc, reproduce, sweeps
+from accelsim.cli import array, inputs, leaderboard, machines, networks, noc, reproduce, sweeps
 from accelsim.cli.shared import app
 from accelsim.errors import AccelsimError
 
-__all__ = ["app", "array", "inputs", "machines", "main", "networks", "noc", "reproduce", "sweeps"]
+__all__ = ["app", "array", "inputs", "leaderboard", "machines", "main", "networks", "noc", "reproduce", "sweeps"]
 
 
 def _version(asked: bool) -> None:

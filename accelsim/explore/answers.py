@@ -159,6 +159,7 @@ def _frame(journal: Journal, record: SweepRecord, file: SweepFile) -> tuple[pd.D
         figures.update(dict.fromkeys(found.figures))
         row = {**{name: _cell(value) for name, value in member.parameters.items()}, **found.figures}
         rows.append({**row, "feasible": member.feasible, "status": found.status, "error": found.error, "key": key[:16]})
+    figures.update(dict.fromkeys(file.objectives))  # also where every point failed
     frame = pd.DataFrame(rows, columns=[*labels, *figures, "feasible", "pareto", "status", "error", "key"])
     frame["feasible"] = frame["feasible"].astype(bool)
     varied = [name for name in _independent(file) if name in labels]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import tempfile
 import threading
 from collections.abc import Mapping
@@ -75,7 +76,7 @@ class DaskPool:
 
         def feed() -> None:
             while len(waiting) < 2 * max(1, sum(self._client.nthreads().values())):
-                chunk = [item for item, _ in zip(work, range(self._size.points), strict=False)]
+                chunk = list(itertools.islice(work, self._size.points))
                 if not chunk:
                     return
                 submit(chunk)

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from accelsim import shelf
 from accelsim.errors import AccelsimError, InputError, Problem
 from accelsim.explore.answers import Answers, write_answers
 from accelsim.explore.evaluate import Evaluator
@@ -244,25 +245,28 @@ def run_sweep(
     place = Path(journal) if journal is not None else None if folder is None else folder / JOURNAL
     if place is not None:
         plan = replace(plan, task=replace(plan.task, cache=str(place.parent / CACHE)))
-    evaluator = Evaluator(plan.task)
-    with Journal(place) as opened:
-        runner = Runner(plan, opened, evaluator, pool_maker(plan, evaluator, executor, jobs), resume, watch)
-        try:
-            runner.run()
-        except BaseException as error:
+    try:
+        evaluator = Evaluator(plan.task)
+        with Journal(place) as opened:
+            runner = Runner(plan, opened, evaluator, pool_maker(plan, evaluator, executor, jobs), resume, watch)
             try:
-                if not isinstance(error, InputError):
-                    opened.end(plan.hash, "interrupted")
-                    if folder is not None:
-                        write_answers(Answers.of(opened, plan.hash), folder)
-            except AccelsimError:
-                pass  # a full disk: the first error is the one to tell
-            raise
-        opened.end(plan.hash, "finished")
-        answers = Answers.of(opened, plan.hash)
-        if folder is not None:
-            write_answers(answers, folder)
-    return answers, runner.progress
+                runner.run()
+            except BaseException as error:
+                try:
+                    if not isinstance(error, InputError):
+                        opened.end(plan.hash, "interrupted")
+                        if folder is not None:
+                            write_answers(Answers.of(opened, plan.hash), folder)
+                except AccelsimError:
+                    pass  # a full disk: the first error is the one to tell
+                raise
+            opened.end(plan.hash, "finished")
+            answers = Answers.of(opened, plan.hash)
+            if folder is not None:
+                write_answers(answers, folder)
+        return answers, runner.progress
+    finally:
+        shelf.use(None)
 
 
 def sweep(

@@ -21,6 +21,7 @@ from accelsim.frontend.classify import Chunk, combined, compact
 from accelsim.workload import schema
 from accelsim.workload.graph import Operation
 from accelsim.workload.load import Workload
+from accelsim.workload.shapes import channel_axis
 from accelsim.workload.trace import Record, SpikeTrace
 
 
@@ -157,6 +158,13 @@ class _Runner:
         raise InputError(Problem("which elements a view moves is not known; it cannot be replayed", where=op.name))
 
     def _neuron(self, op: Operation, operands: list[Tensor]) -> Tensor:
+        """Spikes; groups of channels that share membranes take turns."""
+        assert op.neuron is not None
+        axis = 1 + channel_axis(len(op.in_shapes[0]))
+        groups = operands[0].chunk(op.neuron.channel_sharing, dim=axis)
+        return torch.cat([self._fired(op, group) for group in groups], dim=axis)
+
+    def _fired(self, op: Operation, drive: Tensor) -> Tensor:
         """u = leak v + gain I; fire where u reaches theta; reset now, or (next_step) at the next update.
 
         A delayed soft reset subtracts theta from the next u, a delayed hard reset zeroes it.
@@ -166,7 +174,7 @@ class _Runner:
         store = record.shares_state_with or op.name
         while (owner := self.workload.graph.by_name[store].neuron) is not None and owner.shares_state_with:
             store = owner.shares_state_with
-        current = operands[0] * record.input_gain
+        current = drive * record.input_gain
         leak = record.leak if record.model == "lif" else 1.0
         membrane = self.membranes.get(store)
         if membrane is None and record.initial_membrane:

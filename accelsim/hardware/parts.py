@@ -23,6 +23,8 @@ class Demand:
     precision: Precision = field(default_factory=Precision)
     neurons: int = 1
     """Neurons whose membranes are stored."""
+    sharing: tuple[tuple[int, int], ...] = ()
+    """Of these, how many share one membrane among how many by the network's own rule: (neurons, number)."""
     map_bits: int = 1
     """Bits of all feature maps of one timestep."""
     analog_weights: int = 0
@@ -32,11 +34,18 @@ class Demand:
     def of(cls, workload: Workload) -> Demand:
         """Of a workload."""
         graph, precision = workload.graph, workload.precision
-        borrowed = [op for op in graph.operations if op.neuron is not None and op.neuron.shares_state_with]
-        neurons = sum(op.out_elements for op in graph.operations if op.kind == "neuron")
+        records = [(op.out_elements, op.neuron) for op in graph.operations if op.neuron is not None]
+        own = [(size, record.channel_sharing) for size, record in records if not record.shares_state_with]
         maps = sum(op.in_elements * op.in_types[0].planes for op in graph.weighted)
         analog = sum(op.weights for op in graph.weighted if op.kind != "matmul" and not op.in_types[0].is_spiking)
-        return cls(precision, neurons - sum(op.out_elements for op in borrowed), maps, analog)
+        shared = tuple((size, number) for size, number in own if number > 1)
+        return cls(precision, sum(size for size, _ in own), shared, maps, analog)
+
+    def stored_membranes(self, membrane_sharing: int) -> int:
+        """Membranes kept, on hardware that shares one among `membrane_sharing` neurons (`workload.neurons`)."""
+        plain = self.neurons - sum(size for size, _ in self.sharing)
+        shared = sum(-(-size // max(number, membrane_sharing)) for size, number in self.sharing)
+        return -(-plain // membrane_sharing) + shared
 
 
 class SramSpec(Section):

@@ -319,7 +319,7 @@ class SpikeflowFile(Section):
 
     def membrane_macros(self, demand: Demand) -> Macros:
         """The membrane memory for a network."""
-        stored = -(-demand.neurons // self.lif.membrane_sharing) * demand.precision.membrane_bits
+        stored = demand.stored_membranes(self.lif.membrane_sharing) * demand.precision.membrane_bits
         return self._grown("membrane", self.memories.membrane, stored)
 
     def global_macros(self, demand: Demand) -> Macros:

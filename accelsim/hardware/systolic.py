@@ -52,7 +52,8 @@ class Sparsity(Section):
     """`none`: every operand costs the same; `gate`: a zero spike stops the accumulation's energy, not
     its cycle and not its fetch; `skip`: zeros take no cycles either, and the slowest PE sets the pace."""
     sync: Literal["fold", "timestep"] = "fold"
-    """os, tick-batch with `skip`: where PEs wait for the slowest, at the end of every fold or of every timestep."""
+    """os, tick-batch with `skip`: where PEs wait for the slowest, at the end of every fold or of every timestep
+    (tick-batch: of every timestep with the weights that the scratchpad holds)."""
     weights: Literal["none", "gate", "skip"] = "none"
     """The same for weights that are zero."""
     weight_density: float | None = Field(None, gt=0.0, le=1.0)

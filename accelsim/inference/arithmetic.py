@@ -57,7 +57,7 @@ class Crossbars:
 
     @property
     def usable_cols(self) -> int:
-        """Columns of an array that hold weights: all but the reference columns that the machine's mapping keeps free."""
+        """Columns of an array that hold weights: all but reference columns, as the machine maps them."""
         return max(1, self.cols - (self.baseline == "column") - (self.scheme == "offset_column"))
 
     @property

@@ -59,6 +59,9 @@ def load_images(source: str | Path | None, bundle: Bundle) -> Images:
         arrays, name = bundle.samples, "the bundle's samples"
     elif str(source) in PACKAGED:
         arrays, name = digits(bundle.workload.graph.input_shape), str(source)
+        if bundle.workload.file.input.encoding == "hybrid":
+            coded = {key: hybrid(arrays[key], bundle.workload.timesteps) for key in ("inputs", "calibration")}
+            arrays = {**arrays, **coded}
     else:
         path = Path(source)
         if path.suffix != ".npz":
@@ -84,6 +87,13 @@ def load_images(source: str | Path | None, bundle: Bundle) -> Images:
         return Images(name, inputs, labels.astype(np.int64), calibration, static, True)
     few = inputs[:CALIBRATION_IMAGES] if static else inputs[:, :CALIBRATION_IMAGES]
     return Images(name, inputs, labels.astype(np.int64), few, static, False)
+
+
+def hybrid(images: Array, timesteps: int) -> npt.NDArray[np.float32]:
+    """[T, N, ...]: the images (0 to 1) at the first timestep, then one spike per pixel, as `accelsim.snn.encoders`."""
+    times = np.floor(timesteps + (2 - timesteps) * images + np.float32(0.5))
+    spikes = [(times == step).astype(np.float32) for step in range(2, timesteps + 1)]
+    return np.stack([images.astype(np.float32), *spikes])
 
 
 def digits(shape: tuple[int, ...]) -> dict[str, Array]:

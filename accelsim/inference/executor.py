@@ -20,7 +20,7 @@ from accelsim.inference.arithmetic import Arithmetic
 from accelsim.inference.crossbar_product import CrossbarProduct
 from accelsim.inference.neurons import Neurons
 from accelsim.inference.operations import pooling, summed, viewed
-from accelsim.inference.products import IdealProduct, Product, QuantisedProduct, attention
+from accelsim.inference.products import IdealProduct, Product, QuantisedProduct, attention, shifted
 from accelsim.inference.values import Recorder, Value, inward, outward
 from accelsim.inference.weights import activation_unit, quantised, read_layer, shifting_unit
 from accelsim.workload import Operation, Record, SpikeTrace, Workload
@@ -223,14 +223,6 @@ class Network:
         if op.name not in self._units:
             raise InputError(Problem(f"'{op.name}' has analog inputs; calibrate the network first"))
         return self._units[op.name]
-
-
-def shifted(currents: Value, bias: Array | None, place: float) -> Value:
-    """Currents [images, ..., channels] whose part from spikes is multiplied by `place`, a power of two."""
-    if place == 1.0:
-        return currents
-    constant = 0.0 if bias is None else np.rint(np.asarray(bias, dtype=np.float64) / currents.unit)
-    return Value((currents.codes - constant) * place + constant, currents.unit)
 
 
 def check_inputs(workload: Workload, inputs: Array) -> tuple[npt.NDArray[np.float32], bool]:

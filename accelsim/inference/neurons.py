@@ -75,13 +75,20 @@ class Neurons:
         rule = self._rule(record, current.unit)
         drive = self._drive(current, record)
         state = self._state(op, drive, current.unit * record.input_gain)
-        spikes = np.empty(drive.size, dtype=np.uint8)
-        potential = np.empty(drive.size if self._keep else 0, dtype=drive.dtype)
-        update_neurons(drive.reshape(-1), state.membrane, state.last, state.done, rule, potential, spikes)
-        fired = Value(spikes.reshape(drive.shape))
+        spikes = np.empty(drive.shape, dtype=np.uint8)
+        potential = np.empty(drive.shape if self._keep else (0,), dtype=drive.dtype)
+        width = drive.shape[-1] // record.channel_sharing
+        for first in range(0, drive.shape[-1], width):  # groups of channels that share membranes take turns
+            group = np.s_[..., first : first + width]
+            fired = np.empty(state.membrane.size, dtype=np.uint8)
+            kept = np.empty(fired.size if self._keep else 0, dtype=drive.dtype)
+            update_neurons(drive[group].reshape(-1), state.membrane, state.last, state.done, rule, kept, fired)
+            spikes[group] = fired.reshape(spikes[group].shape)
+            if self._keep:
+                potential[group] = kept.reshape(potential[group].shape)
         if not self._keep:
-            return fired, None
-        return fired, (potential / drive.dtype.type(rule.threshold)).astype(np.float32).reshape(drive.shape)
+            return Value(spikes), None
+        return Value(spikes), (potential / drive.dtype.type(rule.threshold)).astype(np.float32)
 
     def fire(self, op: Operation, currents: Sequence[Value]) -> list[tuple[Value, npt.NDArray[np.float32] | None]]:
         """`accumulate_then_fire`: all inputs first, then one spike per timestep at most, coarsest first.
@@ -130,16 +137,16 @@ class Neurons:
     def _state(self, op: Operation, drive: npt.NDArray[Any], unit: float) -> _State:
         record, owner = op.neuron, self._owner[op.name]
         assert record is not None
-        state = self._states.get(owner)
+        state, size = self._states.get(owner), drive.size // record.channel_sharing
         if state is None:
             state = _State(
-                np.full(drive.size, self._initial(record, unit), dtype=drive.dtype),
-                np.zeros(drive.size, dtype=np.uint8),
-                np.zeros(drive.size, dtype=bool),
+                np.full(size, self._initial(record, unit), dtype=drive.dtype),
+                np.zeros(size, dtype=np.uint8),
+                np.zeros(size, dtype=bool),
                 unit,
             )
             self._states[owner] = state
-        if state.membrane.size != drive.size:
+        if state.membrane.size != size:
             raise InputError(Problem(f"'{op.name}' shares the membranes of '{owner}', but has another size"))
         if self._bits is not None and state.unit != unit:
             # Two layers with weights of different steps use the same memory: its content is rescaled.

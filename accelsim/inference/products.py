@@ -89,6 +89,14 @@ def with_bias(sums: Array, layer: Layer, input_unit: float) -> Value:
     return Value(sums, unit)
 
 
+def shifted(currents: Value, bias: Array | None, place: float) -> Value:
+    """Currents [images, ..., channels] whose part from spikes is multiplied by `place`, a power of two."""
+    if place == 1.0:
+        return currents
+    constant = 0.0 if bias is None else np.rint(np.asarray(bias, dtype=np.float64) / currents.unit)
+    return Value((currents.codes - constant) * place + constant, currents.unit)
+
+
 def attention(op: Operation, a: Value, b: Value) -> Value:
     """Product of two activations, per head; digital on every machine. Both in the order of `values`."""
     spec = op.spec

@@ -3,7 +3,9 @@
 """The compiled loop that advances a network cycle by cycle; its readable sibling is `reference`.
 
 In one cycle: credits and flits that arrive, tiles that send, then every router that holds flits. Whatever a
-router does reaches others only in later cycles, so their order does not matter and idle ones are not looked at.
+router does reaches others only in later cycles, so their order does not matter. Routers without flits are not looked
+at, and neither are those whose flits all wait for a credit or a channel: a cycle in which nothing moves leaves a router
+as it was, so it sleeps until the next flit or credit comes.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from accelsim.noc.state import (
     ACCEPT,
     ACTIVE,
     ARRIVED,
+    AWAKE,
     BUSY,
     COL,
     COUNT,
@@ -34,6 +37,7 @@ from accelsim.noc.state import (
     FREE,
     GRANT,
     HISTOGRAM_BINS,
+    HOLDING,
     IDLE,
     INJECTED,
     LAST_MOVE,
@@ -61,6 +65,7 @@ from accelsim.noc.state import (
     SENDING,
     SOURCE_CREDITS,
     SOURCE_VC,
+    STALLED,
     STATUS,
     SWITCH_ACCEPT,
     SWITCH_GRANT,
@@ -154,6 +159,14 @@ def _retire(packets, slot, now, window, random_traffic, free, histogram, totals)
 
 
 @register_jitable
+def _wake(tiles, running, totals, node):
+    if tiles[node, AWAKE] == 0:
+        tiles[node, AWAKE] = 1
+        running[totals[RUNNING]] = node
+        totals[RUNNING] += 1
+
+
+@register_jitable
 def _arrivals(queues, buffer, tiles, packets, busy, running, flits, credits_, free, histogram, totals,
               d, now, vcs, bits, rows, cols, torus, window, random_traffic):  # fmt: skip
     """Credits and flits due in this cycle."""
@@ -163,8 +176,12 @@ def _arrivals(queues, buffer, tiles, packets, busy, running, flits, credits_, fr
         target = credits_[day, i]
         if target < channels:
             queues[target, CREDITS] += 1
+            node = target >> (bits + PORT_BITS)
+            if tiles[node, BUSY] > 0:
+                _wake(tiles, running, totals, node)
         else:
             queues[target - channels, SOURCE_CREDITS] += 1
+            tiles[(target - channels) >> (bits + PORT_BITS), STALLED] = 0
     arriving = flits[day, 0]
     totals[PENDING] -= arriving + credits_[day, 0]
     credits_[day, 0] = flits[day, 0] = 0
@@ -182,12 +199,12 @@ def _arrivals(queues, buffer, tiles, packets, busy, running, flits, credits_, fr
         place = queues[q, FIRST] + n
         buffer[q, place if place < places else place - places] = flit
         queues[q, COUNT] = n + 1
-        if n == 0:
+        if n == 0:  # behind another flit it changes nothing
             node = q >> (bits + PORT_BITS)
             held = tiles[node, BUSY]
             if held == 0:
-                running[totals[RUNNING]] = node
-                totals[RUNNING] += 1
+                totals[HOLDING] += 1
+            _wake(tiles, running, totals, node)
             busy[node, held] = q - (node << (bits + PORT_BITS))
             queues[q, PLACE] = held
             tiles[node, BUSY] = held + 1
@@ -244,11 +261,14 @@ def _send(queues, tiles, packets, flits, free, random, rate, cumulative, totals,
                 tiles[node, NEXT_MESSAGE] = following
                 more = following < tiles[node, END_MESSAGE]
                 tiles[node, NEXT_TIME] = packets[following, CREATED] if more else NEVER
+    else:
+        tiles[node, STALLED] = 1
 
 
 @register_jitable
 def _allocate_channels(queues, base, heads, n, now, delay, vcs, bits, torus, best, who, totals):
-    """One iteration of iSLIP between waiting heads and free output channels of one router."""
+    """One iteration of iSLIP between waiting heads and free output channels of one router; whether any got one."""
+    granted = False
     ring = (1 << (PORT_BITS + bits)) - 1
     half = (vcs + 1) >> 1
     for side in range(2):  # outputs grant, inputs accept
@@ -280,6 +300,7 @@ def _allocate_channels(queues, base, heads, n, now, delay, vcs, bits, torus, bes
                         nearest = distance
                     who[o] = -1
             if chosen >= 0:
+                granted = True
                 queues[q, STATUS] = ACTIVE
                 queues[q, READY] = now + delay
                 queues[q, OUTPUT] = chosen
@@ -287,6 +308,7 @@ def _allocate_channels(queues, base, heads, n, now, delay, vcs, bits, torus, bes
                 queues[base + chosen, GRANT] = (local + 1) & ring
                 queues[q, ACCEPT] = (chosen + 1) & ring
                 totals[LAST_MOVE] = now
+    return granted
 
 
 @register_jitable
@@ -352,14 +374,18 @@ def _traverse(queues, buffer, ports, tiles, packets, busy, flits, credits_, tota
 @register_jitable
 def _step_router(queues, buffer, ports, tiles, packets, busy, flits, credits_, totals,
                  d, node, now, vcs, bits, rows, cols, torus, heads, best, who, asked, pairs, winner):  # fmt: skip
-    """One cycle of one router: both allocators look at the state before either changes it."""
+    """One cycle of one router: both allocators look at the state before either changes it.
+
+    Returns whether the next cycle may differ without a flit or credit from outside.
+    """
     at = node << PORT_BITS
     base = at << bits
-    n_heads, n_pairs = 0, 0
+    n_heads, n_pairs, stirring = 0, 0, False
     for k in range(tiles[node, BUSY]):
         local = busy[node, k]
         q = base + local
         if queues[q, READY] > now:
+            stirring = True
             continue
         if queues[q, STATUS] == WAITING:
             heads[n_heads] = local
@@ -380,8 +406,10 @@ def _step_router(queues, buffer, ports, tiles, packets, busy, flits, credits_, t
             offset, ring = ports[at + port, SWITCH_VC], (1 << bits) - 1
             if (local - offset) & ring < (rival - offset) & ring:
                 asked[pair] = local
-    if n_heads > 0:
-        _allocate_channels(queues, base, heads, n_heads, now, d.vc_alloc, vcs, bits, torus, best, who, totals)
+    if n_heads > 0 and _allocate_channels(
+        queues, base, heads, n_heads, now, d.vc_alloc, vcs, bits, torus, best, who, totals
+    ):
+        stirring = True
     if n_pairs > 1:
         _allocate_switch(ports, at, pairs, n_pairs, winner)
     for i in range(n_pairs):
@@ -395,6 +423,7 @@ def _step_router(queues, buffer, ports, tiles, packets, busy, flits, credits_, t
             ports[at + port, SWITCH_VC] = local + 1
             _traverse(queues, buffer, ports, tiles, packets, busy, flits, credits_, totals,
                       d, node, local, now, vcs, bits, rows, cols, torus)  # fmt: skip
+    return stirring or n_pairs > 0  # of those that ask for the switch one gets it
 
 
 @njit(cache=True, error_model="numpy")
@@ -419,16 +448,20 @@ def advance(state, d, until, rows, cols, torus, vcs, bits, packet_flits, window)
                   d, now, vcs, bits, rows, cols, torus, window, random_traffic)  # fmt: skip
         soonest = NEVER
         for node in range(nodes):
-            if tiles[node, NEXT_TIME] <= now:
+            if tiles[node, NEXT_TIME] <= now and tiles[node, STALLED] == 0:
                 _send(queues, tiles, packets, flits, free, random, rate, cumulative, totals,
                       d, node, now, vcs, bits, window, packet_flits)  # fmt: skip
             soonest = min(soonest, tiles[node, NEXT_TIME])
         for i in range(totals[RUNNING] - 1, -1, -1):
             node = running[i]
-            _step_router(queues, buffer, ports, tiles, packets, busy, flits, credits_, totals,
-                         d, node, now, vcs, bits, rows, cols, torus, heads, best, who, asked, pairs,
-                         winner)  # fmt: skip
-            if tiles[node, BUSY] == 0:
+            stirring = _step_router(queues, buffer, ports, tiles, packets, busy, flits, credits_, totals,
+                                    d, node, now, vcs, bits, rows, cols, torus, heads, best, who, asked, pairs,
+                                    winner)  # fmt: skip
+            empty = tiles[node, BUSY] == 0
+            if empty:
+                totals[HOLDING] -= 1
+            if empty or not stirring:
+                tiles[node, AWAKE] = 0
                 totals[RUNNING] -= 1
                 running[i] = running[totals[RUNNING]]
         now += 1
@@ -436,7 +469,7 @@ def advance(state, d, until, rows, cols, torus, vcs, bits, packet_flits, window)
             ended = DELIVERED
             break
         if totals[PENDING] == 0:
-            if totals[RUNNING] == 0:
+            if totals[HOLDING] == 0:
                 if soonest >= NEVER and not random_traffic:
                     ended = DELIVERED
                     break

@@ -63,8 +63,10 @@ PORT_BITS = 3  # a router's ports are numbered by so many bits
     ROW,
     COL,
     FIXED,  # random traffic: destination, -1 for uniform, -2 for a row of `cumulative`
+    AWAKE,  # 1 while its router is in State.running
+    STALLED,  # 1 while it waits for a credit to send
     TILE_COLUMNS,
-) = range(11)
+) = range(13)
 
 # Columns of State.packets.
 DESTINATION, LENGTH, CREATED, INJECTED, ARRIVED, PACKET_COLUMNS = range(6)
@@ -73,7 +75,8 @@ DESTINATION, LENGTH, CREATED, INJECTED, ARRIVED, PACKET_COLUMNS = range(6)
 (
     NOW,
     PENDING,  # flits and credits on their way
-    RUNNING,  # routers with something in their buffers
+    RUNNING,  # routers that may have something to do
+    HOLDING,  # routers with something in their buffers
     LAST_MOVE,
     FREE,  # free packet slots
     FLITS_OUT,  # flits that reached their tile within the window
@@ -89,7 +92,7 @@ DESTINATION, LENGTH, CREATED, INJECTED, ARRIVED, PACKET_COLUMNS = range(6)
     WINDOW_LATENCY,
     WINDOW_NETWORK_LATENCY,
     TOTALS,
-) = range(18)
+) = range(19)
 
 # How `advance` ended.
 TIME_UP, DELIVERED, DEADLOCK = range(3)
@@ -125,7 +128,7 @@ class State(NamedTuple):
     tiles: IntArray  # [N, TILE_COLUMNS]
     packets: IntArray  # [slots, PACKET_COLUMNS]
     busy: IntArray  # [N, 5*V] input queues that hold flits, as port x v + vc
-    running: IntArray  # [N] routers with busy queues
+    running: IntArray  # [N] routers with busy queues that may have something to do
     flits: IntArray  # [W, 1 + 2 E] calendar of W (a power of two) cycles: a number, then targets and flits in pairs
     credits: IntArray  # [W, 1 + E] likewise: a number, then targets
     free: IntArray  # stack of free packet slots (random traffic)

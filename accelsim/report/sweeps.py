@@ -95,7 +95,7 @@ def pareto_figure(
             where = "post" if objectives[x] == "minimise" else "pre"
         axes.step(front[x], front[y], where=where, color=FRONT, linewidth=0.8)  # type: ignore[arg-type]
     for axis, name in (("x", x), ("y", y)):
-        if _is_wide(done[name].to_numpy(dtype=float)):
+        if objectives[name] == "minimise" and _is_wide(done[name].to_numpy(dtype=float)):
             getattr(axes, f"set_{axis}scale")("log")
         getattr(axes, f"set_{axis}label")(f"{label_of(name)}, {_arrow(objectives[name])} is better")
     _label_points(axes, front, parameters, x, y)
@@ -194,7 +194,7 @@ def heat_figure(
     figure = new_figure(max(5.0, 0.9 * table.shape[1] + 2.5), max(3.0, 0.5 * table.shape[0] + 1.8))
     axes = figure.subplots()
     values = table.to_numpy(dtype=float)
-    scaled = np.log(values) if _is_wide(values[~np.isnan(values)]) else values
+    scaled = np.log(values) if way == "minimise" and _is_wide(values[~np.isnan(values)]) else values
     axes.imshow(scaled, aspect="auto", cmap="viridis" if way == "maximise" else "viridis_r")
     if values.size <= 400:
         middle = np.nanmean([np.nanmin(scaled), np.nanmax(scaled)])

@@ -106,7 +106,7 @@ def _time(document: Mapping[str, Any]) -> list[RenderableType]:
     if not whole:
         return []
     kinds = [kind for kind, cycles in whole.items() if cycles]
-    table = plain_table("layer", "cycles", *(_TIME.get(kind, kind) for kind in kinds), "waits for")
+    table = plain_table("layer", "cycles", *(_TIME.get(kind, kind) for kind in kinds), "PEs empty", "waits for")
     rows = [(layer["name"], layer["cycles"], layer.get("details", {})) for layer in document["layers"]]
     for name, cycles, details in [*rows, ("total", document["totals"]["cycles"], document["details"])]:
         if name == "total":
@@ -118,6 +118,7 @@ def _time(document: Mapping[str, Any]) -> list[RenderableType]:
             name,
             f"{cycles:,.0f}",
             *(f"{spent.get(kind, 0.0):,.0f} {_share(spent.get(kind, 0.0), cycles):>6}" for kind in kinds),
+            _share(details.get("unmapped_cycles", 0.0), spent.get("ideal", 0.0)),
             f"{longest.replace('_', ' ')} {share}" if longest else "-",
         )
     return [_title("Where the time goes, in cycles"), table]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
@@ -74,6 +75,22 @@ def spike(membrane: Tensor, threshold: float, compare: Compare = ">=", max_spike
     return spikes
 
 
+@dataclass
+class Memory:
+    """What neurons keep from one update to the next, [images, ...]."""
+
+    membrane: Tensor
+    before: Tensor
+    """Spikes of the update before."""
+    silent: Tensor
+    """1 where a neuron has fired, kept for `fire_once`."""
+
+
+def _channels(axes: int) -> int:
+    """Axis of the channels in [timesteps, images, ...] with `axes` behind the timesteps: the last one of tokens."""
+    return -1 if axes == 3 else 2
+
+
 class LIF(nn.Module):
     """Leaky integrate-and-fire neurons, one per element, all timesteps in one call.
 
@@ -102,6 +119,9 @@ class LIF(nn.Module):
         fire_once: a neuron that has fired stays silent for the remaining timesteps.
         input_gain: factor on the input current (1/tau in some frameworks).
         initial_membrane: membrane potential before the first timestep.
+        channel_sharing: n groups of channels, in order, use one membrane one after another within a timestep: the first
+            goes on from what the last left at the timestep before, and leak, firing and reset are those of n updates
+            (C#n of EfficientLIF-Net; Kim et al., Frontiers in Neuroscience 17 (2023), arXiv:2305.18360).
     """
 
     def __init__(
@@ -116,6 +136,7 @@ class LIF(nn.Module):
         fire_once: bool = False,
         input_gain: float = 1.0,
         initial_membrane: float = 0.0,
+        channel_sharing: int = 1,
     ) -> None:
         super().__init__()
         if not 0.0 <= leak <= 1.0:
@@ -133,6 +154,11 @@ class LIF(nn.Module):
             raise ValueError(f"max_spikes must be 1 to 255, found {max_spikes}")
         if fire_once and max_spikes > 1:
             raise ValueError(f"fire_once allows one spike over all timesteps, max_spikes {max_spikes} in each")
+        if channel_sharing < 1 or (channel_sharing > 1 and fire_once):
+            raise ValueError(f"channel_sharing is 1 or more and does not go with fire_once, found {channel_sharing}")
+        self.channel_sharing = channel_sharing
+        self.shares_state_with: str | None = None
+        """Name of the layer whose memory this one uses (`accelsim.snn.stepped`)."""
         self.leak = leak
         self.threshold = threshold
         self.reset: Reset = reset
@@ -153,22 +179,47 @@ class LIF(nn.Module):
             raise ValueError(f"a current of {current.shape[0]} timesteps where {steps} were expected")
         if self.input_gain != 1.0:
             current = self.input_gain * current
+        memory = self.memory(self.groups(current)[0][0])
+        return torch.stack([self.update(now, memory) for now in current.expand(steps, *current.shape[1:]).unbind()])
+
+    def memory(self, like: Tensor) -> Memory:
+        """What the neurons keep, before the first timestep; `like` a group's current of one timestep."""
+        silent = torch.zeros_like(like)
+        return Memory(torch.full_like(like, self.initial_membrane), silent, silent)
+
+    def groups(self, current: Tensor) -> tuple[Tensor, ...]:
+        """Groups of channels, of currents [timesteps, images, ...], that use the same memory in turn.
+
+        Raises:
+            ValueError: the channels do not divide by their number.
+        """
+        if self.channel_sharing == 1:
+            return (current,)
+        axis = _channels(current.dim() - 1)
+        if current.shape[axis] % self.channel_sharing:
+            raise ValueError(f"{current.shape[axis]} channels do not divide by channel_sharing {self.channel_sharing}")
+        return current.chunk(self.channel_sharing, dim=axis)
+
+    def update(self, current: Tensor, memory: Memory) -> Tensor:
+        """Spikes [images, ...] of one timestep; the memory goes on. The input gain is applied already."""
+        if self.channel_sharing == 1:
+            return self._fired(current, memory)
+        groups = self.groups(current[None])
+        axis = _channels(current.dim())
+        return torch.cat([self._fired(group[0], memory) for group in groups], dim=axis - 1 if axis > 0 else axis)
+
+    def _fired(self, current: Tensor, memory: Memory) -> Tensor:
         late = self.reset_order == "next_step"
-        spikes = []
-        membrane = torch.full_like(current[0], self.initial_membrane)
-        before = silent = torch.zeros_like(membrane)
-        for present in current.expand(steps, *current.shape[1:]).unbind():
-            potential = self.leak * membrane + present
-            if late:
-                potential = self._after(potential, before)
-            fired = spike(potential, self.threshold, self.compare, self.max_spikes)
-            if self.fire_once:
-                fired = fired * (1.0 - silent)
-                silent = silent + fired.detach()
-            spikes.append(fired)
-            before = fired.detach()
-            membrane = potential if late else self._after(potential, before)
-        return torch.stack(spikes)
+        potential = self.leak * memory.membrane + current
+        if late:
+            potential = self._after(potential, memory.before)
+        fired = spike(potential, self.threshold, self.compare, self.max_spikes)
+        if self.fire_once:
+            fired = fired * (1.0 - memory.silent)
+            memory.silent = memory.silent + fired.detach()
+        memory.before = fired.detach()
+        memory.membrane = potential if late else self._after(potential, memory.before)
+        return fired
 
     def _after(self, membrane: Tensor, fired: Tensor) -> Tensor:
         if self.reset == "hard":
@@ -187,7 +238,10 @@ class LIF(nn.Module):
         leak = {} if model == "if" else {"leak": self.leak}
         record = {"model": model, **leak, "threshold": self.threshold, "reset": self.reset, "compare": self.compare}
         defaults = NeuronFields()
-        rare = ("input_gain", "reset_order", "max_spikes", "fire_once", "initial_membrane")
+        rare = (
+            "input_gain", "reset_order", "max_spikes", "fire_once", "initial_membrane", "channel_sharing",
+            "shares_state_with",
+        )  # fmt: skip
         return record | {name: getattr(self, name) for name in rare if getattr(self, name) != getattr(defaults, name)}
 
     def extra_repr(self) -> str:
@@ -227,4 +281,5 @@ def neuron_of(fields: NeuronFields) -> Neuron:
         fire_once=fields.fire_once,
         input_gain=fields.input_gain,
         initial_membrane=fields.initial_membrane,
+        channel_sharing=fields.channel_sharing,
     )

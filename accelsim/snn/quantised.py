@@ -85,6 +85,7 @@ class QuantisedNet(nn.Module):
             if isinstance(layer, LIF):
                 record = self.records[name] = NeuronFields(**layer.description())
                 plain = record.reset_order == "same_step" and record.compare == ">=" and record.max_spikes == 1
+                plain = plain and record.channel_sharing == 1 and record.shares_state_with is None
                 if not plain or record.fire_once or record.input_gain != 1.0 or record.initial_membrane:
                     raise InputError(Problem("only plain neurons are trained in whole numbers", where=name))
 

@@ -108,15 +108,21 @@ class SpikformerModel(Section):
 class TrainableNeuron(NeuronFields):
     """The neuron record, as far as a network can be trained with it."""
 
+    layer_sharing: bool = False
+    """Layers of neurons use the membranes of the one before where the maps have the same shape; see
+    `accelsim.snn.stepped`."""
+
     @model_validator(mode="after")
     def _trainable(self) -> TrainableNeuron:
         if self.accumulate_then_fire or self.shares_state_with is not None:
             raise ValueError(
                 "accumulate_then_fire and shares_state_with are ways to run a trained network; a recipe cannot train "
-                "with them"
+                "with them (layer_sharing trains layers that share)"
             )
         if self.fire_once and self.max_spikes > 1:
             raise ValueError("fire_once allows one spike over all timesteps, max_spikes several in one")
+        if self.fire_once and self.channel_sharing > 1:
+            raise ValueError("channel_sharing: neurons that share a membrane cannot tell which of them has fired_once")
         return self
 
 
@@ -168,7 +174,9 @@ class EvolutionMethod(Section):
     gamma: float = Field(500.0, ge=0.0)
     """Cost of the final error."""
     population: int = Field(12, ge=5)
+    """Candidates of a generation."""
     generations: int = Field(8, ge=1)
+    """Generations after the first."""
     spread: float = Field(0.15, gt=0.0)
     """Standard deviation of the first population around the starting thresholds, in multiples of them."""
     subset_images: int = Field(96, ge=1)
@@ -180,6 +188,7 @@ class EvolutionMethod(Section):
     tolerance: float = Field(0.01, ge=0.0, lt=1.0)
     """Accuracy given up against the source network, a share of 1, for a run to count as decided."""
     hardware: HardwareInTheLoop | None = None
+    """A machine whose figures are part of the cost."""
 
 
 class HybridMethod(Section):
@@ -275,6 +284,9 @@ class Recipe(Section):
     encoder: Annotated[FrameEncoder | MovingEncoder, Field(discriminator="name")] = FrameEncoder(name="direct")
     model: Annotated[DigitsNetModel | VggModel | ResNetModel | SpikformerModel, Field(discriminator="name")]
     neuron: TrainableNeuron = TrainableNeuron()
+    norm_alpha: float | None = Field(None, gt=0.0)
+    """Gain of every batch-norm before training in thresholds: alpha of tdBN. The network's own by default; statistics
+    run over timesteps and images either way."""
     timesteps: int = Field(4, ge=1, le=256)
     method: Annotated[
         Bptt | QcfsMethod | EvolutionMethod | HybridMethod | SingleSpikeMethod | QuantisedMethod | PrunedMethod,

@@ -20,11 +20,13 @@ from accelsim.snn.cifar import cifar
 from accelsim.snn.data import ImageSplit, digits, shifted
 from accelsim.snn.encoders import Encoder, encoder
 from accelsim.snn.events import moving
+from accelsim.snn.layers import Norm
 from accelsim.snn.methods import Task, method
-from accelsim.snn.models import digits_net
+from accelsim.snn.models import SpikingNet, digits_net
 from accelsim.snn.neuron import neuron_of
 from accelsim.snn.resnet import resnet
 from accelsim.snn.spikformer import spikformer
+from accelsim.snn.stepped import sharing_layers
 from accelsim.snn.traced import export_network
 from accelsim.snn.train import TrainSettings, accuracy, evaluation_generator, predict, reproducible
 from accelsim.snn.vgg import vgg
@@ -106,7 +108,7 @@ def train_recipe(
             encode=encode,
             prepare=_preparation(encode, recipe.data.shift_pixels),
             generator=generator,
-            build=partial(build_network, recipe, shape, data.classes),
+            build=partial(_build, recipe, shape, data.classes),
             price=price,
         )
         outcome = method(recipe.method.name)(task)
@@ -229,6 +231,24 @@ def make_encoder(recipe: schema.Recipe) -> Encoder:
         raise InputError(Problem(message, where="encoder.canvas"))
     move = partial(moving, canvas=chosen.canvas, contrast=chosen.contrast)
     return Encoder("events", lambda images, generator: move(images, recipe.timesteps, generator))
+
+
+def _build(recipe: schema.Recipe, in_shape: tuple[int, int, int], classes: int) -> nn.Module:
+    """`build_network`, with gains of batch-norms and shared membranes as the recipe says."""
+    net = build_network(recipe, in_shape, classes)
+    if recipe.norm_alpha is not None:
+        for module in net.modules():
+            if isinstance(module, Norm):
+                nn.init.constant_(module.weight, recipe.norm_alpha * recipe.neuron.threshold)
+    if not recipe.neuron.layer_sharing:
+        return net
+    if not isinstance(net, SpikingNet) or recipe.method.name not in ("bptt", "pruned"):
+        message = "layers share membranes in digits_net and VGGs, trained by the methods bptt and pruned"
+        raise InputError(Problem(message, where="neuron.layer_sharing"))
+    try:
+        return sharing_layers(net, in_shape)
+    except ValueError as error:
+        raise InputError(Problem(str(error), where="neuron.layer_sharing")) from None
 
 
 def build_network(recipe: schema.Recipe, in_shape: tuple[int, int, int], classes: int) -> nn.Module:

@@ -5,9 +5,21 @@ a schedule with the present delays says when each packet is sent, the network si
 arrives, and the queue of the neuronal module how long each window's outputs wait there. The passes stop when the
 end of the run has moved by no more than `TOLERANCE` twice in succession, at the latest after `PASSES`. Without
 contention the first pass is the last, and equals the closed form.
+
+Each pass moves the delays by half of what it found. On an overloaded mesh that swings to and fro: layers that send at
+full pace find long queues, layers that believe in long queues send late and find none. Such a mesh is known by a step
+that would make the run longer than `OVERSHOOT` times what the network has just taken; from there on steps shrink
+as in the method of successive averages (1/3, 1/4, 1/5 ...), and are halved until they do not overshoot; there are
+up to `OVERLOADED_PASSES`. Where the passes have not settled the result says so, and by how much its length still moved.
 """
 
 from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,41 +38,116 @@ from accelsim.workload import Workload
 FloatArray = npt.NDArray[np.float64]
 
 PASSES = 6
+OVERLOADED_PASSES = 8
 TOLERANCE = 5e-3
-DAMPING = 0.5  # each pass goes half of the way: where ports are overloaded, whole steps swing to and fro
+DAMPING = 0.5
+OVERSHOOT = 1.25
+SMALLEST_STEP = 1 / 64
+LONG_PASS = 2_000_000  # flits x links in one pass beyond which a terminal gets a progress bar
 
 
 def simulate(workload: Workload, hardware: SpikeflowFile) -> Ledger:
     """Counts and times of one inference; see the module."""
     model = Model.build(workload, hardware, from_trace=True, array_pj=_array_energies(workload, hardware))
-    delays = model.network.unloaded()
-    extra: dict[str, FloatArray] = {}
-    plan, links, passes, moved = run(model, delays), model.network.link_flits(), 0, 0.0
-    settled = 0
-    while passes < PASSES:
-        passes += 1
-        found, links, _ = model.network.simulated(plan.times)
-        waits = module_waits(model, plan, extra)
-        if _same(found, delays) and all(not wait.any() for wait in waits.values()) and not extra:
-            break
-        delays, extra = _halfway(delays, found), waits
-        before, plan = plan.end, run(model, delays, extra)
-        moved = plan.end - before
-        settled = settled + 1 if abs(moved) <= TOLERANCE * plan.end else 0
-        if settled == 2:  # one small half step may be a turning point
-            break
+    with _progress(model.network.link_flits()) as report:
+        plan, delays, links, passes = settle(model, report)
     matmuls = model.loads(links).get("digital unit", 0.0)
     model.attribute_time(plan, matmuls)
     details = {
         "network": network_details(model, links, plan.end),
-        "passes": {"number": passes, "last_change_cycles": moved},
+        "passes": passes.details(),
         "spikes": "trace" if workload.trace is not None and not workload.is_ann else "densities",
     }
     ledger = model.ledger(plan, links, details)
+    ledger.notes += passes.notes()
     _waits(model, plan, delays)
     ledger.timeline = timeline(model, plan)
     ledger.pictures["chip"] = _chip_picture(model, links)
     return ledger
+
+
+@dataclass
+class Passes:
+    """How the passes went."""
+
+    number: int = 0
+    ends: list[float] = field(default_factory=list)
+    """Length of the run in cycles: before the first pass, after each."""
+    settled: bool = False
+    overloaded: bool = False
+
+    @property
+    def most(self) -> int:
+        """Passes that are made at most."""
+        return OVERLOADED_PASSES if self.overloaded else PASSES
+
+    @property
+    def moved(self) -> float:
+        """Cycles by which the last pass moved the end of the run."""
+        return self.ends[-1] - self.ends[-2] if len(self.ends) > 1 else 0.0
+
+    @property
+    def spread(self) -> float:
+        """(longest - shortest) / last length of the run in the last three passes."""
+        last = self.ends[-3:]
+        return (max(last) - min(last)) / max(last[-1], 1.0)
+
+    def details(self) -> dict[str, Any]:
+        """For the result."""
+        return {
+            "number": self.number,
+            "last_change_cycles": self.moved,
+            "settled": self.settled,
+            "spread": 0.0 if self.number < 2 else self.spread,
+            "overloaded": self.overloaded,
+        }
+
+    def notes(self) -> list[str]:
+        """What a reader of the latency must know."""
+        if self.settled:
+            return []
+        cause = "the mesh is overloaded: " if self.overloaded else ""
+        return [
+            f"{cause}layers and network did not settle in {self.number} passes; over the last three the length of the "
+            f"run spread by {100 * self.spread:.1f} %"
+        ]
+
+
+def settle(
+    model: Model, report: Callable[[str, int, int], None]
+) -> tuple[Schedule, dict[str, Delays], FloatArray, Passes]:
+    """Bring schedule and network into agreement.
+
+    Returns:
+        The schedule, its delays, flits of each link [nodes, 5], and how it went.
+    """
+    delays = model.network.unloaded()
+    extra: dict[str, FloatArray] = {}
+    plan, links, passes = run(model, delays), model.network.link_flits(), Passes()
+    passes.ends.append(plan.end)
+    quiet = 0
+    while passes.number < passes.most and not passes.settled:
+        report("packets through the mesh, pass", passes.number, passes.most)
+        passes.number += 1
+        found, links, finish = model.network.simulated(plan.times)
+        waits = module_waits(model, plan, extra)
+        if _same(found, delays) and all(not wait.any() for wait in waits.values()) and not extra:
+            passes.settled = True
+            break
+        longest = OVERSHOOT * max(finish, plan.end)
+        step = min(DAMPING, 1 / (passes.number + 1)) if passes.overloaded else DAMPING
+        moved = _towards(delays, found, step)
+        plan = run(model, moved, waits)
+        while plan.end > longest and step > SMALLEST_STEP:
+            passes.overloaded = True
+            step /= 2
+            moved = _towards(delays, found, step)
+            plan = run(model, moved, waits)
+        delays, extra = moved, waits
+        passes.ends.append(plan.end)
+        quiet = quiet + 1 if abs(passes.moved) <= TOLERANCE * plan.end else 0
+        passes.settled = quiet == 2  # one small half step may be a turning point
+    return plan, delays, links, passes
 
 
 def module_waits(model: Model, plan: Schedule, known: dict[str, FloatArray]) -> dict[str, FloatArray]:
@@ -105,15 +192,27 @@ def module_waits(model: Model, plan: Schedule, known: dict[str, FloatArray]) -> 
     return waits
 
 
-def _halfway(old: dict[str, Delays], new: dict[str, Delays]) -> dict[str, Delays]:
+def _towards(old: dict[str, Delays], new: dict[str, Delays], step: float) -> dict[str, Delays]:
     return {
         name: Delays(
-            old[name].fetch + DAMPING * (new[name].fetch - old[name].fetch),
+            old[name].fetch + step * (new[name].fetch - old[name].fetch),
             new[name].send,
-            old[name].back + DAMPING * (new[name].back - old[name].back),
+            old[name].back + step * (new[name].back - old[name].back),
         )
         for name in new
     }
+
+
+@contextmanager
+def _progress(links: FloatArray) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for long runs, not for those that a sweep sends to other processes."""
+    if float(links[:, :4].sum()) < LONG_PASS or multiprocessing.parent_process() is not None:
+        yield lambda what, done, of: None
+        return
+    from accelsim.report.progress import progress_bar
+
+    with progress_bar() as report:
+        yield report
 
 
 def _same(a: dict[str, Delays], b: dict[str, Delays]) -> bool:

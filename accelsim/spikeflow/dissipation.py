@@ -21,8 +21,12 @@ WEIGHTS_FILE = "weights.npz"
 
 
 def stored_weights(workload: Workload) -> Mapping[str, npt.NDArray[np.float32]] | None:
-    """The weights beside a workload file that has spikes, too; None for anything else."""
-    if workload.is_ann or workload.trace is None or WEIGHTS_FILE not in workload.file.files:
+    """The weights of a bundle that has spikes, too, in memory or beside its workload file; None for anything else."""
+    if workload.is_ann or workload.trace is None:
+        return None
+    if workload.weights is not None:
+        return workload.weights
+    if WEIGHTS_FILE not in workload.file.files:
         return None
     path = workload.path.parent / WEIGHTS_FILE
     return read_npz(path) if path.is_file() else None

@@ -1,4 +1,4 @@
-"""One layer of the row pipeline: when its rows are fetched, issued, collected and handed on."""
+"""One layer in compiled loops: its delays on an empty mesh, and when its rows are fetched, issued and collected."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def serve_rows(
         copies: copies of the weights.
         capacity: input rows that fit the tile buffer.
         streams: see above.
-        send: [messages] cycles for which sending a message occupies the module's port.
+        send: [T, messages] cycles for which sending a message occupies the module's port.
         fetch_delay: [T, messages] from sending a message until it is in all tiles that need it.
         interval, depth, return_delay: [T, R x width].
         drain: cycles for which a window's sums occupy the module's port; the next ones come later by as much.
@@ -101,7 +101,7 @@ def serve_rows(
                     if gone >= 0 and (at < t or user[gone] < r):
                         when = max(when, ends[at, user[gone]])
                     when = max(when, port)
-                    port = when + send[sent]
+                    port = when + send[t, sent]
                     inject[t, sent] = when
                     reached = max(reached, when + fetch_delay[t, sent])
                     sent += 1
@@ -125,3 +125,65 @@ def serve_rows(
             done[t, r] = served + extra[t, r]
         # Rows that no window touches any more are sent by none.
         before = t
+
+
+@njit(cache=True)
+def unloaded_delays(
+    heads: Any,
+    ports: Any,
+    number: int,
+    row_flits: Any,
+    rows: Any,
+    sum_flits: Any,
+    fetch: Any,
+    send: Any,
+    back: Any,
+) -> float:
+    """Fill in the delays of a layer's messages on a mesh that carries nothing else; returns `drain`.
+
+    A port sends the copies of a row one after another, so a tile's message waits for those to the tiles before.
+    Sums for one port come in one after another, behind the first head that gets there.
+
+    Args:
+        heads: [copies, tiles] cycles between a tile and its port before the flits of a packet count.
+        ports: [copies, tiles] which port of the module that is.
+        number: of ports.
+        row_flits: [kinds, tiles] of one input row.
+        rows: [messages] input rows in each.
+        sum_flits: [tiles] of one window.
+        fetch, send: [kinds, messages] out: see `network.Delays`.
+        back: [copies] out.
+    """
+    copies, tiles = heads.shape
+    work = np.zeros(number)
+    for kind in range(len(row_flits)):
+        for m in range(len(rows)):
+            if m > 0 and rows[m] == rows[m - 1]:
+                fetch[kind, m], send[kind, m] = fetch[kind, m - 1], send[kind, m - 1]
+                continue
+            work[:] = 0.0
+            latest, longest = 0.0, 0.0
+            for copy in range(copies):
+                for tile in range(tiles):
+                    port = ports[copy, tile]
+                    work[port] += rows[m] * row_flits[kind, tile]
+                    latest = max(latest, heads[copy, tile] + work[port])
+                    longest = max(longest, work[port])
+            fetch[kind, m], send[kind, m] = latest, longest
+    taken, first = np.zeros(number), np.zeros(number)
+    for copy in range(copies):
+        work[:] = 0.0
+        first[:] = np.inf
+        last = 0.0
+        for tile in range(tiles):
+            if sum_flits[tile] > 0:
+                port = ports[copy, tile]
+                work[port] += sum_flits[tile]
+                first[port] = min(first[port], heads[copy, tile])
+                last = max(last, heads[copy, tile] + sum_flits[tile])
+        for port in range(number):
+            if work[port] > 0:
+                last = max(last, first[port] + work[port])
+                taken[port] += work[port] / copies
+        back[copy] = last
+    return float(taken.max())

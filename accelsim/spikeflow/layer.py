@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,7 @@ from accelsim.spikeflow.silence import Spoken
 from accelsim.spikeflow.timing import WindowTiming, digital_cycles, neuron_cycles
 from accelsim.workload import ActivationType, Operation, Stage, Workload
 from accelsim.workload.graph import ceil_div
-from accelsim.workload.neurons import leak_action
+from accelsim.workload.neurons import leak_action, stored_membranes
 from accelsim.workload.outputs import source
 
 FloatArray = npt.NDArray[np.float64]
@@ -41,7 +42,7 @@ class LayerModel:
     ) -> None:
         """`timing` and `spoken` are of a placed layer; `array_pj` [T] is the energy of its arrays, where computed."""
         self.workload, self.hardware, self.stage, self.chip = workload, hardware, stage, chip
-        self.outputs, self._timing, self._spoken, self._array_pj = outputs, timing, spoken, array_pj
+        self.outputs, self.timing, self.spoken, self._array_pj = outputs, timing, spoken, array_pj
         self.placed = chip.placed.get(stage.name)
         self.steps = workload.timesteps
         self.memories = hardware.memories
@@ -74,6 +75,12 @@ class LayerModel:
         self._output()
         return self.ledger
 
+    @cached_property
+    def _events(self) -> FloatArray:
+        """[T] accumulations of the weighted operation, mean over images."""
+        assert self.stage.core is not None
+        return np.asarray(self.workload.activity[self.stage.core.name].accumulations.mean(axis=1))
+
     def times(self, op: Operation) -> FloatArray:
         """Per timestep: 1, or 0 where a value that stays the same was computed before."""
         return executed(op, self.hardware, self.steps)
@@ -84,31 +91,26 @@ class LayerModel:
         gemm = op.products()
         self.ledger.dense_macs = gemm.macs
         if op.in_types[0].is_spiking:
-            accumulations = self.workload.activity[op.name].accumulations.mean(axis=1)
-            self.ledger.accumulations = float((accumulations * runs).sum())
+            self.ledger.accumulations = float(self._events @ runs)
         elif op.in_types[0].spikes_later:
             self.ledger.macs = float(gemm.macs)
-            accumulations = self.workload.activity[op.name].accumulations.mean(axis=1)
-            self.ledger.accumulations = float(accumulations[1:].sum())
+            self.ledger.accumulations = float(self._events[1:].sum())
         else:
             self.ledger.macs = float(gemm.macs * runs.sum())
 
     def _placed(self, op: Operation, placed: Placed, runs: FloatArray) -> Service:
-        assert self._timing is not None
-        assert self._spoken is not None
+        assert self.timing is not None
+        assert self.spoken is not None
         self.traffic = placed.traffic
-        self._crossbars(op, placed.mapping, self._spoken, runs)
+        self._crossbars(op, placed.mapping, self.spoken, runs)
         self._combine(op, placed.mapping, runs)
-        planes_in_time = op.in_types[0].planes_in_time(self.steps)
-        for planes in np.unique(planes_in_time):
-            most = planes == op.in_types[0].planes
-            traffic = placed.traffic if most else LayerTraffic(op, placed.mapping, self.hardware, int(planes))
-            self._move(op, placed, traffic, runs * (planes_in_time == planes), int(planes))
-        planes, buffer = self._spoken.planes, self.traffic.buffer
+        for kind in range(len(self.traffic.planes)):
+            self._move(op, placed, runs * (self.traffic.kind == kind), kind)
+        planes, buffer = self.spoken.planes, self.traffic.buffer
         return Service(
             runs=runs,
-            interval=self._timing.interval(planes),
-            depth=self._timing.depth(planes),
+            interval=self.timing.interval(planes),
+            depth=self.timing.depth(planes),
             neurons=0.0,
             copies=placed.copies,
             capacity=buffer.capacity,
@@ -118,7 +120,7 @@ class LayerModel:
     def _crossbars(self, op: Operation, mapping: Mapping, spoken: Spoken, runs: FloatArray) -> None:
         """Reads and conversions: every column of every array that is read, one bit-plane of the input at a time."""
         hardware, gemm, arrays = self.hardware, op.products(), mapping.arrays_per_weight
-        events = self.workload.activity[op.name].accumulations.mean(axis=1) * runs
+        events = self._events * runs
         # A spike raises its wordline in every array of its row block: all column blocks and slices.
         raised = events / gemm.n * mapping.col_blocks * arrays
         offset = hardware.weights.signed == "offset_column"
@@ -164,8 +166,7 @@ class LayerModel:
 
     def _digital(self, op: Operation, runs: FloatArray) -> Service:
         """Products of two activations: nothing can be programmed, adders work through the pairs of ones."""
-        activity = self.workload.activity[op.name]
-        self.ledger.add("digital_unit.accumulate", activity.accumulations.mean(axis=1) * runs)
+        self.ledger.add("digital_unit.accumulate", self._events * runs)
         self.ledger.utilization = 1.0
         for shape, kind in zip(op.in_shapes, op.in_types, strict=True):
             self._global("read", math.prod(shape) * kind.planes * runs)
@@ -174,35 +175,38 @@ class LayerModel:
 
     # -- movement ------------------------------------------------------------------------------------
 
-    def _move(self, op: Operation, placed: Placed, traffic: LayerTraffic, runs: FloatArray, planes: int) -> None:
-        """Spikes from the global buffer over the mesh to tiles, down the H-tree; sums the other way."""
-        hardware, mapping, gemm = self.hardware, placed.mapping, op.products()
-        noc, tile_line = hardware.noc, self.memories.tile_buffer.line_bits
-        row_bits = ceil_div(op.in_elements * planes, traffic.buffer.rows_in)
-        line = self.memories.global_buffer.line_bits
-        self.ledger.add("global_buffer.read", ceil_div(row_bits, line) * traffic.rows_sent * runs)
+    def _move(self, op: Operation, placed: Placed, runs: FloatArray, kind: int) -> None:
+        """Spikes from the global buffer over the mesh to tiles, down the H-tree; sums the other way.
+
+        `runs` are the timesteps at which input rows are of this kind (`LayerTraffic.planes`).
+        """
+        if not runs.any():
+            return
+        hardware, mapping, traffic, gemm = self.hardware, placed.mapping, placed.traffic, op.products()
+        tile_line, line = self.memories.tile_buffer.line_bits, self.memories.global_buffer.line_bits
+        add, planes, row_flits = self.ledger.add, traffic.planes[kind], traffic.row_flits[kind]
+        add("global_buffer.read", ceil_div(traffic.bits_of_row[kind], line) * traffic.rows_sent * runs)
         hops = self.chip.hops[placed.tiles]
-        sums = gemm.m * (traffic.sum_flits * hops.mean(axis=0)).sum()  # copies share the windows
-        spikes = traffic.rows_sent * (traffic.row_flits * hops).sum()
-        self.ledger.add("noc.link_bits", (spikes + sums) * noc.flit_bits * runs)
-        routers = traffic.rows_sent * (traffic.row_flits * (hops + 1)).sum()
-        routers = routers + gemm.m * (traffic.sum_flits * (hops + 1).mean(axis=0)).sum()
-        self.ledger.add("noc.router_bits", routers * noc.flit_bits * runs)
-        written = int((-(-traffic.row_bits // tile_line)).sum()) * traffic.rows_sent * placed.copies
-        self.ledger.add("tile_buffer.write", written * runs)
+        sums = gemm.m * float(hops.sum(axis=0) @ traffic.sum_flits) / placed.copies  # copies share the windows
+        spikes = traffic.rows_sent * int(hops.sum(axis=0) @ row_flits)
+        add("noc.link_bits", (spikes + sums) * hardware.noc.flit_bits * runs)
+        # One router more than links.
+        flits = traffic.rows_sent * int(row_flits.sum()) * placed.copies + gemm.m * int(traffic.sum_flits.sum())
+        add("noc.router_bits", (spikes + sums + flits) * hardware.noc.flit_bits * runs)
+        written = int((-(-traffic.row_bits[kind] // tile_line)).sum()) * traffic.rows_sent * placed.copies
+        add("tile_buffer.write", written * runs)
 
         window = gemm.k * gemm.groups * planes  # every PE of every column block latches its own rows
         inputs = gemm.m * window * mapping.col_blocks
         reads = gemm.m * int((-(-mapping.layout.rows_of_tile * planes // tile_line)).sum())
-        self.ledger.add("tile_buffer.read", reads * runs)
-        self.ledger.add("htree.move_bits", inputs * runs)
-        self.ledger.add("pe_buffer.write_bits", inputs * runs)
-        self.ledger.add("pe_buffer.read_bits", inputs * runs)
-        self.ledger.add("switch_matrix.select_bits", inputs * mapping.arrays_per_weight * runs)
+        moved = inputs * runs
+        add("tile_buffer.read", reads * runs)
+        add("htree.move_bits", (inputs + gemm.outputs * mapping.pes_per_column * hardware.accumulator_bits) * runs)
+        add("pe_buffer.write_bits", moved)
+        add("pe_buffer.read_bits", moved)
+        add("switch_matrix.select_bits", inputs * mapping.arrays_per_weight * runs)
         if hardware.zero_skipping != "none":
-            self.ledger.add("skip_detector.check_bits", inputs * runs)
-        bits = hardware.accumulator_bits
-        self.ledger.add("htree.move_bits", gemm.outputs * mapping.pes_per_column * bits * runs)
+            add("skip_detector.check_bits", moved)
 
     def _global(self, direction: str, bits: FloatArray) -> None:
         line = self.memories.global_buffer.line_bits
@@ -233,7 +237,7 @@ class LayerModel:
             action = leak_action(record.model, record.leak)
             if action:
                 self.ledger.add(f"lif.{action}", each)
-            stored = ceil_div(op.out_elements, self.hardware.lif.membrane_sharing) * membrane_bits
+            stored = stored_membranes(op, self.hardware.lif.membrane_sharing) * membrane_bits
             if self.steps > 1:  # nothing to fetch at the first timestep, nothing to keep after the last
                 keep = np.ones(self.steps)
                 keep[-1] = 0.0

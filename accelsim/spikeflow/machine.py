@@ -184,6 +184,7 @@ class Model:
         crossbars = pes * hardware.pe.crossbars
         adcs = crossbars * hardware.adcs_per_crossbar
         weighted = workload.graph.weighted
+        adds = any(op.kind == "matmul" or (is_digital(op, hardware) and op.in_types[0].spikes_later) for op in weighted)
         found: dict[str, float] = {
             "crossbar": crossbars,
             "driver": crossbars * hardware.crossbar.rows,
@@ -205,7 +206,7 @@ class Model:
             "lif": 0 if workload.is_ann else hardware.lif_units,
             "global_buffer": hardware.global_macros(demand).number,
             "membrane": 0 if workload.is_ann else hardware.membrane_macros(demand).number,
-            "digital_unit": hardware.digital.lanes if any(op.kind == "matmul" for op in weighted) else 0,
+            "digital_unit": hardware.digital.lanes if adds else 0,
             "dram": 1,
             "control": chip.tiles + 1,
         }
@@ -274,9 +275,10 @@ def _asked(model: LayerModel) -> float:
     """What a layer asks of the resources that all share: flits and neurons."""
     asked = model.service.neurons * model.service.interval.size if model.service else 0.0
     if model.traffic is not None and model.service is not None and model.placed is not None:
-        runs, windows = float(model.service.runs.sum()), model.service.interval.shape[1]
-        asked += runs * float(windows * model.traffic.sum_flits.sum())
-        asked += runs * float(model.traffic.rows_sent * model.traffic.row_flits.sum() * model.placed.copies)
+        runs, windows = model.service.runs, model.service.interval.shape[1]
+        asked += float(runs.sum()) * float(windows * model.traffic.sum_flits.sum())
+        rows = model.traffic.row_flits_of_image(runs).sum() * model.placed.copies
+        asked += float(model.traffic.rows_sent * rows)
     elif model.service is not None:
         asked += model.ledger.busy_cycles
     return asked
@@ -285,13 +287,22 @@ def _asked(model: LayerModel) -> float:
 def _layer_details(model: LayerModel) -> dict[str, Any]:
     if model.placed is None or model.traffic is None or model.service is None:
         return {}
-    mapping = model.placed.mapping
+    assert model.timing is not None
+    assert model.spoken is not None
+    mapping, timing = model.placed.mapping, model.timing
+    planes = float(model.spoken.planes.mean())  # pe and depth are linear in it
     return {
         "crossbars": model.placed.crossbars,
         "pes": model.placed.pes,
         "tiles": sorted({int(tile) for tile in model.placed.tiles.reshape(-1)}),
         "copies": model.placed.copies,
         "cell_utilization": mapping.cell_utilization,
+        "stage_cycles": {
+            "tile_buffer_and_htree_down": float(np.max(timing.distribute)),
+            "pe": float(timing.pe(planes)),
+            "htree_up": timing.collect,
+            "neuronal_module": model.service.neurons,
+        },
         "window_cycles": float(model.service.interval.mean()),
-        "window_depth_cycles": float(model.service.depth.mean()),
+        "window_depth_cycles": float(np.mean(timing.depth(planes))),
     }

@@ -19,7 +19,6 @@ from accelsim.workload import Operation
 from accelsim.workload.graph import ceil_div
 from accelsim.workload.schema import Conv2dSpec
 
-
 IntArray = npt.NDArray[np.int64]
 
 

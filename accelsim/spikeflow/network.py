@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from accelsim.hardware.spikeflow import SpikeflowFile
 from accelsim.noc import Messages, NocSpec, simulate, unloaded_latency
+from accelsim.spikeflow.kernels import unloaded_delays
 from accelsim.spikeflow.packets import LayerTraffic, flits_of
 from accelsim.spikeflow.pipeline import Times
 from accelsim.spikeflow.placement import Chip, Placed
@@ -26,7 +27,7 @@ class Delays:
     fetch: FloatArray
     """[T, messages] from sending rows until they are in all tiles."""
     send: FloatArray
-    """[messages] cycles for which sending rows occupies the busiest of the module's ports."""
+    """[T, messages] cycles for which sending rows occupies the busiest of the module's ports."""
     back: FloatArray
     """[T, windows] from the leaving of a window's sums until all are at the neuronal module."""
     drain: float = 0.0
@@ -65,11 +66,21 @@ class Flow:
         return np.bincount(self.copy_of_window, minlength=self.placed.copies)
 
     @cached_property
-    def fetch_flits(self) -> IntArray:
-        """[messages, copies x tiles] flits of each message to each tile."""
-        rows = self.traffic.buffer.rows_of_message
-        each = np.tile(self.traffic.row_flits, self.placed.copies)
-        return np.maximum(rows, 1)[:, None] * each[None, :]
+    def rows_of_message(self) -> IntArray:
+        """[messages] input rows in each; a message is sent even where all rows are padding."""
+        return np.maximum(self.traffic.buffer.rows_of_message, 1)
+
+    @cached_property
+    def fetched_flits(self) -> FloatArray:
+        """[copies x tiles] flits to each tile for one image."""
+        each = int(self.rows_of_message.sum()) * self.traffic.row_flits_of_image(self.runs)
+        return each if self.placed.copies == 1 else np.tile(each, self.placed.copies)
+
+    @cached_property
+    def returned_flits(self) -> FloatArray:
+        """[copies x tiles] flits from each tile for one image."""
+        windows = self.windows_of_copy * self.runs.sum()
+        return np.asarray((windows[:, None] * self.traffic.sum_flits).reshape(-1))
 
 
 def noc_spec(hardware: SpikeflowFile) -> NocSpec:
@@ -97,51 +108,40 @@ class Network:
         chip = self.chip
         return unloaded_latency(chip.mesh, self.spec, chip.node, chip.port, np.zeros(chip.tiles, dtype=np.int64))
 
-    def _unloaded(self, flow: Flow) -> Delays:
-        steps, copies = len(flow.runs), flow.placed.copies
-        queued, heads = self._queued(flow), self._heads[flow.placed.tiles]
-        fetch = (heads.reshape(-1) + queued).max(axis=1)
-        sums, ports = flow.traffic.sum_flits, self.chip.port[flow.placed.tiles]
-        back, taken = np.zeros(copies), dict.fromkeys(set(ports.reshape(-1).tolist()), 0.0)
-        sending = sums > 0
-        for copy in range(copies):
-            for port in taken:
-                mine = sending & (ports[copy] == port)
-                if mine.any():
-                    # Sums for one port come in one after another, behind the first head that gets there.
-                    head, flits = heads[copy][mine], sums[mine]
-                    together = float(flits.sum())
-                    back[copy] = max(back[copy], (head + flits).max(), head.min() + together)
-                    taken[port] += together / copies
-        per_window = back[flow.copy_of_window] if copies > 1 else np.broadcast_to(back, (flow.windows,))
-        return Delays(
-            np.broadcast_to(fetch, (steps, len(fetch))).copy(),
-            queued.max(axis=1).astype(np.float64),
-            np.broadcast_to(per_window, (steps, len(per_window))).copy(),
-            max(taken.values()),
-        )
+    @cached_property
+    def _port_of_tile(self) -> IntArray:
+        """[tiles] which of the module's ports."""
+        index = np.zeros(self.chip.mesh.nodes, dtype=np.int64)
+        index[self.chip.ports] = np.arange(len(self.chip.ports))
+        return np.asarray(index[self.chip.port])
 
-    def _queued(self, flow: Flow) -> IntArray:
-        """[messages, copies x tiles] flits that the tile's port has sent when a message to it is out."""
-        flits, ports = flow.fetch_flits, self.chip.port[flow.tiles]
-        if not flow.traffic.buffer.streams:  # all messages are alike
-            flits = flits[:1]
-        queued = np.zeros_like(flits)
-        for port in set(ports.tolist()):
-            mine = ports == port
-            queued[:, mine] = np.cumsum(flits[:, mine], axis=1)
-        return np.broadcast_to(queued, flow.fetch_flits.shape)
+    def _unloaded(self, flow: Flow) -> Delays:
+        traffic, tiles, rows = flow.traffic, flow.placed.tiles, flow.rows_of_message
+        fetch, send = np.empty((2, len(traffic.planes), len(rows)))
+        back = np.empty(flow.placed.copies)
+        drain = unloaded_delays(
+            self._heads[tiles],
+            self._port_of_tile[tiles],
+            len(self.chip.ports),
+            traffic.row_flits,
+            rows,
+            traffic.sum_flits,
+            fetch,
+            send,
+            back,
+        )
+        windows = np.empty((len(flow.runs), flow.windows))
+        windows[:] = back[flow.copy_of_window] if len(back) > 1 else back
+        return Delays(fetch[traffic.kind], send[traffic.kind], windows, drain)
 
     def link_flits(self) -> FloatArray:
         """[nodes, 5] flits that leave each router for one image: the four directions, and into the tile."""
         source, destination, flits = [], [], []
         for flow in self.flows.values():
-            runs, tiles = float(flow.runs.sum()), flow.tiles
-            nodes, ports = self.chip.node[tiles], self.chip.port[tiles]
-            sums = (flow.windows_of_copy[:, None] * flow.traffic.sum_flits[None, :]).reshape(-1)
+            nodes, ports = self.chip.node[flow.tiles], self.chip.port[flow.tiles]
             source += [ports, nodes]
             destination += [nodes, ports]
-            flits += [flow.fetch_flits.sum(axis=0) * runs, sums * runs]
+            flits += [flow.fetched_flits, flow.returned_flits]
         if not source:
             return np.zeros((self.chip.mesh.nodes, 5))
         return self.chip.mesh.link_loads(np.concatenate(source), np.concatenate(destination), np.concatenate(flits))
@@ -149,9 +149,7 @@ class Network:
     @cached_property
     def _loads(self) -> dict[str, tuple[FloatArray, FloatArray]]:
         """By layer, ([ways, ports] flits, [ways, ports] messages) for one image: out to tiles, back."""
-        index = np.zeros(self.chip.mesh.nodes, dtype=np.int64)
-        index[self.chip.ports] = np.arange(len(self.chip.ports))
-        return {name: self._port_loads(flow, index) for name, flow in self.flows.items()}
+        return {name: self._port_loads(flow) for name, flow in self.flows.items()}
 
     def sent_by_ports(self) -> FloatArray:
         """[ports] flits that each router of the module sends into the mesh for one image."""
@@ -180,15 +178,12 @@ class Network:
             waits[name] = (float(wait[0]), float(wait[1]))
         return waits
 
-    def _port_loads(self, flow: Flow, index: IntArray) -> tuple[FloatArray, FloatArray]:
-        ports, at = len(self.chip.ports), index[self.chip.port[flow.tiles]]
-        runs, messages = float(flow.runs.sum()), flow.fetch_flits
-        windows = flow.windows_of_copy[:, None]
-        sums = (windows * flow.traffic.sum_flits[None, :]).reshape(-1)
-        sent = (windows * (flow.traffic.sum_flits > 0)[None, :]).reshape(-1)
-        flits = [np.bincount(at, load, ports) for load in (messages.sum(axis=0), sums)]
-        count = [np.bincount(at, load, ports) for load in (np.full(len(at), float(len(messages))), sent)]
-        return np.asarray(runs * np.array(flits)), np.asarray(runs * np.array(count))
+    def _port_loads(self, flow: Flow) -> tuple[FloatArray, FloatArray]:
+        ports, at, runs = len(self.chip.ports), self._port_of_tile[flow.tiles], float(flow.runs.sum())
+        sent = (flow.windows_of_copy[:, None] * (flow.traffic.sum_flits > 0)).reshape(-1)
+        flits = [np.bincount(at, load, ports) for load in (flow.fetched_flits, flow.returned_flits)]
+        count = [np.bincount(at, minlength=ports) * len(flow.rows_of_message), np.bincount(at, sent, ports)]
+        return np.array(flits), runs * np.array(count)
 
     # -- cycle level -----------------------------------------------------------------------------------
 
@@ -198,10 +193,10 @@ class Network:
         Returns:
             Delays of each layer, flits of each link [nodes, 5], and the cycle in which the last flit arrived.
         """
-        delays = {}
-        for name, flow in self.flows.items():
-            here = times[name]
-            delays[name] = Delays(np.zeros(here.inject.shape), self._queued(flow).max(axis=1).astype(np.float64), np.zeros(here.leave.shape))
+        delays = {
+            name: Delays(np.zeros(times[name].inject.shape), delay.send, np.zeros(times[name].leave.shape))
+            for name, delay in self.unloaded().items()
+        }
         parts: list[tuple[IntArray, IntArray, IntArray, FloatArray]] = []
         owners: list[IntArray] = []
         targets: list[tuple[FloatArray, FloatArray]] = []  # (delays to fill in, moments they count from), flat
@@ -238,15 +233,16 @@ class Network:
     def _fetches(
         self, flow: Flow, times: Times, on: IntArray, delays: Delays
     ) -> tuple[tuple[IntArray, IntArray, IntArray, FloatArray], IntArray, FloatArray, FloatArray]:
-        flits, tiles = flow.fetch_flits, flow.tiles
-        messages, copies = flits.shape
+        tiles, rows = flow.tiles, flow.rows_of_message
+        messages, copies = len(rows), len(tiles)
+        row_flits = np.tile(flow.traffic.row_flits, flow.placed.copies)[flow.traffic.kind[on]]
         steps = np.repeat(on, messages * copies)
         message = np.tile(np.repeat(np.arange(messages), copies), len(on))
         tile = np.tile(tiles, len(on) * messages)
         part = (
             self.chip.port[tile],
             self.chip.node[tile],
-            np.tile(flits.reshape(-1), len(on)),
+            (rows[None, :, None] * row_flits[:, None, :]).reshape(-1),
             times.inject[steps, message],
         )
         return part, steps * messages + message, delays.fetch, times.inject

@@ -154,7 +154,7 @@ def _serve(
         service.copies,
         service.capacity,
         service.streams,
-        send.get(name, np.zeros(messages)),
+        send.get(name, np.zeros((steps, messages))),
         fetch.get(name, np.zeros((steps, messages))),
         service.interval,
         service.depth,

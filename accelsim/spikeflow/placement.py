@@ -93,7 +93,7 @@ def place(workload: Workload, hardware: SpikeflowFile, times: dict[str, float] |
         for op in workload.graph.weighted
         if op.kind != "matmul" and not is_digital(op, hardware)
     }
-    placed, tiles = _assign_tiles(mappings, hardware, _copies(mappings, hardware, times or {}))
+    placed, tiles = _assign_tiles(mappings, hardware, _copies(mappings, hardware, times or {}), workload.timesteps)
     ports = hardware.noc.module_ports
     mesh = _smallest_mesh(tiles + ports, hardware.noc.torus)
     port_nodes = _module_nodes(mesh, ports)
@@ -123,7 +123,7 @@ def _copies(mappings: dict[str, Mapping], hardware: SpikeflowFile, times: dict[s
 
 
 def _assign_tiles(
-    mappings: dict[str, Mapping], hardware: SpikeflowFile, copies: dict[str, int]
+    mappings: dict[str, Mapping], hardware: SpikeflowFile, copies: dict[str, int], timesteps: int
 ) -> tuple[dict[str, Placed], int]:
     placed: dict[str, Placed] = {}
     tile, used = 0, 0  # the tile being filled, and its PEs in use
@@ -139,7 +139,7 @@ def _assign_tiles(
             tile, used = tile + end // mapping.tile_pes, end % mapping.tile_pes
             if used and copies[name] > 1:
                 tile, used = tile + 1, 0
-        placed[name] = Placed(mapping, np.array(numbers), LayerTraffic(mapping.op, mapping, hardware))
+        placed[name] = Placed(mapping, np.array(numbers), LayerTraffic(mapping.op, mapping, hardware, timesteps))
     return placed, tile + (used > 0)
 
 
@@ -205,9 +205,6 @@ def _rings(mesh: Mesh, ports: tuple[int, ...]) -> tuple[tuple[tuple[int, ...], .
     distance = mesh.hops(free[:, None], np.array(ports)[None, :])
     shortest = distance.min(axis=1)
     return tuple(
-        tuple(
-            tuple(free[(shortest == links) & (distance[:, index] == links)].tolist())
-            for index in range(len(ports))
-        )
+        tuple(tuple(free[(shortest == links) & (distance[:, index] == links)].tolist()) for index in range(len(ports)))
         for links in np.unique(shortest)
     )

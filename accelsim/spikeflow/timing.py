@@ -12,18 +12,20 @@ from accelsim.spikeflow.mapping import Mapping
 from accelsim.spikeflow.placement import Chip
 from accelsim.workload import Operation, Stage, Workload
 from accelsim.workload.graph import ceil_div
+from accelsim.workload.neurons import stored_membranes
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class WindowTiming:
     """Cycles of one window in a layer's tiles, stage by stage; the stages overlap for successive windows."""
 
-    distribute: float
-    """Input rows out of the tile buffer and down the H-tree (the fullest tile)."""
-    tree: float
-    """The H-tree in use, in both directions together."""
+    distribute: FloatArray | float
+    """Input rows out of the tile buffer and down the H-tree (the fullest tile); [T, 1] where they differ in time."""
+    tree: FloatArray | float
+    """The H-tree in use, in both directions together; likewise."""
     overhead: float
     """Rows into the drivers, and the last shift-add, DIFF and hand-over."""
     plane: float
@@ -37,11 +39,11 @@ class WindowTiming:
 
     def interval(self, planes: FloatArray | float) -> FloatArray:
         """Cycles from one window to the next: the slowest stage."""
-        return np.maximum(self.pe(planes), max(self.distribute, self.tree))
+        return np.maximum(self.pe(planes), np.maximum(self.distribute, self.tree))
 
     def depth(self, planes: FloatArray | float) -> FloatArray:
         """Cycles of one window through all stages."""
-        return self.distribute + self.pe(planes) + self.collect
+        return np.asarray(self.distribute + self.pe(planes) + self.collect)
 
 
 def turns(mapping: Mapping, hardware: SpikeflowFile) -> int:
@@ -50,27 +52,41 @@ def turns(mapping: Mapping, hardware: SpikeflowFile) -> int:
 
 
 def window_timings(chip: Chip, hardware: SpikeflowFile) -> dict[str, WindowTiming]:
-    """The timing of every placed layer. Layers that share a tile share its buffer port and its H-tree."""
-    bus, line = hardware.tile.bus_bits, hardware.memories.tile_buffer.line_bits
-    loads: dict[str, npt.NDArray[np.int64]] = {}
+    """The timing of every placed layer. Layers that share a tile share its buffer port and its H-tree.
+
+    A layer's own bit-planes are those of each timestep, those of others in its tiles the most they can be.
+    """
+    shared = hardware.placement.share_tiles
+    loads: dict[str, IntArray] = {}
     total = np.zeros((3, chip.tiles), dtype=np.int64)
     for name, item in chip.placed.items():
-        bits = item.mapping.layout.rows_of_tile * item.mapping.op.in_types[0].planes
-        down, up = -(-bits // bus), -(-item.mapping.layout.sums_of_pes * hardware.accumulator_bits // bus)
-        loads[name] = np.array([np.maximum(-(-bits // line), down), down + up, up])
-        for tiles in item.tiles:
-            total[:, tiles] += loads[name]
+        loads[name] = _window_load(item.mapping, item.traffic.planes[-1], hardware)
+        if shared:
+            for tiles in item.tiles:
+                total[:, tiles] += loads[name]
+    overhead = hardware.timing.fetch_cycles + hardware.timing.accumulate_cycles
     timings = {}
     for name, item in chip.placed.items():
-        distribute, tree, collect = (int(way.max()) for way in total[:, item.tiles])
-        timings[name] = WindowTiming(
-            distribute=distribute,
-            tree=tree,
-            overhead=hardware.timing.fetch_cycles + hardware.timing.accumulate_cycles,
-            plane=turns(item.mapping, hardware) * hardware.adc.cycles_per_conversion,
-            collect=collect,
-        )
+        others = total[:, item.tiles] - loads[name][:, None, :] if shared else np.zeros((3, 1, 1), dtype=np.int64)
+        kinds = [
+            (others + _window_load(item.mapping, planes, hardware)[:, None, :]).max(axis=(1, 2)).tolist()
+            for planes in item.traffic.planes
+        ]
+        distribute, tree, collect = kinds[-1]
+        if len(kinds) > 1:
+            in_time = np.array(kinds, dtype=np.float64)[item.traffic.kind]
+            distribute, tree = in_time[:, :1], in_time[:, 1:2]
+        plane = turns(item.mapping, hardware) * hardware.adc.cycles_per_conversion
+        timings[name] = WindowTiming(distribute, tree, overhead, plane, collect)
     return timings
+
+
+def _window_load(mapping: Mapping, planes: int, hardware: SpikeflowFile) -> IntArray:
+    """[3, tiles] cycles of each tile's buffer and H-tree down, of the H-tree both ways, and up, for one window."""
+    bus, line = hardware.tile.bus_bits, hardware.memories.tile_buffer.line_bits
+    bits = mapping.layout.rows_of_tile * planes
+    down, up = -(-bits // bus), -(-mapping.layout.sums_of_pes * hardware.accumulator_bits // bus)
+    return np.array([np.maximum(-(-bits // line), down), down + up, up])
 
 
 def neuron_cycles(workload: Workload, stage: Stage, positions: int, hardware: SpikeflowFile, kept_bits: int) -> float:
@@ -96,7 +112,7 @@ def neuron_cycles(workload: Workload, stage: Stage, positions: int, hardware: Sp
 def _stored_bits(workload: Workload, hardware: SpikeflowFile, op: Operation) -> int:
     if workload.timesteps == 1:
         return 0
-    return ceil_div(op.out_elements, hardware.lif.membrane_sharing) * workload.precision.membrane_bits
+    return stored_membranes(op, hardware.lif.membrane_sharing) * workload.precision.membrane_bits
 
 
 def _per_window(amount: int, positions: int, at_once: int) -> float:

@@ -174,11 +174,11 @@ class ArrayLayer(LayerModel):
         skips = self._skips
         taken = slots * (weights if skips[1] else 1.0)  # what is not even tried costs nothing
         if any(skips) and self.hardware.dataflow in ("ws", "is"):  # what passes a column takes a slot in all of its PEs
-            shape = (gemm.groups, core.folds.row_folds, core.folds.col_folds)
-            passing = np.broadcast_to(self.streams.stream.mean(axis=0), (self.executed, *shape)).sum(axis=(1, 2, 3))
+            found = self.streams.slots
+            assert found is not None
+            shape = (self.executed, gemm.groups, core.folds.row_folds, core.folds.col_folds)
             taken = np.zeros(self.steps)
-            whole = gemm.groups * core.folds.number * core.folds.stream * core.serial_in_time[: self.executed]
-            taken[: self.executed] = slots[: self.executed] * passing / whole
+            taken[: self.executed] = np.broadcast_to(found.mean(axis=0), shape).sum(axis=(1, 2, 3))
         elif skips[0]:
             taken = self._densities * taken
         worked = np.minimum(worked, taken)
@@ -203,7 +203,7 @@ class ArrayLayer(LayerModel):
             ledger.add("pe.forward_bits", taken * hop)
             ledger.add("pe.forward_bits", self._shifted_in() * core.weight_bits * core.executions)
         elif self.hardware.dataflow == "is":
-            ledger.add("pe.forward_bits", held * core.weight_bits)
+            ledger.add("pe.forward_bits", taken / core.serial_in_time * core.weight_bits)
             ledger.add("pe.forward_bits", self._shifted_in() * core.bits_in_time * core.executions)
         elif core.ticks is None:
             ledger.add("pe.forward_bits", taken * hop + held * core.weight_bits)
@@ -221,8 +221,9 @@ class ArrayLayer(LayerModel):
             ledger.add("spad_psum.write_bits", held * chunks * pe.psum_bits)
             ledger.add("spad_psum.read_bits", held * chunks * pe.psum_bits)
         if self.hardware.dataflow in ("ws", "is"):
-            # The sum moves on from PE to PE; where it changes, its register is part of the accumulation.
-            ledger.add("pe.forward_bits", (slots - worked) / core.serial_in_time * pe.accumulator_bits)
+            # The sum moves on from PE to PE; where it changes, its register is part of the accumulation. What does
+            # not enter the array takes no sum along.
+            ledger.add("pe.forward_bits", (taken - worked) / core.serial_in_time * pe.accumulator_bits)
 
     def _pass_bits(self) -> list[int]:
         """Bits of one input element in all timesteps of each pass."""
@@ -328,10 +329,7 @@ class ArrayLayer(LayerModel):
             plan = plans[0]
             weight_loads = once if resident else np.array([float(p.weights) for p in plans])
             input_bits = np.array(
-                [
-                    p.inputs * self.bursts(inputs * bits)
-                    for p, bits in zip(plans, self._pass_bits(), strict=True)
-                ]
+                [p.inputs * self.bursts(inputs * bits) for p, bits in zip(plans, self._pass_bits(), strict=True)]
             )
         if source(self.workload.graph, core.op.inputs[0]) in self.residency.maps_stay:
             input_bits = np.zeros_like(input_bits)

@@ -22,7 +22,7 @@ from accelsim.systolic.cycle.plan import BUFFERS, Work
 from accelsim.systolic.traffic import lines
 from accelsim.workload import ActivationType, Operation, Stage, Workload
 from accelsim.workload.graph import ceil_div
-from accelsim.workload.neurons import leak_action
+from accelsim.workload.neurons import leak_action, stored_membranes
 from accelsim.workload.outputs import is_constant, source
 
 FloatArray = npt.NDArray[np.float64]
@@ -119,8 +119,9 @@ class LayerModel(ABC):
     @property
     def membrane_bits(self) -> int:
         """Membranes of the stage as they are stored."""
-        neurons = sum(op.out_elements for op in self.stage.of_kind("neuron"))
-        return ceil_div(neurons, self.hardware.lif.membrane_sharing) * self.workload.precision.membrane_bits
+        sharing = self.hardware.lif.membrane_sharing
+        neurons = sum(stored_membranes(op, sharing) for op in self.stage.of_kind("neuron"))
+        return neurons * self.workload.precision.membrane_bits
 
     def lif_bound(self, array: FloatArray, lif: float) -> float:
         """Cycles until the LIF units are through, which need `lif` of their own; the array starts at 0.

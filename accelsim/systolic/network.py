@@ -12,7 +12,8 @@ from accelsim.systolic.related import layer_of
 from accelsim.systolic.related import remarks as related_remarks
 from accelsim.systolic.weights import WeightStore
 from accelsim.workload import Operation, Stage, Workload
-from accelsim.workload.graph import VIEWS, ceil_div
+from accelsim.workload.graph import VIEWS
+from accelsim.workload.neurons import stored_membranes
 from accelsim.workload.outputs import is_constant, source, stage_outputs
 
 
@@ -86,7 +87,7 @@ def _residency(workload: Workload, hardware: SystolicFile) -> Residency:
 def _kept_bits(workload: Workload, hardware: SystolicFile, stage: Stage) -> int:
     """What a stage keeps from one timestep to the next: membranes, and reused sums outside the PEs."""
     neurons = [op for op in stage.of_kind("neuron") if not _borrows(op)]
-    membranes = sum(ceil_div(op.out_elements, hardware.lif.membrane_sharing) for op in neurons)
+    membranes = sum(stored_membranes(op, hardware.lif.membrane_sharing) for op in neurons)
     bits = membranes * workload.precision.membrane_bits
     core = stage.core
     reuses = hardware.static_input == "reuse" and hardware.dataflow != "tick-batch"

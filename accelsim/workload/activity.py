@@ -360,7 +360,9 @@ def from_stats(
         planes = op.in_types[0].planes
         if (fields[0] > op.in_elements * planes).any():
             raise InputError(Problem("more set bits than the layer's input has", path, where=op.name))
-        activity[op.name] = OpActivity(op.in_elements, planes, *fields, spikes_later=op.in_types[0].spikes_later)
+        ones, nonzero, accumulations, macs = fields
+        later = op.in_types[0].spikes_later
+        activity[op.name] = OpActivity(op.in_elements, planes, ones, nonzero, accumulations, macs, later)
     return activity
 
 

@@ -17,7 +17,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -125,7 +125,7 @@ class Bundle:
                 activity = {"stats": "stats.npz", "source": source}
                 workload = resolve_workload({**description, "activity": activity}, stats=stats, notes=notes)
         held = _Content(dict(description), _plain(weights), _plain(samples), trace, stats)
-        bundle = cls(None, workload, held)
+        bundle = cls(None, replace(workload, weights=held.weights), held)
         _check_weights(bundle)
         return bundle
 

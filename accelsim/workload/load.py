@@ -9,6 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
+import numpy.typing as npt
+
 from accelsim import shelf
 from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.files import Document, bundled, content_hash, read_yaml
@@ -37,6 +40,8 @@ class Workload:
     """The iso-architecture ANN: ReLU instead of spiking neurons, one pass."""
     trace: SpikeTrace | None = field(default=None, repr=False, compare=False)
     """The spikes that `activity` was counted from, where there are any; may hold further timesteps."""
+    weights: Mapping[str, npt.NDArray[np.float32]] | None = field(default=None, repr=False, compare=False)
+    """Weights of a bundle in memory; those of a bundle on disk lie beside its workload file."""
 
     @property
     def name(self) -> str:

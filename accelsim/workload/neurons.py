@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from accelsim.workload.graph import Operation, ceil_div
+
 
 def leak_action(model: str, leak: float) -> str | None:
     """The action that the leak costs beside the update itself, or None.
@@ -18,3 +20,13 @@ def leak_action(model: str, leak: float) -> str | None:
 
 def _is_power_of_two(factor: float) -> bool:
     return math.frexp(factor)[0] == 0.5
+
+
+def stored_membranes(op: Operation, membrane_sharing: int) -> int:
+    """Membranes that a neuron operation keeps, on hardware that would share one among `membrane_sharing` neurons.
+
+    Where the network shares them itself (`channel_sharing`) the larger of the two numbers holds: to be exact a machine
+    must store what the network needs, and need not store more.
+    """
+    assert op.neuron is not None
+    return ceil_div(op.out_elements, max(membrane_sharing, op.neuron.channel_sharing))

@@ -107,6 +107,8 @@ class NeuronFields(Section):
     threshold."""
     initial_membrane: float = 0.0
     """Membrane potential before the first timestep (half the threshold after some ANN conversions)."""
+    channel_sharing: int = Field(1, ge=1)
+    """Groups of channels that use one stored membrane, one after another within a timestep (C#n)."""
     shares_state_with: str | None = None
     """Name of the neuron operation whose stored membranes this one reuses."""
 

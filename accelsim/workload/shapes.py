@@ -283,7 +283,17 @@ class _Builder:
                 index,
                 f"shares_state_with names '{shared}', which is no earlier neuron{did_you_mean(shared, names)}",
             )
+        channels, groups = shapes[0][channel_axis(len(shapes[0]))], record.channel_sharing
+        if channels % groups:
+            self.complain(index, f"channel_sharing: {groups} groups of {channels} channels are of different sizes")
+        if groups > 1 and (record.fire_once or record.accumulate_then_fire):
+            self.complain(index, "channel_sharing does not go with fire_once or accumulate_then_fire")
         return _Inferred(shapes[0], spikes(record.max_spikes), neuron=record)
+
+
+def channel_axis(axes: int) -> int:
+    """Which axis of a feature map has the channels: the last of [tokens, features], the first of anything else."""
+    return 1 if axes == 2 else 0
 
 
 def build_graph(file: schema.WorkloadFile, complain: Complain) -> Graph:

@@ -104,8 +104,8 @@ def test_bad_hardware(case: str, command: Command, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        (("run", "digits", "--hw", "sata"), ["digits:", "did you mean 'digits_snn'"]),
-        (("run", "no/such/file.yaml", "--hw", "sata"), ["no/such/file.yaml", "bundled: digits_resnet, digits_snn"]),
+        (("run", "digits_sn", "--hw", "sata"), ["digits_sn:", "did you mean 'digits_snn'"]),
+        (("run", "no/such/file.yaml", "--hw", "sata"), ["no/such/file.yaml", "(bundled: digits_", "vgg16_cifar10"]),
         (("run", "digits_snn", "--hw", "sataa"), ["sataa", "did you mean 'sata'", "spikeflow"]),
         (("compare", "digits_snn", "--hw", "sata", "--hw", "spkeflow"), ["did you mean 'spikeflow'"]),
         (("run", "digits_snn", "--hw", "sata", "--set", "array.rows"), ["--set array.rows", "KEY=VALUE"]),

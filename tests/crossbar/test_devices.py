@@ -28,8 +28,9 @@ def test_every_figure_has_a_source(device):
 
 
 @pytest.mark.parametrize("device", PRESETS, ids=preset_names())
-@pytest.mark.parametrize("bits", [1, 2])
-def test_codes_rise_from_off_to_on(device, bits):
+@pytest.mark.parametrize("most", [1, 2])
+def test_codes_rise_from_off_to_on(device, most):
+    bits = min(most, device.max_cell_bits)
     g = device.conductance_s(np.arange(2**bits), bits)
     assert np.all(np.diff(g) > 0)
     assert g[0] == pytest.approx(device.offset_s(bits), rel=1e-14)

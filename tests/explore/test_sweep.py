@@ -197,6 +197,7 @@ def test_expensive_parts_come_from_the_shelf(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(shelf, "WORTH_KEEPING_S", 0.0)
     task = Task(["digits_snn"], ["spikeflow"], "analytical", infer=INFER, cache=str(tmp_path))
     point = Point(0, 0)
+    kept.forget()
     made = Evaluator(task).figures(point)
     kept.forget()
     try:
@@ -229,6 +230,16 @@ def test_failed_points_are_recorded_and_do_not_stop_the_rest(
     assert (
         run_sweep(path, out=None, journal=tmp_path / "j.sqlite", jobs=1, resume=True)[1].served == 5
     )  # what crashed is tried again
+
+
+def test_every_point_may_fail(moody: Path, write: Callable[..., Path], tmp_path: Path) -> None:
+    path = write(
+        hardware=[str(moody)], parameters={"x": [2]}, settings={"refuse": 2}, objectives=["energy_pj", "cycles"]
+    )
+    answers, _ = run_sweep(path, out=tmp_path / "out", jobs=1)
+    assert answers.frame["energy_pj"].isna().all()
+    assert not answers.frame["pareto"].any()
+    assert (tmp_path / "out" / "results.csv").is_file()
 
 
 def test_combinations_that_cannot_be_are_recorded(write: Callable[..., Path]) -> None:

@@ -157,7 +157,7 @@ def test_attack_raises_the_loss_within_its_bound(problem: Problem) -> None:
 
 BRIEF = {
     "epochs": 1, "timesteps": 3, "export.images": 4, "method.generations": 1, "method.population": 5,
-    "method.subset_images": 16, "method.evaluation_images": 32,
+    "method.subset_images": 16, "data.limit": 320, "method.evaluation_images": 32,
 }  # fmt: skip
 
 

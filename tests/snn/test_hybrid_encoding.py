@@ -11,18 +11,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelsim import load_hardware, run
+from accelsim.crossbar import Wires
 from accelsim.errors import InputError
 from accelsim.estimate import estimate
 from accelsim.inference.arithmetic import Arithmetic
+from accelsim.inference.datasets import load_images
 from accelsim.inference.executor import Network, check_inputs
+from accelsim.inference.values import Value
 from accelsim.snn import load_recipe, train_recipe
 from accelsim.snn.encoders import hybrid
 from accelsim.snn.single_spike import SpikeTimes, TrainableSpikeTimes, compute_energy_pj, spike_times
-from accelsim.inference.values import Value
 from accelsim.workload.load import resolve_workload
 
 BRIEF = {
     "epochs": 1, "method.source_epochs": 1, "method.balance_images": 64, "method.compare": False, "export.images": 12,
+    "data.limit": 500,
 }  # fmt: skip
 
 
@@ -128,14 +131,23 @@ def test_trace_keeps_frame_and_spikes_and_the_executor_equals_torch(trained) -> 
 
 
 def test_machines_compute_like_the_network(trained) -> None:
+    """Whole numbers fire nearly as floating point does, crossbars without non-idealities as whole numbers do."""
     bundle = trained.bundle
-    inputs, ideal = bundle.samples["inputs"], bundle.samples["logits"].mean(axis=0).argmax(axis=1)
-    for hardware in ("sata_ws", "spikeflow"):
-        file = load_hardware(hardware).file
-        machine = Network(bundle.workload, bundle.weights, Arithmetic.of(file, bundle.workload.precision, noise="none"))
-        machine.calibrate(inputs)
-        if hardware == "sata_ws":
-            assert (machine.run(inputs).predictions == ideal).mean() >= 0.75
+    inputs = bundle.samples["inputs"]
+    ideal = Network(bundle.workload, bundle.weights, Arithmetic()).run(inputs)
+    crossbars = Arithmetic.of(load_hardware("spikeflow").file, bundle.workload.precision, noise="none")
+    exact = crossbars.with_crossbars(wires=Wires(0.0, 0.0), adc_bits=None, variation=False)
+    digital = exact.with_crossbars(first_layer="digital")
+    whole = Network(bundle.workload, bundle.weights, Arithmetic("quantized", bundle.workload.precision))
+    whole.calibrate(inputs)
+    reference = whole.run(inputs)
+    assert (reference.spikes["lif1"].dense() != ideal.spikes["lif1"].dense()).mean() < 0.02
+    for arithmetic in (exact, digital):
+        network = Network(bundle.workload, bundle.weights, arithmetic)
+        network.calibrate(inputs)
+        found = network.run(inputs[:, :6])
+        fired, wanted = (run.spikes["lif1"].dense()[:, :6] for run in (found, reference))
+        assert (fired != wanted).mean() < 0.02
 
 
 def test_spikes_behind_a_frame_keep_their_weight_in_whole_numbers() -> None:
@@ -166,6 +178,14 @@ def _two_layers() -> dict:
     }  # fmt: skip
 
 
+def test_packaged_digits_are_coded_as_in_training(trained) -> None:
+    images = load_images("digits", trained.bundle)
+    assert not images.static
+    assert np.allclose(images.inputs[:, :12], trained.bundle.samples["inputs"], atol=1e-6)
+    found = Network(trained.bundle.workload, trained.bundle.weights, Arithmetic()).run(images.inputs[:, :60])
+    assert (found.predictions == images.labels[:60]).mean() == pytest.approx(trained.test_accuracy, abs=0.25)
+
+
 def test_wrong_inputs_are_refused() -> None:
     workload = resolve_workload(_two_layers())
     for wrong in (np.zeros((5, 6)), np.full((3, 5, 6), 0.5)):
@@ -184,9 +204,9 @@ def test_first_layer_multiplies_once_and_adds_afterwards(trained) -> None:
     assert activity.ones[1:].sum(axis=0).tolist() == [256] * inputs.shape[1]
     assert activity.density[1:].sum() == pytest.approx(1.0)  # one spike per pixel
     for hardware in ("sata_ws", "spikeflow"):
-        entry = next(layer for layer in run(workload, hardware).entries() if layer.layer == "conv1")
-        assert entry.macs == op.products().macs
-        assert entry.accumulations == pytest.approx(activity.accumulations[1:].mean(axis=1).sum())
+        layer = next(layer for layer in run(workload, hardware).ledger.layers if layer.name == "conv1")
+        assert layer.macs == op.products().macs
+        assert layer.accumulations == pytest.approx(activity.accumulations[1:].mean(axis=1).sum())
     counted = estimate(workload)
     assert counted.macs == op.products().macs
 
@@ -209,5 +229,32 @@ def test_small_network_by_hand_has_the_planes_of_each_timestep() -> None:
     assert kind.planes_in_time(3).tolist() == [12, 1, 1]
     activity = workload.activity["fc"]
     assert activity.ones[:, 0].tolist() == [6 * 12 * 0.5, 3.0, 3.0]  # half of the bits of pixels, then 1/2 per timestep
-    ledger = run(workload, "sata_ws")
-    assert next(layer for layer in ledger.entries() if layer.layer == "fc").macs == 24
+    layer = next(layer for layer in run(workload, "sata_os").ledger.layers if layer.name == "fc")
+    assert (layer.macs, layer.accumulations) == (24, 24)
+    slots = layer.counts["pe.operate"] if "pe.operate" in layer.counts else layer.counts["pe.multiply"]
+    assert slots.tolist() == [24 * 12, 24, 24]
+
+
+@pytest.mark.parametrize("dataflow", ["os", "ws", "is", "tick-batch"])
+@pytest.mark.parametrize("spikes", ["none", "gate", "skip"])
+def test_all_dataflows_have_the_planes_of_each_timestep(trained, dataflow: str, spikes: str) -> None:
+    workload = trained.bundle.workload
+    changes = {"dataflow": dataflow, "sparsity.spikes": spikes}
+    machine = load_hardware("sata" if dataflow == "tick-batch" else "sata_os", changes)
+    found = [run(workload, machine, fidelity=fidelity) for fidelity in ("analytical", "cycle")]
+    analog = found[0].ledger.layers[0]
+    assert analog.macs == workload.graph.by_name["conv1"].products().macs
+    for result in found:
+        worked = result.ledger.layers[0].counts["pe.accumulate"]
+        assert worked[0] > worked[1:].sum()
+    if spikes != "skip":  # chance knows nothing of bright pixels that lie together
+        assert found[1].ledger.layers[0].busy_cycles == pytest.approx(found[0].ledger.layers[0].busy_cycles)
+
+
+def test_digital_multipliers_only_multiply_pixels(trained) -> None:
+    workload = trained.bundle.workload
+    layer = run(workload, load_hardware("spikeflow", {"first_layer": "digital"})).ledger.layers[0]
+    dense = workload.graph.by_name["conv1"].products().macs
+    assert layer.counts["mac_unit.multiply_add"].tolist() == [dense, 0, 0, 0, 0]
+    expected = workload.activity["conv1"].accumulations.mean(axis=1)
+    assert layer.counts["digital_unit.accumulate"].tolist() == [0.0, *expected[1:]]

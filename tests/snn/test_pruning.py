@@ -48,6 +48,7 @@ def test_whole_channels_go() -> None:
 def test_bundle_carries_the_zeros(tmp_path, structure: str) -> None:
     brief = {
         "epochs": 1, "method.rounds": 1, "method.sparsity": 0.9, "method.structure": structure, "export.images": 4,
+        "data.limit": 160,
     }  # fmt: skip
     trained = train_recipe(load_recipe("digits_pruned", brief), tmp_path / "brief")
     log = json.loads((tmp_path / "brief" / "training.json").read_text())
@@ -78,7 +79,9 @@ def test_attacks_stay_within_their_bound_and_iterating_is_no_weaker() -> None:
 
 
 def test_noise_training_tells_what_attacks_do(tmp_path) -> None:
-    trained = train_recipe(load_recipe("digits_robust", {"epochs": 1, "export.images": 4}), tmp_path / "brief")
+    trained = train_recipe(
+        load_recipe("digits_robust", {"epochs": 2, "export.images": 4, "data.limit": 320}), tmp_path / "brief"
+    )
     log = json.loads((tmp_path / "brief" / "training.json").read_text())
     assert set(log["attacked"]) == {"fgsm", "pgd"}
     assert all(0.0 <= value <= log["test_accuracy"] for value in log["attacked"].values())

@@ -50,9 +50,13 @@ def test_bit_exact_in_the_executor(tmp_path, weight_bits, membrane_bits, leak, r
 
 
 def test_gradients_reach_every_weight() -> None:
-    net = SpikingNet({"fc1": nn.Linear(6, 8), "lif1": LIF(), "fc2": nn.Linear(8, 3)}, 2)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = SpikingNet({"fc1": nn.Linear(6, 8), "lif1": LIF(), "fc2": nn.Linear(8, 3)}, 2)
+        nn.init.uniform_(net.layers["fc1"].weight, -1.0, 1.0)
+        images = torch.rand(16, 6)
     quantised = QuantisedNet(net, Precision(weight_bits=4, membrane_bits=8, activation_bits=8), 1 / 255)
-    quantised(torch.rand(16, 6)[None]).mean(dim=0).square().sum().backward()
+    quantised(images[None]).mean(dim=0).square().sum().backward()
     for parameter in quantised.parameters():
         assert parameter.grad is not None
         assert float(parameter.grad.abs().sum()) > 0

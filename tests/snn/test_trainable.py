@@ -66,7 +66,13 @@ def test_a_network_keeps_its_weights() -> None:
 
 
 def test_recipe_converts_and_tunes(tmp_path) -> None:
-    settings_ = {"epochs": 1, "method.source_epochs": 1, "method.balance_images": 32, "export.images": 4}
+    settings_ = {
+        "epochs": 1,
+        "method.source_epochs": 1,
+        "method.balance_images": 32,
+        "data.limit": 320,
+        "export.images": 4,
+    }
     trained = train_recipe(load_recipe("digits_hybrid", settings_), tmp_path / "brief")
     log = json.loads((tmp_path / "brief" / "training.json").read_text())
     assert len(trained.losses) == 2

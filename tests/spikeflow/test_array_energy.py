@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -85,3 +86,23 @@ def test_a_bundle_with_spikes_and_weights_is_priced_exactly() -> None:
     assert "crossbar.cell_read" not in exact.components
     assert 0 < exact.components["crossbar.array_pj"]["energy_pj"] < mean.components["crossbar.cell_read"]["energy_pj"]
     assert exact.components["adc.convert"] == mean.components["adc.convert"]
+
+
+def test_a_bundle_in_memory_is_priced_like_the_same_on_disk(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    layers = [{"op": "conv2d", "name": "a", "out_channels": 4, "kernel": 3}, {"op": "neuron"}]
+    description: dict[str, Any] = {
+        "format": "accelsim.workload/1",
+        "name": "one",
+        "timesteps": 2,
+        "input": {"shape": [3, 6, 6], "encoding": "rate"},
+        "layers": layers,
+    }
+    spikes = (random.random((2, 2, 3, 6, 6)) < 0.3).astype(float)
+    weights = {"a.weight": random.normal(size=(4, 3, 3, 3)), "a.bias": np.zeros(4)}
+    memory = Bundle.of(description, weights=weights, trace=SpikeTrace.from_arrays({"a": spikes}), samples={})
+    memory.save(tmp_path / "bundle")
+    held, disk = (accelsim.run(one, "spikeflow", fidelity="cycle") for one in (memory, str(tmp_path / "bundle")))
+    assert held.components["crossbar.array_pj"] == disk.components["crossbar.array_pj"]
+    assert held.energy_pj == disk.energy_pj
+    assert held.ledger.notes == disk.ledger.notes

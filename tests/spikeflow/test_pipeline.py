@@ -214,7 +214,7 @@ def test_ann_is_paced_by_activation_units_not_by_neurons() -> None:
 
 
 def test_membrane_port_and_shared_units_bound_the_neuronal_module() -> None:
-    """8 neurons of 8 bits per window: 2 lines of 32 bits, or 16 lines of 4; shared membranes and one timestep need less."""
+    """8 neurons of 8 bits per window are 2 lines of 32 bits; shared membranes and a single timestep need less."""
     layers = [{**CONV, "out_channels": 8}, {"op": "neuron"}]
     document = {"timesteps": 2, "input": {"shape": [4, 6, 6], "encoding": "rate"}, "layers": layers}
 

@@ -69,6 +69,8 @@ class Outcome:
     """PE-cycles with an operand that is not skipped."""
     taken: int = 0
     """PE-cycles with an operand in a PE in use, whether or not it had any work for that PE."""
+    shifts: int = 0
+    """ws, is: registers that what stands goes through on its way to its row."""
     ideal: float = 0.0
     """Cycles if the PEs in use had shared the work evenly."""
     longest: int = 0
@@ -119,7 +121,9 @@ def wavefront(
             west_delay[row].append(west[cycle][row] if cycle < len(west) else MARK)
         for column in range(cols):
             north_delay[column].append(north[cycle][column] if cycle < len(north) else None)
-        for row in reversed(range(rows)):  # from the far corner, so that everybody still sees the registers as they were
+        for row in reversed(
+            range(rows)
+        ):  # from the far corner, so that everybody still sees the registers as they were
             for column in reversed(range(cols)):
                 from_west = eastward[row][column - 1] if column else west_delay[row].popleft()
                 from_north = southward[row - 1][column] if row else north_delay[column].popleft()
@@ -210,8 +214,9 @@ class ReferenceArray:
     ) -> None:
         self.machine, self.codes = machine, codes.astype(np.int64)
         self.weights = np.broadcast_to(weights, (len(codes), *weights.shape[1:])).astype(np.int64)
+        self.k: int
         self.steps, self.groups, self.m, self.k = codes.shape
-        self.n = weights.shape[-1]
+        self.n: int = weights.shape[-1]
         self.leak, self.threshold = leak, threshold
         self.out = Outcome(np.zeros((self.steps, self.groups, self.m, self.n), dtype=np.int64))
         self.out.spikes = np.zeros(self.out.sums.shape)
@@ -256,8 +261,8 @@ class ReferenceArray:
         folds = [
             (group, positions, filters)
             for group in range(self.groups)
-            for positions in pieces(list(range(self.m)), machine.rows)
             for filters in pieces(list(range(self.n)), machine.cols)
+            for positions in pieces(list(range(self.m)), machine.rows)
         ]
         skips = machine.skip_spikes or machine.skip_weights
         together = skips and machine.sync == "timestep" and machine.dataflow == "os"
@@ -284,8 +289,8 @@ class ReferenceArray:
                 for k in taps:
                     for place in range(0, machine.planes, machine.digit):
                         index = place // machine.digit
-                        row = [machine.digits(int(self.codes[step, group, p, k]))[index] for p in positions]
-                        west.append([(step, k, *digit) for digit in row] + [None] * (machine.rows - len(row)))
+                        codes = [machine.digits(int(self.codes[step, group, p, k]))[index] for p in positions]
+                        west.append([(step, k, *code) for code in codes] + [None] * (machine.rows - len(codes)))
                         # Weights pass by with the first timestep of their chunk and are held from then on.
                         fresh = [int(self.weights[step, group, k, f]) for f in filters] if step == ticks[0] else []
                         north.append([*fresh, *[None] * (machine.cols - len(fresh))])
@@ -349,18 +354,16 @@ class ReferenceArray:
         used = 0
         for group, positions, filters in folds:
             used = max(used, len(positions) * len(filters))
-            # One queue per PE and stretch between two waits.
-            stretches: list[dict[tuple[int, int], list[Token]]] = []
-            for taps in pieces(list(range(self.k)), self.chunk()):
-                for step in ticks:
-                    stretches.append(
-                        {
-                            (r, c): self._needed(step, group, positions[r], filters[c], taps)
-                            if r < len(positions) and c < len(filters)
-                            else []
-                            for r, c in places
-                        }
-                    )
+            stretches = [
+                {
+                    (r, c): self._needed(step, group, positions[r], filters[c], taps)
+                    if r < len(positions) and c < len(filters)
+                    else []
+                    for r, c in places
+                }
+                for taps in pieces(list(range(self.k)), self.chunk())
+                for step in ticks
+            ]  # one queue per PE and stretch between two waits
             if machine.dataflow == "tick-batch" and machine.sync == "timestep":
                 for stretch in stretches:
                     slowest = max(len(queue) for queue in stretch.values())
@@ -417,26 +420,27 @@ class ReferenceArray:
 
     def _slots(
         self, streams: np.ndarray, taps: list[int], skip: bool, weights_stand: bool
-    ) -> Iterator[tuple[int, int, list[int]]]:
-        """(what streams, its place, operand of each row) of everything that enters in one fold."""
+    ) -> Iterator[tuple[int, int, list[tuple[int, bool]]]]:
+        """(what streams, its place, (operand, is there) for each row) of everything that enters in one fold."""
         machine = self.machine
-        places = range(0, machine.planes, machine.digit)
         for item, values in enumerate(streams[:, taps].tolist()):
-            for place in places:
-                if not weights_stand:  # the place is that of the standing operand
-                    if any(values) or not skip:
-                        yield item, place, values
-                    continue
-                digits = [machine.digits(code)[place // machine.digit][0] for code in values]
-                if not skip or any(digits) or (machine.multiplies and any(values)):
-                    yield item, place, digits
+            for index, place in enumerate(range(0, machine.planes, machine.digit)):
+                operands = [(value, value != 0) for value in values]  # is: the place is that of what stands
+                if weights_stand:
+                    digits = [machine.digits(code)[index][0] for code in values]
+                    operands = [
+                        (digit, (code if machine.multiplies else digit) != 0)
+                        for digit, code in zip(digits, values, strict=True)
+                    ]
+                if not skip or any(there for _, there in operands):
+                    yield item, place, operands
 
     def _standing_fold(
         self,
         stands: np.ndarray,
         taps: list[int],
         columns: list[int],
-        slots: list[tuple[int, int, list[int]]],
+        slots: list[tuple[int, int, list[tuple[int, bool]]]],
         below: np.ndarray,
     ) -> int:
         machine, out = self.machine, self.out
@@ -448,13 +452,13 @@ class ReferenceArray:
         wanted += [[None] * machine.cols for _ in range(empty)]
         registers, loading = shifted_in(wanted)
         assert registers == wanted
-        west = [[(item, place, value) for value in [*values, *[0] * empty]] for item, place, values in slots]
+        west = [[(item, place, *one) for one in [*operands, *[(0, False)] * empty]] for item, place, operands in slots]
         north = [[0] * machine.cols for _ in slots]
         work = taken = 0
 
         def pe(row: int, column: int, from_west: Token, from_north: Token) -> Token:
             nonlocal work, taken
-            item, place, value = from_west
+            item, place, value, there = from_west
             standing = registers[row][column]
             total = from_north
             if standing is not None:
@@ -465,13 +469,14 @@ class ReferenceArray:
                     digit = standing >> place & (1 << machine.digit) - 1
                     total += value * (digit << place)
                 taken += 1
-                spike, weight = (value, standing) if weights_stand else (standing, value)
+                spike, weight = (there, standing) if weights_stand else (standing, there)
                 work += bool((spike or not machine.skip_spikes) and (weight or not machine.skip_weights))
             if row == machine.rows - 1 and column < len(columns):
                 below[item, columns[column]] += total
             return total
 
         streaming = wavefront(machine.rows, machine.cols, west, north, pe)
+        out.shifts += sum(row + 1 for row in range(len(taps))) * len(columns)
         out.work += work
         out.taken += taken
         out.ideal += work / (len(taps) * len(columns))
@@ -491,21 +496,28 @@ def lif_finish(handed: list[tuple[int, int]], units: int) -> int:
     return cycle
 
 
-def receptive_fields(values: np.ndarray, kernel: int, stride: int, padding: int, dilation: int, groups: int) -> np.ndarray:
+def receptive_fields(
+    values: np.ndarray,
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+    groups: int,
+) -> np.ndarray:
     """[groups, m, k] of one map [channels, height, width]: kernel row, kernel column, channel innermost."""
     channels, height, width = values.shape
     per_group = channels // groups
-    out_height, out_width = (
-        (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1 for size in (height, width)
+    tops, lefts = (
+        range(-pad, size + pad - gap * (span - 1), step)
+        for size, span, step, pad, gap in zip((height, width), kernel, stride, padding, dilation, strict=True)
     )
-    fields = []
+    fields: list[int] = []
     for group in range(groups):
-        for top in range(out_height):
-            for left in range(out_width):
-                for dy in range(kernel):
-                    for dx in range(kernel):
-                        y, x = top * stride - padding + dy * dilation, left * stride - padding + dx * dilation
+        for top in tops:
+            for left in lefts:
+                for y in range(top, top + kernel[0] * dilation[0], dilation[0]):
+                    for x in range(left, left + kernel[1] * dilation[1], dilation[1]):
                         inside = 0 <= y < height and 0 <= x < width
-                        for channel in range(group * per_group, (group + 1) * per_group):
-                            fields.append(int(values[channel, y, x]) if inside else 0)
-    return np.array(fields).reshape(groups, out_height * out_width, kernel * kernel * per_group)
+                        own = values[group * per_group : (group + 1) * per_group]
+                        fields += own[:, y, x].tolist() if inside else [0] * per_group
+    return np.array(fields).reshape(groups, len(tops) * len(lefts), kernel[0] * kernel[1] * per_group)

@@ -348,3 +348,11 @@ def test_tick_batching_saves_at_most_what_repeats(steps: int) -> None:
         energy = api.run(workload, name, fidelity="cycle").breakdown()
         moved[name] = sum(energy[category] for category in ("dram", "buffer", "scratchpad"))
     assert 0.9 * (1 - 1 / steps) < 1 - moved["sata"] / moved["sata_os"] < 1.02 * (1 - 1 / steps)
+
+
+def test_rows_without_work_are_told() -> None:
+    """A fully-connected layer has one output position: one row of four works, and 6 channels fill two folds of 3."""
+    fc = {"input": {"shape": [40], "encoding": "rate"}}
+    found = layer([{"op": "linear", "out_features": 6}], systolic(), **fc).details
+    assert found["cycles"]["ideal"] == 2 * 40
+    assert found["unmapped_cycles"] == 2 * 40 * 3 / 4

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from accelsim import api
 from accelsim.errors import InputError
 from accelsim.hardware.systolic import SystolicFile
 from accelsim.results import Ledger
 from accelsim.systolic import simulate as closed_form
 from accelsim.systolic.cycle.expected import expected_max
 from accelsim.systolic.cycle.simulate import simulate as clocked
-from accelsim.systolic.weights import WeightStore
+from accelsim.systolic.weights import WeightStore, _mask
 from accelsim.workload import Operation, Workload
 from tests.networks import network, systolic, totals
 
@@ -157,7 +158,7 @@ def cases(draw: st.DrawFn) -> tuple[dict[str, Any], SystolicFile, Grid, int]:
         array={"rows": draw(st.integers(1, 5)), "cols": draw(st.integers(1, 4))},
         dataflow=dataflow,
         drain=draw(st.sampled_from(("overlapped", "serial"))) if dataflow in ("os", "tick-batch") else "overlapped",
-        spads={"spad_spike": 1000, "spad_psum": 1000},  # all timesteps in one pass
+        spads={"spad_spike": 1000, "spad_weight": 1000, "spad_psum": 1000},  # all timesteps in one pass
         sparsity={
             "spikes": draw(st.sampled_from(("none", "skip", "skip"))),
             "weights": draw(st.sampled_from(("none", "gate", "skip"))),
@@ -227,12 +228,10 @@ def test_fewer_spikes_never_take_longer(dataflow: str) -> None:
 
 def test_images_are_averaged() -> None:
     workload = network(DOCUMENT, spikes(0.3, images=3))
-    slow = systolic(sparsity={"spikes": "skip"})
-    each = [clocked(workload.image(index), slow) for index in range(3)]
-    together = clocked(workload, array(sparsity={"spikes": "skip"}))
-    alone = [total(clocked(workload.image(index), array(sparsity={"spikes": "skip"}))) for index in range(3)]
-    assert total(together) == pytest.approx(np.mean(alone))
-    assert len({total(one) for one in each}) > 1
+    for file in (systolic(sparsity={"spikes": "skip"}), array(sparsity={"spikes": "skip"})):
+        alone = [total(clocked(workload.image(index), file)) for index in range(3)]
+        assert total(clocked(workload, file)) == pytest.approx(np.mean(alone))
+        assert len(set(alone)) > 1
 
 
 TOKENS = {
@@ -310,3 +309,32 @@ def test_compressed_weights_travel_as_they_are_stored(form: str, bits: float) ->
     pointers = 8 * 8 if form == "csr" else 0  # where each of 7 filters begins, and the end, in 8 bits
     stored = -(-(weights * bits + pointers) // 64) * 64
     assert ledger.layers[0].details["dram_bits"]["weight"] == stored
+
+
+# --- the network's own weights ------------------------------------------------------------------------------
+
+
+def test_zeros_of_weights_are_found_where_the_windows_expect_them() -> None:
+    """Groups, kernel positions, channels innermost; what quantisation makes zero counts as zero."""
+    conv = {"op": "conv2d", "name": "a", "out_channels": 4, "kernel": [2, 3], "groups": 2, "bias": False}
+    op = network({**DOCUMENT, "layers": [conv]}).graph.weighted[0]
+    random = np.random.default_rng(4)
+    weight = random.normal(size=(4, 2, 2, 3)).astype(np.float32) * (random.random((4, 2, 2, 3)) < 0.5)
+    weight.flat[0], weight.flat[1] = 4.0, 0.001  # less than half a step of 4 / 127
+    found = _mask(op, weight, 8)
+    assert found.shape == (2, 12, 2)
+    for output, channel, row, column in np.ndindex(weight.shape):
+        place = (row * 3 + column) * 2 + channel
+        expected = round(abs(float(weight[output, channel, row, column])) * 127 / 4.0) != 0
+        assert found[output // 2, place, output % 2] == expected
+
+
+def test_weights_of_a_bundle_are_read() -> None:
+    workload = api.load_workload("digits_snn")
+    none, skip = (
+        clocked(workload, array(array={"rows": 16, "cols": 8}, sparsity={"spikes": "skip", "weights": how}))
+        for how in ("none", "skip")
+    )
+    assert total(skip) < total(none)
+    density = WeightStore(workload, array(sparsity={"weights": "gate"})).of(workload.graph.weighted[0]).density
+    assert 0.9 < density < 1.0  # a dense network: few weights round to zero

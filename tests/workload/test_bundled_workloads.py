@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from accelsim.leaderboard import recipe_bundles
 from accelsim.workload import bundled_workloads, load_workload
 
 TRACES = Path(__file__).parents[2].parent / "shared" / "traces"
@@ -22,7 +23,8 @@ SIZES = {
 
 
 def test_every_bundled_workload_is_here():
-    assert set(bundled_workloads()) == {*SIZES, "digits_snn", "digits_resnet", "moving_digits"}
+    trained = {"digits_snn", "digits_resnet", "moving_digits", *recipe_bundles()}
+    assert set(bundled_workloads()) == {*SIZES, "vgg9_tinyimagenet", *trained}
 
 
 @pytest.mark.parametrize("name", SIZES)

@@ -52,4 +52,5 @@ def run(task: Task) -> Outcome:
     remark = f"The source network has {100 * source_accuracy:.2f} % on the held-out images; converted: {curve}."
     name = "binary digits" if digits else "rate code"
     how = f"QCFS conversion ({name}, L={chosen.levels}, bit-level l1 {chosen.bit_l1:g})"
-    return Outcome(convert(source, recipe.timesteps), tuple(losses), how, (remark,))
+    log = {"source_accuracy": source_accuracy, "timesteps_accuracy": {str(T): value for T, value in by_steps.items()}}
+    return Outcome(convert(source, recipe.timesteps), tuple(losses), how, (remark,), log)

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from accelsim.errors import InputError, Problem
 from accelsim.snn.conversion import SourceNet
 from accelsim.snn.data import shifted
 from accelsim.snn.encoders import Encoder, encoder

@@ -70,16 +70,14 @@ def bits_per_cycle(hardware: SystolicFile) -> float:
 
 def clock(layer: LayerModel) -> Clocked:
     """Run the layer and fill in times and details of its ledger."""
-    hardware, ledger = layer.hardware, layer.ledger
+    ledger = layer.ledger
     work = layer.work()
     images = [list(_runs(layer, work, image)) for image in range(len(work.cycles))]
     array = float(work.cycles.sum(axis=1).mean())
-    busy = float(np.mean([sum(one.work for one in runs) for runs in images]))
-    needed = max(busy, layer.epilogue_cycles)
-    length = float(np.mean([max(sum(one.length for one in runs), layer.epilogue_cycles) for runs in images]))
-    transfer = math.ceil(layer.dram_bits / bits_per_cycle(hardware) - _SLACK)
-    # Waits of less than one cycle in all are rounded off, but never below what the bandwidth demands.
-    stall = max(math.floor(length - needed + _SLACK), transfer - needed, 0.0)
+    works = [sum(one.work for one in runs) for runs in images]
+    busy = float(np.mean(works))
+    needed = float(np.mean([max(one, layer.epilogue_cycles) for one in works]))
+    stall = float(np.mean([_waits(layer, runs) for runs in images]))
     total = needed + stall
     ledger.cycles = _per_step(layer, work) + evenly(total - array, layer.steps)
     ledger.busy_cycles = needed
@@ -97,6 +95,7 @@ def clock(layer: LayerModel) -> Clocked:
             "pool": needed - busy,
             "stall": stall,
         },
+        "unmapped_cycles": max(0.0, round(ideal - layer.useful_cycles, 6)),
         "stall_cycles": _stalls(images, layer, stall),
         "lif_busy_cycles": layer.lif_cycles,
         "pool_busy_cycles": layer.epilogue_cycles,
@@ -105,6 +104,14 @@ def clock(layer: LayerModel) -> Clocked:
         "buffer_peak_bits": _peaks(layer, images[0]),
     }
     return Clocked(layer, images[0], total)
+
+
+def _waits(layer: LayerModel, runs: list[Run]) -> float:
+    """Stalls of one image, whole cycles: rounded down, but never below what the bandwidth demands."""
+    needed = max(sum(one.work for one in runs), layer.epilogue_cycles)
+    length = max(sum(one.length for one in runs), layer.epilogue_cycles)
+    transfer = math.ceil(layer.dram_bits / bits_per_cycle(layer.hardware) - _SLACK)
+    return max(math.floor(length - needed + _SLACK), transfer - needed, 0.0)
 
 
 def _per_step(layer: LayerModel, work: Work) -> FloatArray:
@@ -213,7 +220,8 @@ def summary(layers: list[Clocked]) -> dict[str, Any]:
             cycles[name] = cycles.get(name, 0.0) + value
         for name, value in one.layer.ledger.details["stall_cycles"].items():
             stalls[name] = stalls.get(name, 0.0) + value
-    return {"cycles": cycles, "stall_cycles": stalls}
+    unmapped = sum(one.layer.ledger.details["unmapped_cycles"] for one in layers)
+    return {"cycles": cycles, "unmapped_cycles": unmapped, "stall_cycles": stalls}
 
 
 __all__ = ["WRITES", "Clocked", "Run", "clock", "summary"]

@@ -16,7 +16,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -26,8 +25,8 @@ from accelsim.systolic.cycle.plan import BUFFERS, LOADS, WRITES, FloatArray, Int
 
 COLUMNS = (*LOADS, *(f"{name}_write" for name in WRITES))
 """Kinds of transfer, in the order of `Timeline.column`."""
-COMPILED_FROM = 100_000
-"""Segments and transfers of one timeline from which on it pays to load the compiled loop."""
+COMPILED_FROM = 1_000_000
+"""Segments and transfers of a process from which on it pays to load the compiled loop (about a second's worth)."""
 
 
 @dataclass(frozen=True)
@@ -94,16 +93,26 @@ def _window(bits: FloatArray, room: float) -> IntArray:
     return window
 
 
-def loop_for(size: int) -> Callable[..., tuple[FloatArray, FloatArray, FloatArray]]:
-    """The plain loop, or the compiled one where it is worth loading, or loaded already."""
-    if size < COMPILED_FROM and "accelsim.systolic.cycle.kernels" not in sys.modules:
-        from accelsim.systolic.cycle import queue
+class LoopChoice:
+    """The plain loop at first; the compiled one once so much was walked that loading it pays."""
 
-        return queue.timeline
-    from accelsim.systolic.cycle import kernels
+    def __init__(self) -> None:
+        self.walked = 0
 
-    compiled: Callable[..., tuple[FloatArray, FloatArray, FloatArray]] = kernels.timeline
-    return compiled
+    def __call__(self, size: int) -> Callable[..., tuple[FloatArray, FloatArray, FloatArray]]:
+        """The loop for so many segments and transfers more."""
+        self.walked += size
+        if self.walked < COMPILED_FROM:
+            from accelsim.systolic.cycle import queue
+
+            return queue.timeline
+        from accelsim.systolic.cycle import kernels
+
+        compiled: Callable[..., tuple[FloatArray, FloatArray, FloatArray]] = kernels.timeline
+        return compiled
+
+
+loop_for = LoopChoice()
 
 
 def run(plan: Plan, room: Room, bits_per_cycle: float, latency: float = 0.0) -> Timeline:

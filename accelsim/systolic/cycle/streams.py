@@ -6,8 +6,9 @@ an axis has length 1 there.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,8 @@ class Streams:
     """If all PEs in use had the mean load."""
     overhead: FloatArray
     """Fill and drain."""
+    slots: FloatArray | None = None
+    """ws, is with skipped zeros: PE-cycles in which something passes a PE in use."""
 
     def totals(self, shape: tuple[int, int, int]) -> tuple[FloatArray, FloatArray]:
         """[passes] each: stream and overhead cycles over folds of `shape` (groups, rows, columns), mean image."""
@@ -78,7 +81,7 @@ def _expected_os(
     there = by_step * (1.0 if weights is None else weights)
     row_sizes, col_sizes = sizes(gemm.m, rows), sizes(gemm.n, cols)
     stream = np.zeros((1, len(ticks), 1, len(row_sizes), len(col_sizes)))
-    ideal = np.zeros((1, len(ticks), 1, 1, 1))
+    ideal = np.zeros(stream.shape)
     together = hardware.sparsity.sync == "timestep" and core.ticks is None
     start = 0
     for index, number in enumerate(ticks):
@@ -100,12 +103,16 @@ def _expected_os(
                     less = (trials * (folds - gemm.groups), fewer)
                     slowest = expected_max(trials * folds, mine[0], most, less) / folds
                 elif hardware.sparsity.sync == "timestep":
-                    slowest = sum(expected_max(trials, p, draws) for p in mine)
+                    pieces = [trials // gemm.k * int(size) for size in _chunks(core, hardware)]
+                    slowest = sum(
+                        pieces.count(size) * expected_max(size, p, draws) for size in set(pieces) for p in mine
+                    )
                 else:
                     slowest = expected_max(trials * number, sum(mine) / number, draws)
                 where = np.ix_(row_sizes == used_rows, col_sizes == used_cols)
                 stream[0, index, 0][where] = each * slowest
-        ideal[0, index] = each * trials * sum(mine)
+        in_use = np.outer(row_sizes, col_sizes) / (row_sizes[0] * col_sizes[0]) if together else 1.0
+        ideal[0, index] = each * trials * sum(mine) * in_use
     return Streams(stream, ideal, np.full((1, 1, 1, 1, 1), float(core.folds.overhead)))
 
 
@@ -119,7 +126,7 @@ def _expected_stationary(
     col_sizes = sizes(across, cols)
     folds = core.folds.row_folds
     shape = (1, len(ticks), 1, folds, len(col_sizes))
-    stream, ideal, overhead = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    stream, ideal, overhead, slots = (np.zeros(shape) for _ in range(4))
     for index in range(len(ticks)):
         spike = None if spikes is None else float(spikes[index])
         if spike is not None and not weights_stand:  # standing inputs hold all of their bit-planes
@@ -134,7 +141,8 @@ def _expected_stationary(
                 stream[0, index, 0, fold, column] = length * passing
                 ideal[0, index, 0, fold, column] = length * (1.0 if streams is None else streams) * filled
                 overhead[0, index, 0, fold, column] = core.folds.overhead
-    return Streams(stream, ideal, overhead)
+                slots[0, index, 0, fold, column] = length * passing * standing * used
+    return Streams(stream, ideal, overhead, slots)
 
 
 # --- from a trace -------------------------------------------------------------------------------------
@@ -150,24 +158,47 @@ def traced(
         )
         for image in range(record.images)
     ]
-    return Streams(*(np.stack([getattr(one, name) for one in per_image]) for name in ("stream", "ideal", "overhead")))
+    stream, ideal, overhead = (
+        np.stack([getattr(one, name) for one in per_image]) for name in ("stream", "ideal", "overhead")
+    )
+    slots = [one.slots for one in per_image if one.slots is not None]
+    return Streams(stream, ideal, overhead, np.stack(slots) if slots else None)
 
 
-def _loads(core: Core, hardware: SystolicFile, mask: Mask | None, skip_spikes: bool) -> Callable[..., FloatArray]:
-    """(record, step, image) -> [groups, m, n or 1]: cycles of each output in one timestep."""
+def _chunks(core: Core, hardware: SystolicFile) -> FloatArray:
+    """Sizes of the pieces of a receptive field after which PEs wait within a timestep.
+
+    Under tick batching a PE works through all timesteps with the weights that its scratchpad holds, then takes the
+    next; so where all wait at the end of a timestep, they do so for every such piece.
+    """
+    waits = core.ticks is not None and hardware.sparsity.sync == "timestep"
+    k = core.op.products().k
+    return sizes(k, core.ticks.chunk if waits and core.ticks else k)
+
+
+def _loads(
+    core: Core, hardware: SystolicFile, mask: Mask | None, skip_spikes: bool
+) -> Callable[..., Iterator[FloatArray]]:
+    """(record, step, image) -> [groups, m, n or 1]: cycles of each output in one timestep, piece by piece."""
+    ends = np.cumsum(_chunks(core, hardware)).astype(int).tolist()
     what = "nonzero" if hardware.pe.multiplier_bits else "bits"
 
-    def loads(record: Record, step: int, image: int) -> FloatArray:
+    def loads(record: Record, step: int, image: int) -> Iterator[FloatArray]:
         each = core.serial_in_time[step] if hardware.pe.multiplier_bits else 1
         values = elements(record, step, image, what)
-        if mask is None:
-            return each * window_sums(core.op, values)[:, :, None].astype(np.float64)
-        if not skip_spikes:
-            every = mask.sum(axis=1, dtype=np.float64)[:, None, :] * core.serial_in_time[step]
-            return np.broadcast_to(every, (len(mask), core.op.products().m, mask.shape[2]))
-        seen = unrolled(core.op, values).astype(np.float32)  # sums below 2^24 are exact
-        found: FloatArray = each * (seen @ mask.astype(np.float32)).astype(np.float64)
-        return found
+        if mask is None and len(ends) == 1:
+            yield each * window_sums(core.op, values)[:, :, None].astype(np.float64)
+            return
+        seen = unrolled(core.op, values)
+        for begin, end in pairwise([0, *ends]):
+            here = seen[:, :, begin:end]
+            if mask is None:
+                yield each * here.sum(axis=2, dtype=np.float64)[:, :, None]
+            elif skip_spikes:  # sums below 2^24 are exact
+                yield each * (here.astype(np.float32) @ mask[:, begin:end].astype(np.float32)).astype(np.float64)
+            else:
+                every = mask[:, begin:end].sum(axis=1, dtype=np.float64)[:, None, :] * core.serial_in_time[step]
+                yield np.broadcast_to(every, (len(mask), core.op.products().m, mask.shape[2]))
 
     return loads
 
@@ -191,23 +222,23 @@ def _traced_os(
     streams, ideals = [], []
     step = 0
     for number in ticks:
-        by_tick = []
-        for _ in range(number):
-            outputs = loads(record, step, image)
-            step += 1
+        whole = np.zeros((gemm.groups, row_folds, rows, col_folds, width))
+        slowest = np.zeros((gemm.groups, row_folds, col_folds))  # of each timestep, summed
+        for outputs in (piece for tick in range(step, step + number) for piece in loads(record, tick, image)):
             padded = np.zeros((gemm.groups, row_folds * rows, col_folds * width))
             padded[:, : gemm.m, : outputs.shape[2]] = outputs
-            by_tick.append(padded.reshape(gemm.groups, row_folds, rows, col_folds, width))
-        if not timestep:
-            by_tick = [np.sum(by_tick, axis=0)]
+            whole += padded.reshape(whole.shape)
+            slowest += padded.reshape(whole.shape).max(axis=(2, 4))
+        step += number
         if timestep and core.ticks is None:  # PEs run ahead from fold to fold; the slowest sets the pace of all
-            total = by_tick[0].sum(axis=(0, 1, 3))
+            total = whole.sum(axis=(0, 1, 3))
             row, column = np.unravel_index(int(total.argmax()), total.shape)
-            streams.append(by_tick[0][:, :, row, :, column])
-            ideals.append(by_tick[0].sum(axis=(2, 4)) / used.max())
+            streams.append(whole[:, :, row, :, column])
+            width_of = sizes(gemm.n, cols) / min(cols, gemm.n) if mask is None else np.ones(1)
+            ideals.append(whole.sum(axis=(2, 4)) * width_of / used.max())
         else:
-            streams.append(np.sum([tick.max(axis=(2, 4)) for tick in by_tick], axis=0))
-            ideals.append(np.sum([tick.sum(axis=(2, 4)) for tick in by_tick], axis=0) / used)
+            streams.append(slowest if timestep else whole.max(axis=(2, 4)))
+            ideals.append(whole.sum(axis=(2, 4)) / used)
     overhead = np.full((1, 1, 1, 1), float(core.folds.overhead))
     return Streams(np.stack(streams), np.stack(ideals), overhead)
 
@@ -229,7 +260,7 @@ def _traced_stationary(
     weights_stand = hardware.dataflow == "ws"
     col_folds, rows = core.folds.col_folds, hardware.array.rows
     shape = (len(ticks), gemm.groups, core.folds.row_folds, col_folds)
-    stream, ideal, overhead = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    stream, ideal, overhead, slots = (np.zeros(shape) for _ in range(4))
     serial = hardware.pe.multiplier_bits == 0 and core.operand_bits > 1
     for step in range(len(ticks)):
         any_plane = unrolled(core.op, elements(record, step, image, "nonzero")).astype(bool)  # [groups, m, k]
@@ -246,8 +277,10 @@ def _traced_stationary(
             skips = (mask is not None, skip_spikes) if weights_stand else (skip_spikes, mask is not None)
             for column in range(col_folds):
                 if column and not skips[0]:  # the same as in the first
-                    for table in (stream, ideal, overhead):
+                    for table in (stream, ideal, overhead, slots):
                         table[step, group, :, column] = table[step, group, :, 0]
+                    wide = min(cols, standing.shape[1] - column * cols) / min(cols, standing.shape[1])
+                    slots[step, group, :, column] *= wide
                     continue
                 block = standing[:, column * cols : (column + 1) * cols]
                 kept = np.flatnonzero(block.any(axis=1)) if skips[0] else np.arange(gemm.k)
@@ -269,4 +302,5 @@ def _traced_stationary(
                     stream[at] = length
                     ideal[at] = length * filled
                 overhead[at] = core.folds.overhead
-    return Streams(stream, ideal, overhead)
+                slots[at] = stream[at] * held * block.shape[1]
+    return Streams(stream, ideal, overhead, slots)
