@@ -15,7 +15,7 @@ help:
 	@echo "make reproduce  do the published tables and figures again and rewrite reports/"
 	@echo "make sweeps  run the bundled sweeps again and rewrite reports/sweeps (a few minutes)"
 	@echo "make accuracy  make the tables and pictures of docs/accuracy.md again (half an hour)"
-	@echo "make recipes train all recipes again, one after another, then make leaderboard (an hour)"
+	@echo "make recipes train all recipes again, one after another, then make leaderboard (about half an hour)"
 	@echo "make leaderboard  price the recipes' bundles again and rewrite reports/recipes and docs/recipes.md"
 	@echo "make digits  train the digits SNN again and rewrite workloads/digits_snn"
 

@@ -68,3 +68,13 @@ def test_vgg16(benchmark: BenchmarkFixture, fidelity: str, skipping: str) -> Non
     ledger = benchmark.pedantic(simulate, (workload, hardware, fidelity), rounds=rounds)
     benchmark.extra_info["network_passes"] = ledger.details.get("passes", {}).get("number", 0)
     _report(benchmark, fidelity)
+
+
+@pytest.mark.parametrize("name", ["resnet19_cifar10", "resnet18_tinyimagenet", "vgg16_tinyimagenet"])
+def test_large_networks(benchmark: BenchmarkFixture, name: str) -> None:
+    """Event level of networks that fill or overload the mesh: processor seconds, passes, what is left of them."""
+    workload, hardware = accelsim.load_workload(name), accelsim.load_hardware("spikeflow")
+    start = time.process_time()
+    ledger = benchmark.pedantic(simulate, (workload, hardware, "cycle"), rounds=1)
+    benchmark.extra_info["cpu_s"] = round(time.process_time() - start, 1)
+    benchmark.extra_info["passes"] = ledger.details["passes"]

@@ -8,9 +8,9 @@ contention the first pass is the last, and equals the closed form.
 
 Each pass moves the delays by half of what it found. On an overloaded mesh that swings to and fro: layers that send at
 full pace find long queues, layers that believe in long queues send late and find none. Such a mesh is known by a step
-that would make the run longer than `OVERSHOOT` times what the network has just taken; from there on steps shrink
-as in the method of successive averages (1/3, 1/4, 1/5 ...), and are halved until they do not overshoot; there are
-up to `OVERLOADED_PASSES`. Where the passes have not settled the result says so, and by how much its length still moved.
+that would make the run longer than `OVERSHOOT` times what the network has just taken; from there on steps shrink as in
+the method of successive averages (1/3, 1/4, 1/5 ...) and are halved until they do not overshoot, and there are up to
+`OVERLOADED_PASSES`. Where the passes have not settled the result says so, and by how much its length still moved.
 """
 
 from __future__ import annotations
@@ -134,11 +134,11 @@ def settle(
         if _same(found, delays) and all(not wait.any() for wait in waits.values()) and not extra:
             passes.settled = True
             break
-        longest = OVERSHOOT * max(finish, plan.end)
         step = min(DAMPING, 1 / (passes.number + 1)) if passes.overloaded else DAMPING
         moved = _towards(delays, found, step)
-        plan = run(model, moved, waits)
-        while plan.end > longest and step > SMALLEST_STEP:
+        before, plan = plan.end, run(model, moved, waits)
+        taken = max(finish, before)
+        while plan.end > OVERSHOOT * taken and step > SMALLEST_STEP:
             passes.overloaded = True
             step /= 2
             moved = _towards(delays, found, step)
