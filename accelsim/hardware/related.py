@@ -114,7 +114,7 @@ class RelatedSections(Section):
             raise ValueError(
                 f"section '{foreign[0]}' belongs to dataflow '{foreign[0]}'; this machine has '{dataflow}'"
             )
-        if dataflow not in SECTIONS:
+        if not isinstance(dataflow, str) or dataflow not in SECTIONS:  # a wrong type is refused by its field
             return data
         if dataflow not in data:
             keys = ", ".join(SECTIONS[dataflow].model_fields)
