@@ -97,7 +97,8 @@ def check_file(path: Path) -> str:
         return _checked_workload(path)
     raise InputError(
         Problem(
-            "cannot tell what this file is: a workload has 'layers', a machine has 'kind', a cost table 'components'",
+            "cannot tell what this file is: a workload has 'layers', a machine has 'kind', a cost table 'components', "
+            "a sweep 'parameters' and 'objectives' (a recipe is checked by accelsim train)",
             str(path),
             1,
         )

@@ -126,7 +126,10 @@ def priced(
 
 
 def _images(workload: wl.Workload, hardware: hw.Hardware, fidelity: str, estimated: Estimate) -> list[dict[str, float]]:
-    """The machine's figures for each image alone; their means are the result's."""
+    """The machine's figures for each image alone; their means are the result's where spikes come from the trace.
+
+    Inputs outside of it are drawn at densities, for one image at its own, for the result at the mean of all.
+    """
     rows = []
     for index in range(workload.images):
         result = simulate_and_price(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from accelsim.cli.shared import Format, FormatOption, app, print_json, print_rich
+from accelsim.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +42,8 @@ def reproduce(
     from accelsim.reproduce.experiment import Bench, document, outside
 
     chosen = experiments.chosen(names or [])
+    if trace is not None and "accelerators" not in [one.name for one in chosen]:
+        raise InputError(Problem("only the experiment 'accelerators' takes spikes", where="--trace"))
     done: list[Done] = []
     with progress_bar() as report:
         report("experiments", 0, len(chosen))

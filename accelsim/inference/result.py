@@ -163,10 +163,19 @@ class InferenceResult:
     def to_dict(self) -> dict[str, Any]:
         """The document of ``--format json``.
 
-        With early exit, `accuracy`, `accuracy_ci`, `predictions`, energy, latency and EDP stay those of all
-        timesteps, and what the exit makes of them stands under `early_exit`.
+        With one early-exit threshold, `accuracy`, `accuracy_ci`, `predictions`, energy, latency and EDP are those of
+        leaving early (of the first repeat), and those of all timesteps stand under `early_exit`. A sweep of
+        thresholds leaves them as they are without.
         """
         totals, exit_point = self.totals, self.chosen_exit
+        accuracy, interval, predictions = self.accuracy, self.accuracy_ci, self.predictions
+        if self.early_exit is not None and exit_point is not None and not self.early_exit.is_sweep:
+            from accelsim.inference.statistics import wilson_interval  # scipy, which a result does without otherwise
+
+            images = len(exit_point.exits.predictions)
+            accuracy, predictions = exit_point.accuracy, exit_point.exits.predictions
+            interval = wilson_interval(round(accuracy * images), images)
+            totals |= {key: getattr(exit_point, key) for key in ("energy_pj", "latency_ns", "edp_pj_ns")}
         document: dict[str, Any] = {
             "schema": SCHEMA,
             "version": self.version,
@@ -176,11 +185,11 @@ class InferenceResult:
             "arithmetic": describe(self.arithmetic),
             "seed": self.seed,
             "repeats": len(self.accuracies),
-            "accuracy": self.accuracy,
-            "accuracy_ci": list(self.accuracy_ci),
+            "accuracy": accuracy,
+            "accuracy_ci": list(interval),
             "accuracies": list(self.accuracies),
             "ideal_accuracy": self.ideal_accuracy,
-            "predictions": [int(label) for label in self.predictions],
+            "predictions": [int(label) for label in predictions],
             "spike_mismatch": {
                 name: {"mean": float(steps.mean()), "timesteps": [float(share) for share in steps]}
                 for name, steps in self.spike_mismatch.items()
@@ -201,7 +210,11 @@ class InferenceResult:
             document["exit_histogram"] = list(exit_point.histogram)
             document["early_exit"] = {
                 "machine": self.early_exit.machine,
-                "all_timesteps": {**self.early_exit.full, "machine": self.early_exit.usual},
+                "all_timesteps": {
+                    "accuracy": self.accuracies[0],
+                    **self.early_exit.full,
+                    "machine": self.early_exit.usual,
+                },
                 "all_timesteps_deciding": self.early_exit.costs.whole(),
                 "exit_unit": {
                     "energy_pj_per_decision": self.early_exit.costs.exit_unit_pj,

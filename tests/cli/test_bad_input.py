@@ -170,6 +170,7 @@ def test_all_problems_of_all_files_are_said_at_once(command: Command, tmp_path: 
     assert outcome.code == 2
     lines = outcome.err.splitlines()
     assert len(lines) == 4
+    assert "a recipe is checked by accelsim train" in outcome.err
     for line, part in zip(
         lines, ("a.yaml:2: timesteps", "a.yaml:6: layers[0].kernel", "b.yaml:1: ", "c.yaml: no such"), strict=True
     ):

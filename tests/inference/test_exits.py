@@ -102,6 +102,12 @@ def test_figures_are_means_over_images_of_what_each_took(machine):
     exits = document["early_exit"]
     assert exits["all_timesteps_deciding"]["energy_pj"] == pytest.approx(early.costs.energy_pj[:, -1].mean())
     assert exits["all_timesteps"]["energy_pj"] == found.totals["energy_pj"]
+    # The headline follows the one threshold that was asked for.
+    assert document["energy_pj"] == point.energy_pj
+    assert document["edp_pj_ns"] == point.edp_pj_ns
+    assert document["accuracy"] == point.accuracy
+    assert document["predictions"] == point.exits.predictions.tolist()
+    assert document["accuracy_ci"][0] <= document["accuracy"] <= document["accuracy_ci"][1]
     ratios = exits["chosen_against_all_timesteps"]
     assert ratios["energy_pj"] == pytest.approx(point.energy_pj / found.totals["energy_pj"])
     wanted = {"sata": "tick-batch", "spikeflow": "timesteps overlap"}[machine]

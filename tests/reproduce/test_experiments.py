@@ -203,6 +203,7 @@ def test_strict_is_content_with_what_is_within(done: dict[str, Done]) -> None:
         (("tabel2",), "unknown experiment 'tabel2'; did you mean 'table2'?"),
         (("fig5b", "fig9"), "unknown experiment 'fig9'"),
         (("accelerators", "--trace", "nothing.npz"), "nothing.npz"),
+        (("fig5b", "--trace", "digits_snn"), "--trace: only the experiment 'accelerators' takes spikes"),
     ],
 )
 def test_bad_input(command: Command, words: tuple[str, ...], said: str) -> None:

@@ -303,6 +303,7 @@ def test_spikes_are_drawn_where_there_is_no_trace() -> None:
         ("prosperity", "prosperity.tile_columns", 65, "must be at most 64"),
         ("prosperity", "prosperity.sparsity", "produkt", "did you mean 'product'"),
         ("spinalflow", "sparsity.spikes", "skip", "has its own way with zeros"),
+        ("sata", "dataflow", [], "dataflow"),
     ],
 )
 def test_wrong_files(name: str, key: str, value: Any, said: str) -> None:
