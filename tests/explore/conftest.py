@@ -41,6 +41,7 @@ def write(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture
 def moody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The machine file of a third machine, installed for this process and its children."""
+    from accelsim.explore.sources import code_version
     from accelsim.hardware.load import SCHEMAS
     from accelsim.machines import machines
 
@@ -54,12 +55,14 @@ def moody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.syspath_prepend(str(site))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), str(ROOT)]))
     machines.cache_clear()
+    code_version.cache_clear()  # which counts third machines
     path = tmp_path / "moody.yaml"
     path.write_text(yaml.safe_dump(MOODY))
     yield path
     SCHEMAS.pop("moody", None)
     sys.modules.pop("moody_machine", None)
     machines.cache_clear()
+    code_version.cache_clear()  # which counts third machines
 
 
 @pytest.fixture
