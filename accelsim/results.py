@@ -10,7 +10,7 @@ import html
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,6 +40,14 @@ CATEGORIES = (
     "leakage",
 )
 """Where energy goes, as `compare` breaks it down. Leakage of any component is ``leakage``."""
+
+
+@cache
+def _ones(timesteps: int) -> FloatArray:
+    """Ones to multiply with: several times as fast as a new array of one number."""
+    ones = np.ones(timesteps)
+    ones.setflags(write=False)
+    return ones
 
 
 @dataclass
@@ -77,7 +85,7 @@ class LayerLedger:
         else:
             if not count:
                 return
-            per_step = np.full(self.timesteps, count / self.timesteps)
+            per_step = _ones(self.timesteps) * (count / self.timesteps)
         known = self.counts.get(action)
         self.counts[action] = per_step if known is None else known + per_step
 
