@@ -20,21 +20,10 @@ from torch import Tensor, nn
 from accelsim.snn.conversion import Converted, SourceNet, converted
 from accelsim.snn.models import SpikingNet
 from accelsim.snn.neuron import LIF
+from accelsim.snn.straight import floored
 
 START = 2.0
 """Thresholds before training: pre-activations are normalised, so few of them lie beyond two deviations."""
-
-
-class _Floor(torch.autograd.Function):
-    """Floor forward, identity backward: the straight-through estimator (Bengio et al., arXiv:1308.3432)."""
-
-    @staticmethod
-    def forward(ctx: Any, value: Tensor) -> Tensor:
-        return torch.floor(value)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor]:
-        return (gradients[0],)
 
 
 class _SetBits(torch.autograd.Function):
@@ -73,8 +62,7 @@ class QCFS(nn.Module):
 
     def forward(self, value: Tensor) -> Tensor:
         """Activations of the same shape."""
-        floor: Tensor = _Floor.apply(value / self.threshold * self.levels + 0.5)  # type: ignore[no-untyped-call]
-        self.code = floor.clamp(0.0, float(self.top))
+        self.code = floored(value / self.threshold * self.levels + 0.5).clamp(0.0, float(self.top))
         return self.code * (self.threshold / self.levels)
 
     def set_bits(self) -> Tensor:

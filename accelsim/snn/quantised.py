@@ -5,13 +5,12 @@ network runs on integers alone (the shared scale of Yin et al., "MINT: multiplie
 spiking neural networks", ASP-DAC 2024, arXiv:2305.09850). The rules are those of `accelsim.inference`, bit for bit: a
 symmetric step per layer, unit = max |w| / (2^(b-1) - 1), thresholds and biases rounded to it, membranes stored in
 `membrane_bits` with a power-of-two step, the leak's product rounded down as a shifter does. Rounding passes its
-gradient straight through (Bengio et al., arXiv:1308.3432).
+gradient straight through (`accelsim.snn.straight`).
 """
 
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,41 +22,8 @@ from accelsim.inference.neurons import neuron_rule
 from accelsim.snn.layers import as_steps
 from accelsim.snn.models import WEIGHTED, SpikingNet
 from accelsim.snn.neuron import LIF, spike
+from accelsim.snn.straight import floored, rounded
 from accelsim.workload.schema import NeuronFields, Precision
-
-
-class _Rounded(torch.autograd.Function):
-    """Round half to even forward, identity backward."""
-
-    @staticmethod
-    def forward(ctx: Any, value: Tensor) -> Tensor:
-        return torch.round(value)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor]:
-        return (gradients[0],)
-
-
-class _Floored(torch.autograd.Function):
-    """Round down forward, identity backward."""
-
-    @staticmethod
-    def forward(ctx: Any, value: Tensor) -> Tensor:
-        return torch.floor(value)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor]:
-        return (gradients[0],)
-
-
-def _rounded(value: Tensor) -> Tensor:
-    result: Tensor = _Rounded.apply(value)  # type: ignore[no-untyped-call]
-    return result
-
-
-def _floored(value: Tensor) -> Tensor:
-    result: Tensor = _Floored.apply(value)  # type: ignore[no-untyped-call]
-    return result
 
 
 class QuantisedNet(nn.Module):
@@ -100,9 +66,9 @@ class QuantisedNet(nn.Module):
         """Codes of the currents of [timesteps, images, ...], and their step."""
         assert isinstance(layer, WEIGHTED)
         unit = self.unit(layer)
-        weight = _rounded(layer.weight.double() / unit).to(value.dtype)
+        weight = rounded(layer.weight.double() / unit).to(value.dtype)
         together = float(unit) * input_unit
-        bias = None if layer.bias is None else _rounded(layer.bias.double() / together).to(value.dtype)
+        bias = None if layer.bias is None else rounded(layer.bias.double() / together).to(value.dtype)
         flat = value.flatten(0, 1)
         if isinstance(layer, nn.Conv2d):
             found = functional.conv2d(
@@ -152,7 +118,7 @@ def _fired(current: Tensor, rule: NeuronRule, timesteps: int) -> Tensor:
     membrane = torch.zeros_like(current[0])
     spikes = []
     for present in current.expand(timesteps, *current.shape[1:]).unbind():
-        potential = _floored(rule.leak * membrane) + present
+        potential = floored(rule.leak * membrane) + present
         fired = spike(potential / rule.threshold, 1.0)
         spikes.append(fired)
         after = fired.detach()
@@ -160,5 +126,5 @@ def _fired(current: Tensor, rule: NeuronRule, timesteps: int) -> Tensor:
             potential = potential * (1.0 - after)
         elif rule.reset == RESET_SOFT:
             potential = potential - rule.threshold * after
-        membrane = (_floored(potential / rule.step + 0.5) * rule.step).clamp(rule.low, rule.high)
+        membrane = (floored(potential / rule.step + 0.5) * rule.step).clamp(rule.low, rule.high)
     return torch.stack(spikes)
