@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from torch import nn
+
 from accelsim.snn.conversion import SourceNet
 from accelsim.snn.methods.task import Outcome, Task, plain_network
 from accelsim.snn.recipe import HybridMethod
@@ -32,8 +34,8 @@ def run(task: Task) -> Outcome:
     for layer in neuron_layers(converted):
         layer.threshold *= chosen.threshold_scale
 
-    def accuracy(net: object) -> float:
-        logits = predict(net, split.test_images)  # type: ignore[arg-type]
+    def accuracy(net: nn.Module) -> float:
+        logits = predict(net, split.test_images)
         return 100 * float(accuracy_in_time(logits, split.test_labels)[-1])
 
     exact, before = accuracy(source), accuracy(converted)
