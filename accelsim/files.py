@@ -16,6 +16,9 @@ import yaml
 
 from accelsim.errors import InputError, Problem
 
+MOST_VALUES = 1_000_000
+"""Values of one YAML document."""
+
 # A place inside a document: mapping keys and list indices, from the root down.
 Keys = tuple[str | int, ...]
 
@@ -52,6 +55,8 @@ def _build(
     node: yaml.Node, loader: StrictLoader, where: Keys, lines: dict[Keys, int], path: str, above: frozenset[int]
 ) -> Any:
     lines[where] = node.start_mark.line + 1
+    if len(lines) > MOST_VALUES:  # a few lines of aliases to aliases can stand for billions
+        raise InputError(Problem(f"more than {MOST_VALUES:,} values, aliases (*) counted each time", path))
     if id(node) in above:
         raise InputError(Problem("an alias (*) refers to what it stands in", path, lines[where], dotted(where)))
     above |= {id(node)}

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from accelsim.steps import ones
 from accelsim.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -42,14 +43,6 @@ CATEGORIES = (
 """Where energy goes, as `compare` breaks it down. Leakage of any component is ``leakage``."""
 
 
-@cache
-def _ones(timesteps: int) -> FloatArray:
-    """Ones to multiply with: several times as fast as a new array of one number."""
-    ones = np.ones(timesteps)
-    ones.setflags(write=False)
-    return ones
-
-
 @dataclass
 class LayerLedger:
     """What one layer did. Arrays have one entry per timestep.
@@ -74,20 +67,75 @@ class LayerLedger:
     """Cycles the layer's own compute resource works; exceeds `cycles` where layers overlap."""
     cycles: FloatArray = field(default_factory=lambda: np.zeros(0))
     """Cycles the layer adds to the run; they sum to the run's length also where layers overlap."""
-    counts: dict[str, FloatArray] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
     """What only some models or fidelities tell of a layer (stalls by operand, buffer peaks ...); plain JSON values."""
+    _added: dict[str, tuple[float, FloatArray | None]] = field(default_factory=dict)
+    """By action: what belongs to all timesteps alike, which becomes an array only when somebody looks, and the rest."""
 
     def add(self, action: str, count: float | FloatArray) -> None:
         """Count `action` (``component.action``): an array per timestep, or a number split over them."""
         if isinstance(count, np.ndarray):
-            per_step = count
-        else:
-            if not count:
-                return
-            per_step = _ones(self.timesteps) * (count / self.timesteps)
-        known = self.counts.get(action)
-        self.counts[action] = per_step if known is None else known + per_step
+            shared, by_step = self._added.get(action, (0.0, None))
+            self._added[action] = (shared, count if by_step is None else by_step + count)
+        elif count:
+            shared, by_step = self._added.get(action, (0.0, None))
+            self._added[action] = (shared + count, by_step)
+
+    def merge(self, other: LayerLedger) -> None:
+        """Add all counts of another part of the layer."""
+        for action, (more, by_step) in other._added.items():
+            known = self._added.get(action)
+            if known is None:
+                self._added[action] = (more, by_step)
+                continue
+            shared, before = known
+            together = by_step if before is None else before if by_step is None else before + by_step
+            self._added[action] = (shared + more, together)
+
+    @property
+    def actions(self) -> Collection[str]:
+        """What was counted."""
+        return self._added.keys()
+
+    @property
+    def counts(self) -> dict[str, FloatArray]:
+        """``component.action``: [T] how often."""
+        found = {}
+        for action, (shared, by_step) in self._added.items():
+            if shared or by_step is None:
+                even = ones(self.timesteps) * (shared / self.timesteps)
+                by_step = even if by_step is None else by_step + even
+                self._added[action] = (0.0, by_step)
+            found[action] = by_step
+        return found
+
+    def total(self, action: str) -> float:
+        """How often over all timesteps; 0 for what was not counted."""
+        shared, by_step = self._added.get(action, (0.0, None))
+        return shared if by_step is None else shared + float(np.add.reduce(by_step))
+
+    def totals(self) -> dict[str, float]:
+        """Every action's count over all timesteps."""
+        return _totals([self])
+
+
+def _totals(layers: Sequence[LayerLedger]) -> dict[str, float]:
+    """Every action's count over all layers and timesteps."""
+    found: dict[str, float] = {}
+    arrays: dict[int, list[FloatArray]] = {}
+    names: dict[int, list[str]] = {}
+    for layer in layers:
+        for action, (shared, by_step) in layer._added.items():
+            found[action] = found.get(action, 0.0) + shared
+            if by_step is not None:
+                arrays.setdefault(layer.timesteps, []).append(by_step)
+                names.setdefault(layer.timesteps, []).append(action)
+    for timesteps, table in arrays.items():
+        # One sum over all actions: sweeps would spend much of their time in many small ones.
+        sums = np.add.reduce(np.concatenate(table).reshape(-1, timesteps), axis=1)
+        for action, count in zip(names[timesteps], sums.tolist(), strict=True):
+            found[action] += count
+    return found
 
 
 @dataclass
@@ -105,6 +153,10 @@ class Ledger:
     """When each resource was busy, where the fidelity knows."""
     pictures: dict[str, Callable[[Path | None], Figure]] = field(default_factory=dict)
     """Further pictures of the run by name (the placed chip ...), drawn when asked for and written to the path given."""
+
+    def totals(self) -> dict[str, float]:
+        """``component.action``: count over all layers and timesteps."""
+        return _totals(self.layers)
 
 
 @dataclass(frozen=True)
@@ -136,7 +188,7 @@ class Estimate:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(slots=True)  # frozen ones are made several times slower, and a sweep makes a million
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One line of the bill: count x cost = energy, with the source of the cost."""
 
@@ -169,46 +221,43 @@ class Result:
     # -- energy --------------------------------------------------------------------------------------
 
     @cached_property
-    def _bill(self) -> tuple[Entry, ...]:
-        ns_per_cycle = 1e3 / self.ledger.clock_mhz
-        leaking = [
+    def _leaking(self) -> list[tuple[str, float, PartCost]]:
+        """``component.leakage``, instances and static power of all that leaks."""
+        return [
             (f"{name}.{LEAKAGE}", number, self.part_costs[name])
             for name, number in self.ledger.instances.items()
             if number and self.part_costs[name].leakage_mw
         ]
-        bill = []
-        for layer in self.ledger.layers:
-            for action, counts in layer.counts.items():
-                # What counts.sum() comes to, without its detour through Python; sweeps spend much of their time here.
-                cost, count = self.unit_costs[action], float(np.add.reduce(counts))
-                energy = count * cost.energy_pj
-                bill.append(Entry(layer.name, action, count, cost.energy_pj, energy, cost.category, cost.source))
-            powered_ns = float(layer.cycles.sum()) * ns_per_cycle
-            for action, number, part in leaking:
-                count = number * powered_ns
-                energy = count * part.leakage_mw
-                bill.append(Entry(layer.name, action, count, part.leakage_mw, energy, LEAKAGE, part.source))
-        return tuple(bill)
 
     def entries(self) -> Iterator[Entry]:
         """The whole bill, line by line; the energies sum to `energy_pj`."""
-        return iter(self._bill)
+        for layer in self.ledger.layers:
+            for action, count in layer.totals().items():
+                cost = self.unit_costs[action]
+                energy = count * cost.energy_pj
+                yield Entry(layer.name, action, count, cost.energy_pj, energy, cost.category, cost.source)
+            powered_ns = float(layer.cycles.sum()) * 1e3 / self.ledger.clock_mhz
+            for action, number, part in self._leaking:
+                count = number * powered_ns
+                yield Entry(layer.name, action, count, part.leakage_mw, count * part.leakage_mw, LEAKAGE, part.source)
 
     @cached_property
     def components(self) -> dict[str, dict[str, float]]:
         """``component.action``: count and energy over all layers (leakage counts instance-nanoseconds)."""
-        totals: dict[str, dict[str, float]] = {}
-        for entry in self.entries():
-            total = totals.setdefault(entry.action, {"count": 0.0, "energy_pj": 0.0})
-            total["count"] += entry.count
-            total["energy_pj"] += entry.energy_pj
-        return totals
+        found = {}
+        for action, count in self.ledger.totals().items():
+            found[action] = {"count": count, "energy_pj": count * self.unit_costs[action].energy_pj}
+        for action, number, part in self._leaking:
+            count = number * self.latency_ns
+            found[action] = {"count": count, "energy_pj": count * part.leakage_mw}
+        return found
 
     def breakdown(self) -> dict[str, float]:
         """Energy in pJ by category, in the order of `CATEGORIES`."""
         totals = dict.fromkeys(CATEGORIES, 0.0)
-        for entry in self.entries():
-            totals[entry.category] += entry.energy_pj
+        for action, component in self.components.items():
+            category = self.unit_costs[action].category if action in self.unit_costs else LEAKAGE
+            totals[category] += component["energy_pj"]
         return totals
 
     @property
@@ -223,7 +272,7 @@ class Result:
 
     # -- time and area -------------------------------------------------------------------------------
 
-    @property
+    @cached_property
     def cycles(self) -> float:
         """Clock cycles of one inference."""
         return float(sum(layer.cycles.sum() for layer in self.ledger.layers))

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import copy
+import re
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 
 from accelsim.errors import InputError, Problem, did_you_mean, nearest
 from accelsim.files import Document, Keys, StrictLoader, dotted
+
+LARGEST_COUNT = 2**31 - 1
 
 
 class Section(BaseModel):
@@ -27,6 +30,17 @@ class Section(BaseModel):
         use_attribute_docstrings=True,
     )
 
+    @field_validator("*")
+    @classmethod
+    def _countable(cls, value: Any, field: ValidationInfo) -> Any:
+        """Whole numbers that a machine can count; 1e20 rows are a slip of the pen that only overflows later."""
+        numbers = value if isinstance(value, list | tuple) else (value,)
+        if field.field_name != "seed":
+            for number in numbers:
+                if type(number) is int and abs(number) > LARGEST_COUNT:
+                    raise ValueError(f"found {number}, must be at most {LARGEST_COUNT}")
+        return value
+
     @classmethod
     def applies(cls, key: str, data: Mapping[str, Any]) -> bool:
         """Whether a dotted key of this schema means anything to the file that holds `data`."""
@@ -34,6 +48,8 @@ class Section(BaseModel):
 
 
 M = TypeVar("M", bound=BaseModel)
+_INDEX = re.compile(r"\[(\d+)\]")
+"""`layers[3].kernel`, as messages write it, is `layers.3.kernel`."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +68,9 @@ class Override:
             raise InputError(Problem("expected KEY=VALUE, for example array.rows=32", where=f"--set {text}"))
         try:
             parsed = yaml.load(value, Loader=StrictLoader)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError, RecursionError):  # ValueError: 2020-13-45 has the form of a date
             raise InputError(Problem(f"the value {value!r} is not valid YAML", where=f"--set {text}")) from None
-        return cls(key.strip(), parsed, text)
+        return cls(_INDEX.sub(r".\1", key.strip()), parsed, text)
 
     def __str__(self) -> str:
         return f"--set {self.text or f'{self.key}={self.value}'}"
@@ -312,8 +328,12 @@ def _problem(
     where = _locate(data, detail["loc"], missing=kind == "missing")
     message = _message(model, data, where, detail)
     for place, override in changed.items():
-        if where[: len(place)] == place or place[: len(where)] == where:
+        if where[: len(place)] == place:
             return Problem(message, where=str(override))
+    # A rule between several keys: any of the overrides below may have broken it.
+    below = [str(override) for place, override in changed.items() if place[: len(where)] == where]
+    if below:
+        return Problem(message, where=", ".join(below))
     shown = where[:-1] if kind == "missing" else where
     return Problem(message, str(document.path), document.line_of(where), dotted(shown))
 
@@ -377,5 +397,7 @@ def _message(model: type[BaseModel], data: Any, where: Keys, detail: ErrorDetail
 
 
 def _shown(value: Any) -> str:
+    if value is None or isinstance(value, bool):  # as YAML spells them
+        return {None: "nothing", True: "true", False: "false"}[value]
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -109,7 +109,7 @@ def totals(ledger: Any, layer: int = 0) -> dict[str, float]:
 
 @st.composite
 def documents(draw: st.DrawFn, residual: bool = True) -> dict[str, Any]:
-    """A random small network: convolutions (grouped, strided), pooling, a residual add, fully-connected layers."""
+    """A random small network: convolutions (grouped, strided), gains over time, pooling, residual adds, linear."""
     size = draw(st.integers(4, 7))
     channels = draw(st.integers(1, 4))
     layers: list[dict[str, Any]] = []
@@ -120,6 +120,8 @@ def documents(draw: st.DrawFn, residual: bool = True) -> dict[str, Any]:
             {"op": "conv2d", "name": name, "out_channels": outputs, "kernel": kernel, "padding": kernel // 2}
             | {"stride": stride, "groups": groups, "bias": draw(st.booleans())}
         )
+        if draw(st.integers(0, 3)) == 0:
+            layers.append({"op": "time_affine", "name": f"{name}_scaled"})
         layers.append({"op": "neuron", "name": f"{name}_lif", "leak": draw(st.sampled_from((0.5, 0.75, 0.3)))})
 
     shape = [channels, size, size]
@@ -136,6 +138,8 @@ def documents(draw: st.DrawFn, residual: bool = True) -> dict[str, Any]:
             layers.append({"op": kind, "kernel": 2, "ceil_mode": True, "name": f"pool{index}"})
     layers.append({"op": "flatten", "name": "flat"})
     layers.append({"op": "linear", "name": "fc", "out_features": draw(st.integers(1, 20))})
+    if draw(st.integers(0, 3)) == 0:
+        layers.append({"op": "time_affine", "name": "fc_scaled"})
     if draw(st.booleans()):
         layers.append({"op": "neuron", "name": "fc_lif"})
     return {

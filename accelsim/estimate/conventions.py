@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -12,17 +13,20 @@ from pydantic import Field
 from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.estimate.counters import FullFanout, NeuroBench, Papers, Syops
 from accelsim.estimate.evidence import Evidence
+from accelsim.estimate.papers import op_energies
 from accelsim.estimate.spikesim import SpikeSim
 from accelsim.estimate.spikingjelly import SpikingJelly
-from accelsim.estimate.tally import Convention
-from accelsim.files import Document, bundled, read_yaml
+from accelsim.estimate.tally import ArithmeticConvention, Convention
+from accelsim.files import Keys, bundled, dotted, read_yaml
 from accelsim.settings import Section, validate
 from accelsim.workload import Bundle, Workload
 
 _Any = Annotated[Papers | Syops | FullFanout | NeuroBench | SpikingJelly | SpikeSim, Field(discriminator="formula")]
 
 
-class _File(Section):
+class ConventionFile(Section):
+    """Energy conventions by name."""
+
     conventions: dict[str, _Any]
 
 
@@ -49,15 +53,35 @@ class Quote:
         return asdict(self)
 
 
+def load_conventions(path: Path) -> dict[str, Convention]:
+    """Conventions by name, from a file like ``hwconfigs/costs/conventions.yaml``.
+
+    Raises:
+        InputError: everything that is wrong with it, unknown operation energies included.
+    """
+    document = read_yaml(path)
+    found: dict[str, Convention] = dict(validate(ConventionFile, document).conventions)
+    known, problems = op_energies(), []
+    for name, one in found.items():
+        if isinstance(one, ArithmeticConvention) and one.ops not in known:
+            where: Keys = ("conventions", name, "ops")
+            message = (
+                f"unknown operation energies '{one.ops}'{did_you_mean(one.ops, known)} (known: {', '.join(known)})"
+            )
+            problems.append(Problem(message, str(path), document.line_of(where), dotted(where)))
+    if problems:
+        raise InputError(problems)
+    return found
+
+
 @cache
-def _file() -> _File:
-    document = read_yaml(bundled("hwconfigs") / "costs" / "conventions.yaml")
-    return validate(_File, Document(document.path, document.data, document.lines))
+def _bundled() -> dict[str, Convention]:
+    return load_conventions(bundled("hwconfigs") / "costs" / "conventions.yaml")
 
 
 def conventions() -> dict[str, Convention]:
     """All conventions by name, in the order in which `explain` shows them."""
-    return dict(_file().conventions)
+    return dict(_bundled())
 
 
 def convention(name: str) -> Convention:

@@ -10,12 +10,15 @@ is in these figures: no memory, no neurons, no leakage, no time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
+
 from accelsim.errors import InputError, Problem, did_you_mean
-from accelsim.files import bundled, read_yaml
+from accelsim.files import Document, Keys, bundled, read_yaml
 from accelsim.results import Estimate
 from accelsim.settings import Section, validate
 from accelsim.workload import Workload
@@ -28,9 +31,9 @@ DEFAULT_OPS = "45nm_int32"
 class OpEnergy(Section):
     """Energies of the two operations of the formula."""
 
-    e_ac_pj: float
+    e_ac_pj: float = Field(ge=0)
     """One accumulation."""
-    e_mac_pj: float
+    e_mac_pj: float = Field(ge=0)
     """One multiply-accumulate."""
     source: str
 
@@ -39,12 +42,27 @@ class _OpEnergies(Section):
     table: dict[str, OpEnergy]
 
 
+def load_op_energies(path: Path) -> dict[str, OpEnergy]:
+    """Operation energies by name, from a file like ``hwconfigs/costs/op_energies.yaml``.
+
+    Raises:
+        InputError: everything that is wrong with it.
+    """
+    document = read_yaml(path)
+    lines: dict[Keys, int] = {("table", *where): line for where, line in document.lines.items()}
+    try:
+        return validate(_OpEnergies, Document(document.path, {"table": document.data}, lines)).table
+    except InputError as error:  # the file itself is the table
+        raise InputError(
+            replace(problem, where=(problem.where or "").removeprefix("table").removeprefix(".") or None)
+            for problem in error.problems
+        ) from None
+
+
 @cache
 def op_energies() -> dict[str, OpEnergy]:
     """All operation energies by name."""
-    document = read_yaml(bundled("hwconfigs") / "costs" / "op_energies.yaml")
-    entries = type(document)(document.path, {"table": document.data}, {})
-    return validate(_OpEnergies, entries).table
+    return load_op_energies(bundled("hwconfigs") / "costs" / "op_energies.yaml")
 
 
 def op_energy(name: str) -> OpEnergy:

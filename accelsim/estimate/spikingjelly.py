@@ -118,7 +118,7 @@ class SpikingJelly(ArithmeticConvention):
 def _weighted(evidence: Evidence, op: Operation, counts: _Counts) -> None:
     steps = evidence.workload.timesteps
     if evidence.only(op, SPIKES):
-        work = float(evidence.workload.activity[op.name].accumulations.mean(axis=1).sum())
+        work = float(evidence.workload.activity[op.name].mean_accumulations.sum())
         counts.synops += work
     else:
         work = float(op.products().macs * steps)
@@ -133,7 +133,7 @@ def _product(evidence: Evidence, op: Operation, counts: _Counts) -> None:
     gemm, activity = op.products(), evidence.workload.activity[op.name]
     left, right = (evidence.only(op, SPIKES, operand) for operand in (0, 1))
     if left and right:
-        counts.synops += float(activity.accumulations.mean(axis=1).sum())
+        counts.synops += float(activity.mean_accumulations.sum())
     elif left:
         counts.synops += float(activity.nonzero.mean(axis=1).sum()) * gemm.n
     elif right:

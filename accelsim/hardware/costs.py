@@ -121,7 +121,7 @@ class CostTable:
         """
         prices: dict[str, UnitCost] = {}
         for layer in ledger.layers:
-            for name in layer.counts:
+            for name in layer.actions:
                 if name in prices:
                     continue
                 component, _, action = name.rpartition(".")

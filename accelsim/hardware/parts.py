@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from pydantic import Field
 
@@ -11,6 +13,7 @@ from accelsim.hardware.costs import Action, Category, Component
 from accelsim.hardware.memory import largest_macro_bytes, smallest_macro_bytes, sram
 from accelsim.settings import Section
 from accelsim.workload import Workload
+from accelsim.workload.affine import WORD_BITS, parameter_bits
 from accelsim.workload.schema import Precision
 
 THRESHOLD_BITS = 4  # width of the threshold register in the SATA LIF unit
@@ -29,6 +32,8 @@ class Demand:
     """Bits of all feature maps of one timestep."""
     analog_weights: int = 0
     """Weights of layers with analog inputs."""
+    affine_bits: int = 0
+    """Bits of all gains and offsets of each timestep's own."""
 
     @classmethod
     def of(cls, workload: Workload) -> Demand:
@@ -39,7 +44,9 @@ class Demand:
         maps = sum(op.in_elements * op.in_types[0].planes for op in graph.weighted)
         analog = sum(op.weights for op in graph.weighted if op.kind != "matmul" and not op.in_types[0].is_spiking)
         shared = tuple((size, number) for size, number in own if number > 1)
-        return cls(precision, sum(size for size, _ in own), shared, maps, analog)
+        scaled = [] if workload.is_ann else [op for op in graph.operations if op.kind == "time_affine"]
+        affine = workload.timesteps * sum(parameter_bits(op) for op in scaled)
+        return cls(precision, sum(size for size, _ in own), shared, maps, analog, affine)
 
     def stored_membranes(self, membrane_sharing: int) -> int:
         """Membranes kept, on hardware that shares one among `membrane_sharing` neurons (`workload.neurons`)."""
@@ -118,6 +125,7 @@ def macros(bits: int, width_bytes: int, banks: int, node_nm: int, where: str) ->
     return Macros(number, size, spec.component(where.removeprefix("memories."), node_nm))
 
 
+@lru_cache
 def lif_component(membrane_bits: int, wide: int, node_nm: int) -> Component:
     """One LIF unit (the SATA design): comparator and subtractor at the width of the incoming sum,
     threshold and membrane registers; the leak by shift and subtraction, or a multiplier where the
@@ -132,7 +140,8 @@ def lif_component(membrane_bits: int, wide: int, node_nm: int) -> Component:
     return cells_component("lif", actions, parts, node_nm)
 
 
-def digital_helpers(precision: Precision, wide: int, node_nm: int) -> dict[str, Component]:
+@lru_cache
+def digital_helpers(precision: Precision, wide: int, node_nm: int) -> Mapping[str, Component]:
     """Pooling, residual adds and (ANN only) ReLU with requantisation, as on every machine."""
     gate, add = per_bit("and_gate", 8, node_nm), per_bit("adder", 8, node_nm)
     few = "a few gates beside the output buffer: area and leakage counted as zero"
@@ -149,6 +158,17 @@ def digital_helpers(precision: Precision, wide: int, node_nm: int) -> dict[str, 
             node_nm,
             extra_area="; ANN only: not part of the chip's area",
         ),
+    }
+
+
+@lru_cache
+def time_affine_components(node_nm: int) -> Mapping[str, Component]:
+    """One unit for gains and offsets of each timestep's own, and the registers that hold one channel's pair of them."""
+    parts = [("multiplier", WORD_BITS), ("adder", WORD_BITS)]
+    registers = register_file(2 * WORD_BITS // 8, node_nm)
+    return {
+        "time_affine": cells_component("lif", {"apply": parts}, parts, node_nm),
+        "time_affine_registers": replace(registers, category="lif"),
     }
 
 
@@ -194,6 +214,7 @@ def per_bit(name: str, width_bits: int, node_nm: int) -> Action:
     )
 
 
+@lru_cache
 def register_file(size_bytes: int, node_nm: int) -> Component:
     """A scratchpad made of 8-bit registers, priced per bit moved.
 

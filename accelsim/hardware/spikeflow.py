@@ -318,9 +318,9 @@ class SpikeflowFile(Section):
         return slices
 
     def membrane_macros(self, demand: Demand) -> Macros:
-        """The membrane memory for a network."""
+        """The membrane memory for a network; gains and offsets of each timestep's own lie there, too."""
         stored = demand.stored_membranes(self.lif.membrane_sharing) * demand.precision.membrane_bits
-        return self._grown("membrane", self.memories.membrane, stored)
+        return self._grown("membrane", self.memories.membrane, stored + demand.affine_bits)
 
     def global_macros(self, demand: Demand) -> Macros:
         """The global buffer for a network."""

@@ -8,7 +8,14 @@ from dataclasses import replace
 from accelsim.errors import InputError, Problem
 from accelsim.hardware.cells import cell, cell_source
 from accelsim.hardware.costs import Action, Component, CostFile, CostTable, from_file
-from accelsim.hardware.parts import Demand, cells_component, digital_helpers, lif_component, per_bit
+from accelsim.hardware.parts import (
+    Demand,
+    cells_component,
+    digital_helpers,
+    lif_component,
+    per_bit,
+    time_affine_components,
+)
 from accelsim.hardware.spikeflow import SpikeflowFile
 
 ROUTER_PORTS = 5  # four neighbours and the tile
@@ -38,6 +45,7 @@ def cost_table(machine: SpikeflowFile, file: CostFile, demand: Demand) -> CostTa
         "first_layer": replace(machine.first_layer_macros(demand).component, category="buffer"),
         "digital_unit": cells_component("compute", {"accumulate": add_store}, add_store, node),
         "lif": lif_component(demand.precision.membrane_bits, wide, node),
+        **time_affine_components(node),
         **digital_helpers(demand.precision, wide, node),
         "pe_buffer": _input_registers(machine),
         "tile_buffer": machine.memories.tile_buffer.component("tile_buffer", node),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import lru_cache
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -16,10 +18,10 @@ from accelsim.hardware.parts import (
     lif_component,
     per_bit,
     register_file,
+    time_affine_components,
 )
 from accelsim.hardware.related import RelatedDataflow, RelatedSections, related_parts
 from accelsim.settings import Section
-from accelsim.workload.schema import Precision
 
 SPADS = ("spad_spike", "spad_weight", "spad_psum")
 
@@ -162,8 +164,9 @@ class SystolicFile(RelatedSections):
         wide = self.pe.accumulator_bits
         components: dict[str, Component] = {
             **from_file(file),
-            "pe": self._pe(precision),
+            "pe": _pe(self.pe, precision.weight_bits, node),
             "lif": lif_component(precision.membrane_bits, wide, node),
+            **time_affine_components(node),
             **digital_helpers(precision, wide, node),
         }
         for name in SPADS:
@@ -173,21 +176,16 @@ class SystolicFile(RelatedSections):
             components[name] = memory.component(name, node)
         return CostTable({**components, **related_parts(self, node)})
 
-    def _pe(self, precision: Precision) -> Component:
-        node, wide, weight = self.technology_nm, self.pe.accumulator_bits, precision.weight_bits
-        forward = per_bit("register", 8, node)
-        if self.pe.multiplier_bits:
-            width = max(self.pe.multiplier_bits, weight)
-            parts = [("multiplier", width), ("adder", min(2 * width, 32)), ("register", wide)]
-            actions = {"multiply": parts}
-        else:
-            parts = [("and_gate", weight), ("adder", weight), ("register", wide)]
-            actions = {"operate": parts[:2], "accumulate": parts[2:]}
-        component = cells_component("compute", actions, parts, node)
-        return Component(
-            "compute",
-            {**component.actions, "forward_bits": forward},
-            component.leakage_mw,
-            component.area_um2,
-            component.source,
-        )
+
+@lru_cache
+def _pe(pe: PeSpec, weight_bits: int, node_nm: int) -> Component:
+    forward = per_bit("register", 8, node_nm)
+    if pe.multiplier_bits:
+        width = max(pe.multiplier_bits, weight_bits)
+        parts = [("multiplier", width), ("adder", min(2 * width, 32)), ("register", pe.accumulator_bits)]
+        actions = {"multiply": parts}
+    else:
+        parts = [("and_gate", weight_bits), ("adder", weight_bits), ("register", pe.accumulator_bits)]
+        actions = {"operate": parts[:2], "accumulate": parts[2:]}
+    component = cells_component("compute", actions, parts, node_nm)
+    return replace(component, actions={**component.actions, "forward_bits": forward})

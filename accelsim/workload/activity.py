@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ FloatArray = npt.NDArray[np.float64]
 SET_BITS_SHARE = 0.5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OpActivity:
     """Input activity of one weighted operation; every array is [timesteps, images].
 
@@ -52,7 +53,13 @@ class OpActivity:
         """Images N (1 without a trace)."""
         return int(self.ones.shape[1])
 
-    @property
+    @cached_property
+    def mean_accumulations(self) -> FloatArray:
+        """[timesteps] `accumulations`, mean over images."""
+        mean: FloatArray = self.accumulations.mean(axis=1)
+        return mean
+
+    @cached_property
     def density(self) -> FloatArray:
         """Share of set bits per timestep, mean over images."""
         density: FloatArray = self.ones.mean(axis=1) / self.bits

@@ -25,8 +25,7 @@ def as_ann(workload: Workload, density: float = DEFAULT_DENSITY) -> Workload:
     Raises:
         InputError: a density outside 0 to 1.
     """
-    if not 0.0 <= density <= 1.0:
-        raise InputError(Problem(f"found {density}, must be between 0 and 1", where="--ann-density"))
+    check_density(density)
     bits = workload.precision.activation_bits
     analog = ActivationType("real", 2**bits - 1, bits)
     operations = tuple(_analog(op, analog) for op in workload.graph.operations)
@@ -50,6 +49,12 @@ def as_ann(workload: Workload, density: float = DEFAULT_DENSITY) -> Workload:
         is_ann=True,
         trace=None,
     )
+
+
+def check_density(density: float) -> None:
+    """Refuse a density outside 0 to 1 (`InputError`)."""
+    if not 0.0 <= density <= 1.0:
+        raise InputError(Problem(f"found {density}, must be between 0 and 1", where="--ann-density"))
 
 
 def _analog(op: Operation, analog: ActivationType) -> Operation:

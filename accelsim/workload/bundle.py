@@ -2,7 +2,8 @@
 
 workload.yaml   layers, neuron records, precision, sha256 of the files below
 weights.npz     <op>.weight, <op>.bias: float32, batch-norm folded; beside them, where one was folded,
-                <op>.bn_mean, bn_var, bn_gamma, bn_beta, bn_eps (see `accelsim.workload.norms`)
+                <op>.bn_mean, bn_var, bn_gamma, bn_beta, bn_eps (see `accelsim.workload.norms`);
+                <op>.gain, <op>.offset [timesteps, channels] of a time_affine (see `accelsim.workload.affine`)
 trace.npz       packed inputs of the weighted operations (see `accelsim.workload.trace`); not at level "stats"
 stats.npz       per-timestep, per-image counts of the same (see `accelsim.workload.activity`)
 samples.npz     inputs [N, ...] (static) or [T, N, ...], labels [N], logits [T, N, classes] (per timestep,
@@ -30,9 +31,10 @@ from accelsim.errors import InputError, Problem
 from accelsim.files import write_atomic
 from accelsim.workload.activity import to_stats
 from accelsim.workload.load import BUNDLE_FILE, Workload, checked_digest, load_workload, resolve_workload
-from accelsim.workload.norms import read_norm
+from accelsim.workload.npz import npz_bytes, read_npz
 from accelsim.workload.summary import Summary, statistics, summarize
-from accelsim.workload.trace import SpikeTrace, npz_bytes, read_npz
+from accelsim.workload.trace import SpikeTrace
+from accelsim.workload.weights import WEIGHTS_FILE, check_weights, read_weights
 
 if TYPE_CHECKING:
     import nir
@@ -97,7 +99,8 @@ class Bundle:
 
         Args:
             description: the workload file's content without `activity` and `files`, which follow from the rest.
-            weights: ``<op>.weight`` and ``<op>.bias`` of each weighted operation, ``<op>.bn_*`` of folded batch-norms.
+            weights: ``<op>.weight`` and ``<op>.bias`` of each weighted operation, ``<op>.bn_*`` of folded batch-norms,
+                ``<op>.gain`` and ``<op>.offset`` of what differs over time.
             trace: inputs of the weighted operations.
             density: in place of a trace, as under `activity.density` of a workload file.
             samples: ``inputs``, ``labels``, ``logits``, what of these there is.
@@ -126,7 +129,7 @@ class Bundle:
                 workload = resolve_workload({**description, "activity": activity}, stats=stats, notes=notes)
         held = _Content(dict(description), _plain(weights), _plain(samples), trace, stats)
         bundle = cls(None, replace(workload, weights=held.weights), held)
-        _check_weights(bundle)
+        check_weights(workload.graph, workload.timesteps, held.weights)
         return bundle
 
     # --- what it holds ----------------------------------------------------------------------------------
@@ -139,7 +142,21 @@ class Bundle:
     @cached_property
     def weights(self) -> Arrays:
         """``<op>.weight`` (PyTorch's layout) and ``<op>.bias``, float32."""
-        return self._content.weights if self._content else self._read("weights.npz")
+        return self._content.weights if self._content else read_weights(self.workload)
+
+    def check_weights(self) -> None:
+        """Look whether the weights are those of the network.
+
+        Raises:
+            InputError: missing arrays, or ones that do not fit; the message names the file.
+        """
+        try:
+            check_weights(self.workload.graph, self.workload.timesteps, self.weights)
+        except InputError as error:
+            if self.path is None:
+                raise
+            named = {WEIGHTS_FILE: str(self.path / WEIGHTS_FILE)}
+            raise InputError(replace(one, file=named.get(one.file or "", one.file)) for one in error.problems) from None
 
     @cached_property
     def samples(self) -> Arrays:
@@ -329,23 +346,6 @@ def _write_files(staging: Path, content: _Content, activity: dict[str, Any]) -> 
     }
     text = yaml.safe_dump(document, sort_keys=False, width=110, default_flow_style=None)
     write_atomic(staging / BUNDLE_FILE, text)
-
-
-def _check_weights(bundle: Bundle) -> None:
-    for op in bundle.workload.graph.weighted:
-        if op.kind == "matmul":
-            continue
-        gemm = op.products()
-        outputs = gemm.groups * gemm.n
-        weight, bias = (bundle.weights.get(f"{op.name}.{part}") for part in ("weight", "bias"))
-        if weight is None or weight.size != outputs * gemm.k or weight.shape[:1] != (outputs,):
-            shown = "nothing" if weight is None else f"shape {list(weight.shape)}"
-            message = f"expected {outputs * gemm.k} weights with {outputs} outputs first, found {shown}"
-            raise InputError(Problem(message, "weights.npz", where=f"{op.name}.weight"))
-        if bias is not None and bias.shape != (outputs,):
-            message = f"expected {outputs} biases, found shape {list(bias.shape)}"
-            raise InputError(Problem(message, "weights.npz", where=f"{op.name}.bias"))
-        read_norm(bundle.weights, op.name, outputs)
 
 
 def _swap(staging: Path, directory: Path) -> None:

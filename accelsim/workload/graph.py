@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from accelsim.steps import first_and_later
 from accelsim.workload import schema
 
 Shape = tuple[int, ...]
@@ -36,13 +38,12 @@ class ActivationType:
     planes: int
     static: bool = False
     spikes_later: bool = False
+    parts: int = 1
+    """Spikes: the code that stands for one spike of a neuron; averages over n are held in n-ths of it."""
 
     def planes_in_time(self, timesteps: int) -> npt.NDArray[np.float64]:
         """[timesteps] bit-planes that a value takes at each of them."""
-        found = np.full(timesteps, float(self.planes))
-        if self.spikes_later:
-            found[1:] = 1.0
-        return found
+        return first_and_later(timesteps, float(self.planes), 1.0 if self.spikes_later else float(self.planes))
 
     @property
     def is_spiking(self) -> bool:
@@ -50,11 +51,11 @@ class ActivationType:
         return self.kind in ("binary", "ternary", "uint")
 
 
-def spikes(max_value: int) -> ActivationType:
-    """Binary spikes, or unsigned integers up to `max_value`."""
+def spikes(max_value: int, parts: int = 1) -> ActivationType:
+    """Binary spikes, or unsigned integers up to `max_value`, of which `parts` stand for one spike of a neuron."""
     if max_value == 1:
-        return ActivationType("binary", 1, 1)
-    return ActivationType("uint", max_value, max_value.bit_length())
+        return ActivationType("binary", 1, 1, parts=parts)
+    return ActivationType("uint", max_value, max_value.bit_length(), parts=parts)
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Gemm:
     n: int
     groups: int = 1
 
-    @property
+    @cached_property
     def macs(self) -> int:
         """Dense multiply-accumulates of one timestep, padding taps included (the papers' "FLOPs")."""
         return self.groups * self.m * self.k * self.n
@@ -96,12 +97,12 @@ class Operation:
     gemm: Gemm | None = None
     neuron: schema.NeuronFields | None = None
 
-    @property
+    @cached_property
     def out_elements(self) -> int:
         """Output elements of one timestep."""
         return math.prod(self.out_shape)
 
-    @property
+    @cached_property
     def in_elements(self) -> int:
         """Elements of the first input."""
         return math.prod(self.in_shapes[0])
@@ -136,7 +137,7 @@ class Stage:
         """Kind of the weighted operation (of the first operation where there is none)."""
         return self.core.kind if self.core else self.epilogue[0].kind
 
-    @property
+    @cached_property
     def members(self) -> tuple[Operation, ...]:
         """All operations of the stage in order."""
         return ((self.core,) if self.core else ()) + self.epilogue

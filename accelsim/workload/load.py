@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +18,16 @@ from accelsim.files import Document, bundled, content_hash, read_yaml
 from accelsim.settings import Override, as_overrides, resolve_key, validate
 from accelsim.workload import schema
 from accelsim.workload.activity import Activity, from_density, from_stats, from_trace, to_stats
-from accelsim.workload.graph import Graph
+from accelsim.workload.graph import Graph, Operation, Stage
+from accelsim.workload.npz import arrays_digest, read_npz
+from accelsim.workload.outputs import stage_outputs
 from accelsim.workload.shapes import build_graph
-from accelsim.workload.trace import SpikeTrace, arrays_digest, read_npz
+from accelsim.workload.trace import SpikeTrace
 
 BUNDLE_FILE = "workload.yaml"
+MOST_DERIVED = 10_000  # things kept with a workload
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,16 @@ class Workload:
     """The spikes that `activity` was counted from, where there are any; may hold further timesteps."""
     weights: Mapping[str, npt.NDArray[np.float32]] | None = field(default=None, repr=False, compare=False)
     """Weights of a bundle in memory; those of a bundle on disk lie beside its workload file."""
+    _derived: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def derived(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What follows from this workload and `key` alone: made once, however many designs ask for it."""
+        if key not in self._derived:
+            if len(self._derived) >= MOST_DERIVED:
+                self._derived.clear()
+            self._derived[key] = make()
+        found: T = self._derived[key]
+        return found
 
     @property
     def name(self) -> str:
@@ -64,9 +79,14 @@ class Workload:
         return next(iter(self.activity.values())).images
 
     @cached_property
-    def stages(self) -> tuple[Any, ...]:
+    def stages(self) -> tuple[Stage, ...]:
         """The operations grouped by hardware layer."""
         return self.graph.stages()
+
+    @cached_property
+    def outputs(self) -> Mapping[str, tuple[Operation, ...]]:
+        """For each stage, its operations whose values leave it."""
+        return stage_outputs(self.graph, self.stages)
 
     def image(self, index: int) -> Workload:
         """The same workload with the activity of one image alone."""
@@ -83,6 +103,8 @@ def find_workload(name: str | Path) -> Path:
     """
     path = Path(name)
     folder = bundled("workloads")
+    if not str(name).strip():
+        raise InputError(Problem(f"an empty name for a workload (bundled: {', '.join(bundled_workloads())})"))
     for candidate in (path, folder / f"{name}.yaml", folder / path):
         if candidate.is_dir():
             if (candidate / BUNDLE_FILE).is_file():

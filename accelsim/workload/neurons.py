@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from accelsim.workload.graph import Operation, ceil_div
+from accelsim.workload.schema import NeuronFields
 
 
 def leak_action(model: str, leak: float) -> str | None:
@@ -16,6 +17,20 @@ def leak_action(model: str, leak: float) -> str | None:
     if model == "if" or leak in (0.0, 1.0) or _is_power_of_two(leak):
         return None
     return "leak_subtract" if _is_power_of_two(1.0 - leak) else "leak_multiply"
+
+
+def firing_turns(record: NeuronFields) -> int:
+    """Times per timestep that a unit compares a neuron's membrane with the threshold, and resets it."""
+    return 1 if record.accumulate_then_fire else record.max_spikes
+
+
+def unit_turns(record: NeuronFields) -> int:
+    """Turns per timestep that a neuron takes in its unit.
+
+    One integrates, compares and resets; each further spike of a timestep takes another. Where all inputs are
+    accumulated first, taking them in and firing are turns of their own.
+    """
+    return 2 if record.accumulate_then_fire else record.max_spikes
 
 
 def _is_power_of_two(factor: float) -> bool:

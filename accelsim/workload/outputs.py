@@ -37,7 +37,7 @@ def stage_outputs(graph: Graph, stages: Sequence[Stage]) -> dict[str, tuple[Oper
 
 def is_constant(op: Operation) -> bool:
     """Whether the operation gives the same at every timestep: nothing but a static input and weights behind it."""
-    if op.kind == "neuron":  # the same current at every timestep does not make the same spikes
+    if op.kind in ("neuron", "time_affine"):  # the same current at every timestep does not make the same spikes
         return False
     if op.kind == "opaque":
         return op.out_type.static

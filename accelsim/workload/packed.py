@@ -17,7 +17,8 @@ import numpy.typing as npt
 from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.workload.graph import Operation
 from accelsim.workload.load import Workload
-from accelsim.workload.trace import Record, SpikeTrace, encode, read_npz
+from accelsim.workload.npz import read_npz
+from accelsim.workload.trace import Record, SpikeTrace, encode
 
 Spikes = npt.NDArray[np.uint8]
 

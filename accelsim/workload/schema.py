@@ -217,6 +217,16 @@ class AddSpec(OpSpec):
     op: Literal["add"]
 
 
+class TimeAffineSpec(OpSpec):
+    """Currents times a gain plus an offset, both of each channel and timestep: what is left of a batch-norm with
+    statistics of each timestep's own (BNTT) once its weights hold what all timesteps have in common.
+
+    ``<op>.gain`` and ``<op>.offset`` of a bundle's weights are [timesteps, channels].
+    """
+
+    op: Literal["time_affine"]
+
+
 class FlattenSpec(OpSpec):
     """All features in one axis; costs nothing."""
 
@@ -237,6 +247,8 @@ class ViewSpec(OpSpec):
     """
 
     op: Literal["view"]
+    in_order: bool = False
+    """Whether the elements keep their order (a reshape); only then is it known what the view does to values."""
     out_shape: list[Annotated[int, Field(ge=1)]] = Field(min_length=1, max_length=3)
 
 
@@ -272,6 +284,7 @@ LayerSpec = Annotated[
     | AvgPoolSpec
     | MaxPoolSpec
     | AddSpec
+    | TimeAffineSpec
     | FlattenSpec
     | TokensSpec
     | ViewSpec

@@ -176,7 +176,8 @@ class _Builder:
             out = (a[0], spec.heads * b[1])
         spiking = all(kind.is_spiking for kind in types)
         largest = a[1] * types[0].max_value * types[1].max_value
-        return _Inferred(out, spikes(largest) if spiking else self._current(types), gemm)
+        parts = types[0].parts * types[1].parts
+        return _Inferred(out, spikes(largest, parts) if spiking else self._current(types), gemm)
 
     def _per_head(self, index: int, heads: int, shape: Shape) -> tuple[int, int]:
         if len(shape) == 3 and shape[0] == heads:
@@ -212,10 +213,10 @@ class _Builder:
         shape, window = self._pool(index, spec, shapes[0])
         kind = types[0]
         if kind.kind in ("binary", "uint"):
-            kind = spikes(kind.max_value * window)
+            kind = spikes(kind.max_value * window, kind.parts * window)
         elif kind.kind == "ternary":
             largest = kind.max_value * window
-            kind = ActivationType("ternary", largest, 2 * largest.bit_length())
+            kind = ActivationType("ternary", largest, 2 * largest.bit_length(), parts=kind.parts * window)
         elif kind.spikes_later:  # averages of spikes are no single bits
             kind = replace(kind, spikes_later=False)
         return _Inferred(shape, kind)
@@ -232,10 +233,19 @@ class _Builder:
             self.complain(index, f"add needs inputs of one shape, found {', '.join(map(_text, shapes))}")
         if not all(kind.is_spiking for kind in types):
             return _Inferred(shapes[0], self._current(types))
-        largest = sum(kind.max_value for kind in types)
+        parts = math.lcm(*(kind.parts for kind in types))  # spikes and averages meet in parts that hold both exactly
+        largest = sum(kind.max_value * (parts // kind.parts) for kind in types)
         if any(kind.kind == "ternary" for kind in types):
-            return _Inferred(shapes[0], ActivationType("ternary", largest, 2 * largest.bit_length()))
-        return _Inferred(shapes[0], spikes(largest))
+            return _Inferred(shapes[0], ActivationType("ternary", largest, 2 * largest.bit_length(), parts=parts))
+        return _Inferred(shapes[0], spikes(largest, parts))
+
+    def _time_affine(
+        self, index: int, spec: schema.TimeAffineSpec, shapes: Sequence[Shape], types: Sequence[ActivationType]
+    ) -> _Inferred:
+        if types[0].kind != "current":
+            message = f"time_affine scales the currents of a weighted operation; its input is {types[0].kind}"
+            self.complain(index, message)
+        return _Inferred(shapes[0], replace(types[0], static=False))
 
     def _flatten(
         self, index: int, spec: schema.FlattenSpec, shapes: Sequence[Shape], types: Sequence[ActivationType]
@@ -296,12 +306,20 @@ def channel_axis(axes: int) -> int:
     return 1 if axes == 2 else 0
 
 
+MOST_VALUES = 2**28
+"""Of one feature map of one image at one timestep."""
+
+
 def build_graph(file: schema.WorkloadFile, complain: Complain) -> Graph:
     """Infer shapes, products and activation types of all layers; `complain` raises about a layer."""
     builder = _Builder(file, complain)
     for index, spec in enumerate(file.layers):
         builder.add(index, spec)
     operations = tuple(builder.operations)
+    for op in operations:
+        for shape in (*op.in_shapes, op.out_shape):
+            if math.prod(shape) > MOST_VALUES:
+                complain(op.index, f"a feature map of {_text(shape)}: at most {MOST_VALUES:,} values are supported")
     if all(op.gemm is None for op in operations):
         complain(0, "nothing to compute: a workload needs a conv2d, a linear or a matmul")
     return Graph(operations, builder.shapes["input"], builder.types["input"], {op.name: op for op in operations})

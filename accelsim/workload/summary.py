@@ -148,7 +148,7 @@ def _row(workload: Workload, op: Operation) -> OperationSummary:
         out_shape=op.out_shape,
         activation=f"uint<={kind.max_value}" if kind.kind == "uint" else kind.kind,
         density=tuple(float(value) for value in activity.density),
-        accumulations=float(activity.accumulations.mean(axis=1).sum()),
+        accumulations=float(activity.mean_accumulations.sum()),
         accumulations_by_rate=float(by_rate),
         macs=macs,
     )

@@ -16,10 +16,7 @@ positive magnitudes' planes first, then the negative ones'.
 
 from __future__ import annotations
 
-import hashlib
-import io
 import math
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +27,7 @@ import numpy.typing as npt
 
 from accelsim.errors import InputError, Problem
 from accelsim.files import write_atomic
+from accelsim.workload.npz import arrays_digest, npz_bytes, read_npz
 
 FORMAT = "accelsim.trace/1"
 KINDS = ("binary", "ternary", "uint", "real")
@@ -238,17 +236,18 @@ class SpikeTrace(Mapping[str, Record]):
         """A hash of the content, the same in memory and read back from a file."""
         return arrays_digest(self.arrays())
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write the trace file (whole or not at all)."""
-        write_atomic(path, npz_bytes(self.arrays()))
+        write_atomic(Path(path), npz_bytes(self.arrays()))
 
     @classmethod
-    def load(cls, path: Path) -> SpikeTrace:
+    def load(cls, path: str | Path) -> SpikeTrace:
         """Read a trace file.
 
         Raises:
             InputError: missing, truncated or foreign file, or arrays that contradict one another.
         """
+        path = Path(path)
         arrays = read_npz(path)
         found = str(arrays.get("format", "nothing"))
         if found != FORMAT:
@@ -303,50 +302,3 @@ def _record(arrays: Mapping[str, npt.NDArray[Any]], name: str, path: Path) -> Re
     if spare and (bits[..., -1] >> (8 - spare)).any():
         raise fail("bits set beyond the last feature")
     return Record(kind, shape, scale, bits)
-
-
-# --- npz without pickle -------------------------------------------------------------------------------
-
-
-def arrays_digest(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
-    """sha256 over names, types, shapes and values of some arrays, in the order of their names."""
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        digest.update(f"{name}:{array.dtype.str}:{arrays[name].shape};".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
-
-
-def npz_bytes(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
-    """A compressed npz in memory; equal arrays give equal bytes."""
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, array in arrays.items():
-            entry = zipfile.ZipInfo(f"{name}.npy")  # the date stays 1980: same content, same bytes
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            member = io.BytesIO()
-            np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
-            archive.writestr(entry, member.getvalue())
-    return stream.getvalue()
-
-
-def read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """All arrays of an npz; never unpickles.
-
-    Raises:
-        InputError: missing, truncated, or not an npz of plain arrays.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except FileNotFoundError:
-        raise InputError(Problem("no such file", str(path))) from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile, AttributeError) as error:
-        raise InputError(Problem(f"not a readable npz of plain arrays: {error}", str(path))) from None
-    except Exception as error:  # zlib.error and struct.error of damaged archives share no base
-        raise InputError(Problem(f"damaged npz: {error}", str(path))) from None
-    foreign = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
-    if foreign:
-        raise InputError(Problem(f"not a readable npz of plain arrays: '{foreign[0]}' is no array", str(path)))
-    return arrays

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
 
@@ -38,7 +37,8 @@ def test_every_action_of_a_run_is_priced(name: str) -> None:
 
 def test_action_without_a_price_is_an_error() -> None:
     table = machine("sata").cost_table(Demand())
-    layer = LayerLedger("l", "conv2d", 1, counts={"pe.acumulate": np.ones(1)})
+    layer = LayerLedger("l", "conv2d", 1)
+    layer.add("pe.acumulate", 1.0)
     with pytest.raises(InputError, match="no action 'acumulate'; did you mean 'accumulate'"):
         table.unit_costs(Ledger([layer], 400.0, {}))
     with pytest.raises(InputError, match="no component 'pee'; did you mean 'pe'"):

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from accelsim.errors import InputError
-from accelsim.workload.trace import Record, SpikeTrace, encode, npz_bytes, read_npz
+from accelsim.workload.npz import npz_bytes, read_npz
+from accelsim.workload.trace import Record, SpikeTrace, encode
 
 shapes = hnp.array_shapes(min_dims=3, max_dims=5, max_side=5)
 
@@ -127,8 +128,8 @@ def example() -> SpikeTrace:
 
 def test_a_file_keeps_everything(tmp_path):
     trace = example()
-    trace.save(tmp_path / "trace.npz")
-    again = SpikeTrace.load(tmp_path / "trace.npz")
+    trace.save(str(tmp_path / "trace.npz"))
+    again = SpikeTrace.load(str(tmp_path / "trace.npz"))
     assert list(again) == list(trace)
     assert again.images == 2
     for name, record in trace.items():
@@ -203,16 +204,82 @@ def test_pickles_are_never_opened(tmp_path):
     assert not (tmp_path / "exploded").exists()
 
 
-def test_what_is_no_npz_is_refused(tmp_path):
-    np.save(tmp_path / "single.npy", np.zeros(3))
-    (tmp_path / "text.npz").write_text("spikes")
-    with zipfile.ZipFile(tmp_path / "foreign.npz", "w") as archive:
-        archive.writestr("format", "hello")
-    for name in ("single.npy", "text.npz", "foreign.npz"):
-        with pytest.raises(InputError, match=name):
-            read_npz(tmp_path / name)
+def _member(name: str, content: bytes) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr(name, content)
+    return stream.getvalue()
+
+
+def _saved(save, *arrays, **named) -> bytes:
+    stream = io.BytesIO()
+    save(stream, *arrays, **named)
+    return stream.getvalue()
+
+
+def _header(shape: tuple[int, ...]) -> bytes:
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": "<f8", "fortran_order": False, "shape": shape})
+    return stream.getvalue()
+
+
+EXPECTED = "expected an npz file (named arrays of numbers, as numpy.savez writes them)"
+# what the file is -> (its bytes, what is said of it)
+NO_NPZ = {
+    "empty": (b"", f"found an empty file, {EXPECTED}"),
+    "text": (b"spikes: 3\n", f"found text ('spikes:...'), {EXPECTED}"),
+    "other": (bytes(range(3, 99)), "found a file of another kind (it starts with the bytes 03 04 05 06"),
+    "npy": (_saved(np.save, np.zeros(3)), f"found a single array without a name (npy), {EXPECTED}"),
+    "pickle": (pickle.dumps([1]), "found a pickle, which is never loaded"),
+    "cut": (npz_bytes({"a": np.arange(99)})[:150], f"the archive is damaged or was cut short; {EXPECTED}"),
+    "objects": (
+        _saved(np.savez, a=np.array([1, "x"], dtype=object)),
+        "a: the array holds Python objects, which are never loaded; expected numbers",
+    ),
+    "foreign": (_member("readme.txt", b"hello"), "readme.txt: expected an array, found text ('hello...')"),
+    "pickle inside": (_member("a.npy", pickle.dumps([1])), "a: expected an array, found a pickle"),
+    "header": (_member("a.npy", b"\x93NUMPY\x01\x00\x10\x00garbagegarbage!!"), "a: the array's header is damaged"),
+    "negative": (_member("a.npy", _header((-1,))), "a: the array's header is damaged"),
+    "huge": (
+        _member("a.npy", _header((10**12,))),
+        "a: the array was cut short: float64 of shape [1000000000000] takes 8,000,000,000,000 bytes, found 0",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", NO_NPZ)
+def test_what_is_no_npz_is_refused_in_plain_words(tmp_path, what):
+    content, message = NO_NPZ[what]
+    path = tmp_path / "file.npz"
+    path.write_bytes(content)
+    with pytest.raises(InputError) as found:
+        read_npz(path)
+    assert str(found.value).startswith(f"{path}: {message}")
+    for word in ("allow_pickle", "zip file", "Failed to read"):  # numpy's and zipfile's own
+        assert word not in str(found.value)
+
+
+def test_places_without_a_file_are_refused(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         read_npz(tmp_path / "nothing.npz")
+    with pytest.raises(InputError, match="found a directory"):
+        read_npz(tmp_path)
+
+
+def test_arrays_come_back_as_they_were(tmp_path):
+    arrays = {
+        "a": np.arange(6).reshape(2, 3),
+        "f": np.asfortranarray(np.eye(3)[:2]),
+        "s": np.array("x"),
+        "e": np.zeros((0, 3)),
+    }
+    np.savez(tmp_path / "a.npz", **arrays)
+    found = read_npz(tmp_path / "a.npz")
+    assert list(found) == list(arrays)
+    for name, array in arrays.items():
+        assert found[name].dtype == array.dtype
+        assert (found[name] == array).all()
+        assert found[name].shape == array.shape
 
 
 def stored(**changes) -> dict[str, np.ndarray]:
