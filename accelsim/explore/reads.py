@@ -200,9 +200,9 @@ def packed_ledger(ledger: Ledger) -> dict[str, Any] | None:
     """
     layers, arrays = [], {}
     for index, layer in enumerate(ledger.layers):
-        plain = asdict(layer)
+        counts = layer.counts
+        plain = {name: value for name, value in asdict(layer).items() if not name.startswith("_")}
         arrays[f"{index}.cycles"] = plain.pop("cycles")
-        counts = plain.pop("counts")
         layers.append({**plain, "actions": list(counts)})
         if counts:
             arrays[f"{index}.counts"] = np.stack([np.asarray(count, dtype=np.float64) for count in counts.values()])
@@ -226,6 +226,8 @@ def unpacked_ledger(arrays: shelf.Arrays) -> Ledger:
     layers = []
     for index, plain in enumerate(head["layers"]):
         actions = plain.pop("actions")
-        counts = dict(zip(actions, arrays[f"{index}.counts"], strict=True)) if actions else {}
-        layers.append(LayerLedger(**plain, cycles=arrays[f"{index}.cycles"], counts=counts))
+        layer = LayerLedger(**plain, cycles=arrays[f"{index}.cycles"])
+        for action, count in zip(actions, arrays[f"{index}.counts"] if actions else (), strict=True):
+            layer.add(action, count)
+        layers.append(layer)
     return Ledger(layers, head["clock_mhz"], head["instances"], head["notes"], head["details"])

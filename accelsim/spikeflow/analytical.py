@@ -31,7 +31,7 @@ def simulate(workload: Workload, hardware: SpikeflowFile) -> Ledger:
     plan = run(model, delays)
     shared = [cycles for name, cycles in loads.items() if not name.startswith("layer ")]
     model.attribute_time(plan, max(shared))
-    return model.ledger(plan, links, {"network": network_details(model, links, plan.end)})
+    return model.ledger(plan, loads, {"network": network_details(model, links, plan.end)})
 
 
 def run(

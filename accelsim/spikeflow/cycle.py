@@ -58,7 +58,7 @@ def simulate(workload: Workload, hardware: SpikeflowFile) -> Ledger:
         "passes": passes.details(),
         "spikes": "trace" if workload.trace is not None and not workload.is_ann else "densities",
     }
-    ledger = model.ledger(plan, links, details)
+    ledger = model.ledger(plan, model.loads(links), details)
     ledger.notes += passes.notes()
     _waits(model, plan, delays)
     ledger.timeline = timeline(model, plan)

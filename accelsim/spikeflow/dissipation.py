@@ -13,11 +13,9 @@ from accelsim.inference.programmed import group_sets, program
 from accelsim.inference.weights import quantised, read_layer
 from accelsim.spikeflow.silence import bits_of, fields, unpack
 from accelsim.workload import Operation, Workload
-from accelsim.workload.trace import read_npz
+from accelsim.workload.weights import WEIGHTS_FILE, read_weights
 
 FloatArray = npt.NDArray[np.float64]
-
-WEIGHTS_FILE = "weights.npz"
 
 
 def stored_weights(workload: Workload) -> Mapping[str, npt.NDArray[np.float32]] | None:
@@ -28,8 +26,7 @@ def stored_weights(workload: Workload) -> Mapping[str, npt.NDArray[np.float32]] 
         return workload.weights
     if WEIGHTS_FILE not in workload.file.files:
         return None
-    path = workload.path.parent / WEIGHTS_FILE
-    return read_npz(path) if path.is_file() else None
+    return read_weights(workload) if (workload.path.parent / WEIGHTS_FILE).is_file() else None
 
 
 def array_energy_pj(

@@ -44,7 +44,7 @@ def fill(
     analog = runs.copy()
     if op.in_types[0].spikes_later:
         analog[1:] = 0.0
-        ledger.add("digital_unit.accumulate", activity.accumulations.mean(axis=1) * (runs - analog))
+        ledger.add("digital_unit.accumulate", activity.mean_accumulations * (runs - analog))
     ledger.add("mac_unit.multiply_add", gemm.macs * analog)
     line = hardware.memories.first_layer.line_bits
     full, rest = divmod(gemm.n, macs)

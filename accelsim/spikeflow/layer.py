@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
+from accelsim import steps
 from accelsim.hardware.spikeflow import SpikeflowFile
 from accelsim.results import LayerLedger
 from accelsim.spikeflow import first_layer
@@ -19,8 +21,9 @@ from accelsim.spikeflow.placement import Chip, Placed
 from accelsim.spikeflow.silence import Spoken
 from accelsim.spikeflow.timing import WindowTiming, digital_cycles, neuron_cycles
 from accelsim.workload import ActivationType, Operation, Stage, Workload
+from accelsim.workload.affine import WORD_BITS, parameter_bits
 from accelsim.workload.graph import ceil_div
-from accelsim.workload.neurons import leak_action, stored_membranes
+from accelsim.workload.neurons import firing_turns, leak_action, stored_membranes, unit_turns
 from accelsim.workload.outputs import source
 
 FloatArray = npt.NDArray[np.float64]
@@ -66,7 +69,7 @@ class LayerModel:
             positions = service.interval.shape[1]
             kept = op.out_elements * self.hardware.accumulator_bits if self._keeps_sums(op, runs) else 0
             neurons = neuron_cycles(self.workload, self.stage, positions, self.hardware, kept)
-            self.service = Service(**{**vars(service), "neurons": neurons})
+            self.service = replace(service, neurons=neurons)
             width = op.out_shape[2] if op.kind == "conv2d" else positions
             self.ledger.busy_cycles = self.service.busy(width)
             self._static_sums(op, runs)
@@ -79,11 +82,16 @@ class LayerModel:
     def _events(self) -> FloatArray:
         """[T] accumulations of the weighted operation, mean over images."""
         assert self.stage.core is not None
-        return np.asarray(self.workload.activity[self.stage.core.name].accumulations.mean(axis=1))
+        return np.asarray(self.workload.activity[self.stage.core.name].mean_accumulations)
 
     def times(self, op: Operation) -> FloatArray:
         """Per timestep: 1, or 0 where a value that stays the same was computed before."""
         return executed(op, self.hardware, self.steps)
+
+    def _each(self, action: str, number: float, runs: FloatArray) -> None:
+        """Count `number` at each timestep of `runs`."""
+        everywhere = runs is steps.ones(self.steps)  # as a rule; a number is counted faster than an array
+        self.ledger.add(action, float(number * self.steps) if everywhere else number * runs)
 
     # -- compute -------------------------------------------------------------------------------------
 
@@ -104,8 +112,9 @@ class LayerModel:
         self.traffic = placed.traffic
         self._crossbars(op, placed.mapping, self.spoken, runs)
         self._combine(op, placed.mapping, runs)
-        for kind in range(len(self.traffic.planes)):
-            self._move(op, placed, runs * (self.traffic.kind == kind), kind)
+        kinds = len(self.traffic.planes)
+        for kind in range(kinds):
+            self._move(op, placed, runs if kinds == 1 else runs * (self.traffic.kind == kind), kind)
         planes, buffer = self.spoken.planes, self.traffic.buffer
         return Service(
             runs=runs,
@@ -131,10 +140,9 @@ class LayerModel:
         else:
             self.ledger.add("crossbar.array_pj", self._array_pj * runs)
         self.ledger.add("driver.row_drive", raised)
-        widths = np.array(mapping.column_widths).reshape(mapping.sets, mapping.col_blocks)
-        columns = widths.sum(axis=1) + mapping.col_blocks * mapping.reference_columns
+        columns = mapping.layout.set_widths + mapping.col_blocks * mapping.reference_columns
         reads = spoken.groups * runs[:, None]  # of the row groups of each set, by all their arrays
-        conversions = (reads * columns).sum(axis=1) * arrays
+        conversions = reads @ columns * arrays
         self.ledger.add("adc.convert", conversions)
         self.ledger.add("mux.switch", conversions)
         if hardware.adc.sample_hold:
@@ -142,34 +150,34 @@ class LayerModel:
         self.ledger.details["array_reads"] = float(reads.sum() * mapping.col_blocks * arrays)
         self.ledger.utilization = mapping.cell_utilization
         assert self.placed is not None
-        self.ledger.add("control.step", gemm.m * mapping.tiles * runs)
+        self._each("control.step", gemm.m * mapping.tiles, runs)
 
     def _combine(self, op: Operation, mapping: Mapping, runs: FloatArray) -> None:
         """Slices and bit-planes by shift-add, arrays of a PE, PEs of a tile, tiles: adders at each level."""
         gemm, weights = op.products(), self.hardware.weights
         slices = self.hardware.slices(self.workload.precision.weight_bits)
-        planes, outputs = op.in_types[0].planes_in_time(self.steps), gemm.outputs * runs
+        planes, outputs = op.in_types[0].planes_in_time(self.steps), gemm.outputs
         diff = weights.signed == "diff"
         signed = {"diff": 1 if weights.sign_sum == "column" else 0, "differential_pair": slices}.get(weights.signed, 0)
-        self.ledger.add("shift_add.add", outputs * mapping.rows * (slices * planes - 1))
+        self.ledger.add("shift_add.add", outputs * mapping.rows * (slices * planes - 1) * runs)
         if signed:
-            self.ledger.add("shift_add.add", outputs * mapping.rows * (signed * planes - 1))
+            self.ledger.add("shift_add.add", outputs * mapping.rows * (signed * planes - 1) * runs)
         within_pe = mapping.rows - mapping.pes_per_column
         streams = 2 if signed else 1  # magnitude and sign sum run side by side until the subtraction
-        self.ledger.add("pe_accumulator.add", outputs * max(0, within_pe) * streams)
-        self.ledger.add("diff.subtract", outputs * mapping.pes_per_column)  # every scheme subtracts something
+        self._each("pe_accumulator.add", outputs * max(0, within_pe) * streams, runs)
+        self._each("diff.subtract", outputs * mapping.pes_per_column, runs)  # every scheme subtracts something
         if diff and weights.sign_sum == "popcount":
-            self.ledger.add("diff.popcount_bits", outputs * gemm.k * planes)
-        leaving = gemm.m * mapping.partial_sums * runs
-        self.ledger.add("tile_accumulator.add", outputs * mapping.pes_per_column - leaving)
-        self.ledger.add("global_accumulator.add", leaving - outputs)
+            self.ledger.add("diff.popcount_bits", outputs * gemm.k * planes * runs)
+        leaving = gemm.m * mapping.partial_sums
+        self._each("tile_accumulator.add", outputs * mapping.pes_per_column - leaving, runs)
+        self._each("global_accumulator.add", leaving - outputs, runs)
 
     def _digital(self, op: Operation, runs: FloatArray) -> Service:
         """Products of two activations: nothing can be programmed, adders work through the pairs of ones."""
         self.ledger.add("digital_unit.accumulate", self._events * runs)
         self.ledger.utilization = 1.0
         for shape, kind in zip(op.in_shapes, op.in_types, strict=True):
-            self._global("read", math.prod(shape) * kind.planes * runs)
+            self._global("read", math.prod(shape) * kind.planes, runs)
         cycles = np.full((self.steps, 1), digital_cycles(op, self.hardware))
         return Service(runs, cycles, cycles, 0.0)
 
@@ -180,69 +188,80 @@ class LayerModel:
 
         `runs` are the timesteps at which input rows are of this kind (`LayerTraffic.planes`).
         """
-        if not runs.any():
+        if not np.logical_or.reduce(runs):
             return
         hardware, mapping, traffic, gemm = self.hardware, placed.mapping, placed.traffic, op.products()
         tile_line, line = self.memories.tile_buffer.line_bits, self.memories.global_buffer.line_bits
-        add, planes, row_flits = self.ledger.add, traffic.planes[kind], traffic.row_flits[kind]
-        add("global_buffer.read", ceil_div(traffic.bits_of_row[kind], line) * traffic.rows_sent * runs)
-        hops = self.chip.hops[placed.tiles]
-        sums = gemm.m * float(hops.sum(axis=0) @ traffic.sum_flits) / placed.copies  # copies share the windows
-        spikes = traffic.rows_sent * int(hops.sum(axis=0) @ row_flits)
-        add("noc.link_bits", (spikes + sums) * hardware.noc.flit_bits * runs)
+        each, planes, row_flits = self._each, traffic.planes[kind], traffic.row_flits[kind]
+        each("global_buffer.read", ceil_div(traffic.bits_of_row[kind], line) * traffic.rows_sent, runs)
+        hops = np.add.reduce(self.chip.hops[placed.tiles])  # over the copies
+        sums = gemm.m * float(hops @ traffic.sum_flits) / placed.copies  # copies share the windows
+        spikes = traffic.rows_sent * int(hops @ row_flits)
+        each("noc.link_bits", (spikes + sums) * hardware.noc.flit_bits, runs)
         # One router more than links.
-        flits = traffic.rows_sent * int(row_flits.sum()) * placed.copies + gemm.m * int(traffic.sum_flits.sum())
-        add("noc.router_bits", (spikes + sums + flits) * hardware.noc.flit_bits * runs)
-        written = int((-(-traffic.row_bits[kind] // tile_line)).sum()) * traffic.rows_sent * placed.copies
-        add("tile_buffer.write", written * runs)
+        sent, returned = int(np.add.reduce(row_flits)), int(np.add.reduce(traffic.sum_flits))
+        flits = traffic.rows_sent * sent * placed.copies + gemm.m * returned
+        each("noc.router_bits", (spikes + sums + flits) * hardware.noc.flit_bits, runs)
+        written = int(np.add.reduce(-(-traffic.row_bits[kind] // tile_line))) * traffic.rows_sent * placed.copies
+        each("tile_buffer.write", written, runs)
 
         window = gemm.k * gemm.groups * planes  # every PE of every column block latches its own rows
         inputs = gemm.m * window * mapping.col_blocks
-        reads = gemm.m * int((-(-mapping.layout.rows_of_tile * planes // tile_line)).sum())
-        moved = inputs * runs
-        add("tile_buffer.read", reads * runs)
-        add("htree.move_bits", (inputs + gemm.outputs * mapping.pes_per_column * hardware.accumulator_bits) * runs)
-        add("pe_buffer.write_bits", moved)
-        add("pe_buffer.read_bits", moved)
-        add("switch_matrix.select_bits", inputs * mapping.arrays_per_weight * runs)
+        reads = gemm.m * int(np.add.reduce(-(-mapping.layout.rows_of_tile * planes // tile_line)))
+        each("tile_buffer.read", reads, runs)
+        each("htree.move_bits", inputs + gemm.outputs * mapping.pes_per_column * hardware.accumulator_bits, runs)
+        each("pe_buffer.write_bits", inputs, runs)
+        each("pe_buffer.read_bits", inputs, runs)
+        each("switch_matrix.select_bits", inputs * mapping.arrays_per_weight, runs)
         if hardware.zero_skipping != "none":
-            add("skip_detector.check_bits", moved)
+            each("skip_detector.check_bits", inputs, runs)
 
-    def _global(self, direction: str, bits: FloatArray) -> None:
-        line = self.memories.global_buffer.line_bits
-        self.ledger.add(f"global_buffer.{direction}", np.ceil(bits / line))
+    def _global(self, direction: str, bits: float, runs: FloatArray) -> None:
+        self._each(f"global_buffer.{direction}", math.ceil(bits / self.memories.global_buffer.line_bits), runs)
 
     def image_from_dram(self) -> None:
         """The network's input comes from off chip, once at each timestep at which it changes."""
         graph, burst = self.workload.graph, self.memories.dram.line_bits
         bits = math.prod(graph.input_shape) * graph.input_type.planes_in_time(self.steps)
-        times = np.ones(self.steps)
-        if graph.input_type.static:
-            times[1:] = 0.0
+        times = steps.first_and_later(self.steps, 1.0, 0.0 if graph.input_type.static else 1.0)
         self.ledger.add("dram.read_bits", np.ceil(bits / burst) * burst * times)
-        self._global("write", bits * times)
+        self.ledger.add("global_buffer.write", np.ceil(bits / self.memories.global_buffer.line_bits) * times)
 
     # -- neurons -------------------------------------------------------------------------------------
 
+    def _time_affine(self, op: Operation) -> None:
+        """Gains and offsets of each timestep's own, pipelined before the LIF units, which wait for none of it.
+
+        They lie in the membrane memory; one timestep's are read once and kept in registers, a pair for each channel.
+        """
+        bits, always = parameter_bits(op), steps.ones(self.steps)
+        self._each("time_affine.apply", op.out_elements, always)
+        self._each("time_affine_registers.read_bits", op.out_elements * 2 * WORD_BITS, always)
+        self._each("time_affine_registers.write_bits", bits, always)
+        self._each("membrane.read", ceil_div(bits, self.memories.membrane.line_bits), always)
+
     def _neurons(self) -> None:
         membrane_bits, line = self.workload.precision.membrane_bits, self.memories.membrane.line_bits
+        for op in () if self.workload.is_ann else self.stage.of_kind("time_affine"):
+            self._time_affine(op)
         for op in self.stage.of_kind("neuron"):
-            record, each = op.neuron, np.full(self.steps, float(op.out_elements))
+            record, each = op.neuron, float(op.out_elements * self.steps)
             assert record is not None
             if self.workload.is_ann:
                 self.ledger.add("activation.relu", each)
                 self.ledger.add("activation.requantize", each)
                 continue
-            self.ledger.add("lif.update", each)
+            self.ledger.add("lif.update", each * unit_turns(record))
             action = leak_action(record.model, record.leak)
             if action:
                 self.ledger.add(f"lif.{action}", each)
+            if record.reset == "soft":
+                self.ledger.add("lif.reset_subtract", each * firing_turns(record))
             stored = stored_membranes(op, self.hardware.lif.membrane_sharing) * membrane_bits
             if self.steps > 1:  # nothing to fetch at the first timestep, nothing to keep after the last
-                keep = np.ones(self.steps)
-                keep[-1] = 0.0
-                self.ledger.add("membrane.write", ceil_div(stored, line) * keep)
-                self.ledger.add("membrane.read", ceil_div(stored, line) * keep[::-1])
+                fetch = steps.first_and_later(self.steps, 0.0, 1.0)
+                self.ledger.add("membrane.write", ceil_div(stored, line) * fetch[::-1])
+                self.ledger.add("membrane.read", ceil_div(stored, line) * fetch)
 
     def _keeps_sums(self, op: Operation, runs: FloatArray) -> bool:
         """Whether sums computed at one timestep are needed at the next ones, too."""
@@ -262,16 +281,16 @@ class LayerModel:
             times = self.times(op)
             bits = sum(math.prod(shape) for shape in op.in_shapes) * self._width(op.out_type)
             if op.kind == "maxpool2d":
-                self.ledger.add("pool.max_bits", bits * times)
+                self._each("pool.max_bits", bits, times)
             else:
-                self.ledger.add("pool.add_bits" if op.kind == "avgpool2d" else "residual.add_bits", bits * times)
+                self._each("pool.add_bits" if op.kind == "avgpool2d" else "residual.add_bits", bits, times)
             for name, shape, kind in zip(op.inputs, op.in_shapes, op.in_types, strict=True):
                 if source(self.workload.graph, name) not in own:  # a skip connection waits in the global buffer
-                    self._global("read", math.prod(shape) * self._width(kind) * times)
+                    self._global("read", math.prod(shape) * self._width(kind), times)
 
     def _width(self, kind: ActivationType) -> int:
         return self.hardware.accumulator_bits if kind.kind == "current" else kind.planes
 
     def _output(self) -> None:
         for op in self.outputs:
-            self._global("write", op.out_elements * self._width(op.out_type) * self.times(op))
+            self._global("write", op.out_elements * self._width(op.out_type), self.times(op))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from accelsim.spikeflow.placement import Chip, place
 from accelsim.spikeflow.silence import Spoken, everything, expected, measured
 from accelsim.spikeflow.timing import WindowTiming, window_timings
 from accelsim.workload import Operation, Workload
-from accelsim.workload.outputs import stage_outputs
+from accelsim.workload.affine import channels_of
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -63,7 +64,7 @@ class Model:
             array_pj: [T] energy of a layer's arrays by name, where it was computed from their weights.
         """
         traced = from_trace and workload.trace is not None and not workload.is_ann
-        outputs = stage_outputs(workload.graph, workload.stages)
+        outputs = workload.outputs
         chip, timings = _placed(workload, hardware, traced)
         layers, ledgers = [], []
         for stage in workload.stages:
@@ -117,7 +118,7 @@ class Model:
         work["activation units" if self.workload.is_ann else "neuronal module"] = self.neuron_load()
         work["busiest link of the mesh"] = float(link_flits.max(initial=0.0))
         work["module ports"] = float(self.network.sent_by_ports().max(initial=0.0))
-        moved = sum(float(np.sum(layer.counts.get("dram.read_bits", 0.0))) for layer in self.ledgers)
+        moved = sum(layer.total("dram.read_bits") for layer in self.ledgers)
         work["DRAM"] = moved / self._dram_bits_per_cycle
         return work
 
@@ -142,9 +143,8 @@ class Model:
 
     # -- the ledger --------------------------------------------------------------------------------------
 
-    def ledger(self, plan: Schedule, link_flits: FloatArray, details: dict[str, Any]) -> Ledger:
-        """Counts, instances, notes and details of the run."""
-        work = self.loads(link_flits)
+    def ledger(self, plan: Schedule, work: Mapping[str, float], details: dict[str, Any]) -> Ledger:
+        """Counts, instances, notes and details of the run; `work` as of `loads`."""
         pace = max(work, key=lambda name: work[name])
         cycles = float(sum(layer.cycles.sum() for layer in self.ledgers))
         per_image = max(work[pace], 1.0)
@@ -162,7 +162,7 @@ class Model:
                 "images_per_s": self.hardware.clock_mhz * 1e6 / per_image,
                 "paced_by": pace,
             },
-            "busy_cycles": work,
+            "busy_cycles": dict(work),
             "buffers": needed,
             "paid_in_silence": self._unconditional(),
             **details,
@@ -175,7 +175,7 @@ class Model:
         spikes |= {"digital_unit.accumulate"}
         if self.hardware.zero_skipping != "none":
             spikes |= {"adc.convert", "mux.switch", "sample_hold.sample"}
-        return sorted({action for layer in self.ledgers for action in layer.counts} - spikes)
+        return sorted({action for layer in self.ledgers for action in layer.actions} - spikes)
 
     def _instances(self) -> dict[str, float]:
         """What stands on the chip; slots left empty in a tile exist too."""
@@ -213,6 +213,9 @@ class Model:
         if any(is_digital(op, hardware) for op in weighted):
             found["mac_unit"] = hardware.digital.macs
             found["first_layer"] = hardware.first_layer_macros(demand).number
+        scaled = [] if workload.is_ann else [op for op in workload.graph.operations if op.kind == "time_affine"]
+        if scaled:
+            found |= {"time_affine": hardware.lif_units, "time_affine_registers": sum(map(channels_of, scaled))}
         return found
 
     def _notes(self) -> list[str]:
@@ -284,25 +287,30 @@ def _asked(model: LayerModel) -> float:
     return asked
 
 
+def _plain(value: FloatArray | float) -> list[float]:
+    """What may differ in time, or does not."""
+    return [float(value)] if isinstance(value, int | float) else value.reshape(-1).tolist()
+
+
 def _layer_details(model: LayerModel) -> dict[str, Any]:
     if model.placed is None or model.traffic is None or model.service is None:
         return {}
     assert model.timing is not None
     assert model.spoken is not None
     mapping, timing = model.placed.mapping, model.timing
-    planes = float(model.spoken.planes.mean())  # pe and depth are linear in it
+    planes = model.spoken.mean_planes  # pe and depth are linear in it
     return {
         "crossbars": model.placed.crossbars,
         "pes": model.placed.pes,
-        "tiles": sorted({int(tile) for tile in model.placed.tiles.reshape(-1)}),
+        "tiles": sorted(set(model.placed.tiles.reshape(-1).tolist())),
         "copies": model.placed.copies,
         "cell_utilization": mapping.cell_utilization,
         "stage_cycles": {
-            "tile_buffer_and_htree_down": float(np.max(timing.distribute)),
+            "tile_buffer_and_htree_down": max(_plain(timing.distribute)),
             "pe": float(timing.pe(planes)),
             "htree_up": timing.collect,
             "neuronal_module": model.service.neurons,
         },
         "window_cycles": float(model.service.interval.mean()),
-        "window_depth_cycles": float(np.mean(timing.depth(planes))),
+        "window_depth_cycles": fmean(_plain(timing.distribute)) + float(timing.pe(planes)) + timing.collect,
     }

@@ -125,6 +125,8 @@ class Layout:
     """For each column block, its outputs."""
     tiles_of_column: tuple[tuple[int, int], ...]
     """For each column block, its first and last tile."""
+    set_widths: IntArray
+    """[sets] outputs of each block of channels."""
     block_rows: IntArray
     """[sets x row blocks] wordlines in use of each block of input channels."""
     sums_of_tile: IntArray
@@ -174,6 +176,7 @@ def _layout(
     return Layout(
         column_widths=tuple(widths),
         tiles_of_column=tuple((start, end) for start, end in spans.tolist()),
+        set_widths=np.array(widths, dtype=np.int64).reshape(sets, col_blocks).sum(axis=1),
         block_rows=block_rows,
         sums_of_tile=leaving,
         sums_of_pes=sums_of_pes,

@@ -63,12 +63,14 @@ class Flow:
     @cached_property
     def windows_of_copy(self) -> IntArray:
         """[copies] windows of one timestep that each copy works on."""
+        if self.placed.copies == 1:
+            return np.array([self.windows])
         return np.bincount(self.copy_of_window, minlength=self.placed.copies)
 
     @cached_property
     def rows_of_message(self) -> IntArray:
         """[messages] input rows in each; a message is sent even where all rows are padding."""
-        return np.maximum(self.traffic.buffer.rows_of_message, 1)
+        return self.traffic.buffer.rows_of_message
 
     @cached_property
     def fetched_flits(self) -> FloatArray:

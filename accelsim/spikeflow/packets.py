@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from accelsim.hardware.spikeflow import SpikeflowFile
 from accelsim.spikeflow.windows import RowBuffer, row_buffer
+from accelsim.steps import first_and_later
 from accelsim.workload import Operation, Workload
 from accelsim.workload.graph import ceil_div
 from accelsim.workload.outputs import is_constant
@@ -93,10 +94,7 @@ class LayerTraffic:
 
 def executed(op: Operation, hardware: SpikeflowFile, timesteps: int) -> FloatArray:
     """Per timestep: 1, or 0 where a value that stays the same was computed before."""
-    times = np.ones(timesteps)
-    if hardware.static_input == "reuse" and is_constant(op):
-        times[1:] = 0.0
-    return times
+    return first_and_later(timesteps, 1.0, 0.0 if hardware.static_input == "reuse" and is_constant(op) else 1.0)
 
 
 def tile_flits(workload: Workload, hardware: SpikeflowFile, placed: dict[str, Placed], tiles: int) -> FloatArray:

@@ -173,8 +173,9 @@ def _serve(
 
 def _rows_of(op: Operation, windows: Windows, inputs: list[FloatArray]) -> FloatArray:
     """[T, needed rows] when each input row exists (the last of several inputs; all rows before it, too)."""
-    if op.kind == "conv2d":
-        return np.maximum.accumulate(inputs[0], axis=1)[:, windows.needed]
+    if op.kind == "conv2d":  # of what has no rows of its own (`opaque`), all exist at once
+        rows = np.broadcast_to(inputs[0], (len(inputs[0]), max(inputs[0].shape[1], op.in_shapes[0][1])))
+        return np.maximum.accumulate(rows, axis=1)[:, windows.needed]
     return np.asarray(np.max([array.max(axis=1, keepdims=True) for array in inputs], axis=0))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -26,26 +27,41 @@ class Spoken:
     groups: FloatArray
     """[T, sets] (row group, window, bit-plane) with any spike: reads of one crossbar's rows."""
 
+    @cached_property
+    def mean_planes(self) -> float:
+        """Bit-planes with any spike, mean over windows and timesteps."""
+        return float(self.planes.mean())
+
 
 def everything(op: Operation, mapping: Mapping, timesteps: int) -> Spoken:
     """Without skipping: all is read."""
-    gemm, planes = op.products(), op.in_types[0].planes_in_time(timesteps)
-    return Spoken(
-        np.repeat(planes[:, None], gemm.m, axis=1),
-        np.repeat(gemm.m * planes[:, None] * mapping.rows, mapping.sets, axis=1),
+    planes = op.in_types[0].planes_in_time(timesteps)
+    return _everything(tuple(planes.tolist()), op.products().m, mapping.rows, mapping.sets)
+
+
+@lru_cache(maxsize=1024)
+def _everything(planes: tuple[float, ...], windows: int, rows: int, sets: int) -> Spoken:
+    found = Spoken(
+        np.repeat(np.array(planes)[:, None], windows, axis=1),
+        np.repeat(windows * np.array(planes)[:, None] * rows, sets, axis=1),
     )
+    found.planes.setflags(write=False)
+    found.groups.setflags(write=False)
+    return found
 
 
 def expected(op: Operation, mapping: Mapping, activity: OpActivity) -> Spoken:
     """From the density of each timestep, spikes taken as independent: 1 - (1 - d)^rows of a group is not silent.
 
+    Images are taken one by one where a trace knows their densities: a silent one is not made up for by a lively one.
     Padding is taken as if it were input, which makes windows at the border a little less silent than they are.
     """
     gemm, planes = op.products(), op.in_types[0].planes_in_time(activity.timesteps)[:, None]
-    quiet = 1.0 - activity.density[:, None]
-    window = planes * (1.0 - quiet**gemm.k)
-    rows = mapping.layout.block_rows.reshape(mapping.sets, mapping.row_blocks)
-    spoken = (1.0 - quiet[:, :, None] ** rows).sum(axis=2)
+    quiet = 1.0 - activity.ones / activity.bits[:, None]
+    window = planes * (1.0 - (quiet**gemm.k).mean(axis=1, keepdims=True))
+    sizes, place = np.unique(mapping.layout.block_rows, return_inverse=True)
+    by_size = 1.0 - (quiet[:, :, None] ** sizes).mean(axis=1)
+    spoken = by_size[:, place].reshape(len(quiet), mapping.sets, mapping.row_blocks).sum(axis=2)
     return Spoken(np.repeat(window, gemm.m, axis=1), spoken * gemm.m * planes * mapping.kernel_positions)
 
 

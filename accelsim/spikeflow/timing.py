@@ -12,7 +12,7 @@ from accelsim.spikeflow.mapping import Mapping
 from accelsim.spikeflow.placement import Chip
 from accelsim.workload import Operation, Stage, Workload
 from accelsim.workload.graph import ceil_div
-from accelsim.workload.neurons import stored_membranes
+from accelsim.workload.neurons import stored_membranes, unit_turns
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -57,21 +57,22 @@ def window_timings(chip: Chip, hardware: SpikeflowFile) -> dict[str, WindowTimin
     A layer's own bit-planes are those of each timestep, those of others in its tiles the most they can be.
     """
     shared = hardware.placement.share_tiles
-    loads: dict[str, IntArray] = {}
+    own = {
+        name: [_window_load(item.mapping, planes, hardware) for planes in item.traffic.planes]
+        for name, item in chip.placed.items()
+    }
     total = np.zeros((3, chip.tiles), dtype=np.int64)
-    for name, item in chip.placed.items():
-        loads[name] = _window_load(item.mapping, item.traffic.planes[-1], hardware)
-        if shared:
-            for tiles in item.tiles:
-                total[:, tiles] += loads[name]
+    for name, item in chip.placed.items() if shared else ():
+        for tiles in item.tiles:
+            total[:, tiles] += own[name][-1]
     overhead = hardware.timing.fetch_cycles + hardware.timing.accumulate_cycles
     timings = {}
     for name, item in chip.placed.items():
-        others = total[:, item.tiles] - loads[name][:, None, :] if shared else np.zeros((3, 1, 1), dtype=np.int64)
-        kinds = [
-            (others + _window_load(item.mapping, planes, hardware)[:, None, :]).max(axis=(1, 2)).tolist()
-            for planes in item.traffic.planes
-        ]
+        loads = own[name]
+        if shared:
+            others = total[:, item.tiles] - loads[-1][:, None, :]
+            loads = [(others + load[:, None, :]).reshape(3, -1) for load in loads]
+        kinds = [np.maximum.reduce(load, axis=1).tolist() for load in loads]
         distribute, tree, collect = kinds[-1]
         if len(kinds) > 1:
             in_time = np.array(kinds, dtype=np.float64)[item.traffic.kind]
@@ -102,8 +103,9 @@ def neuron_cycles(workload: Workload, stage: Stage, positions: int, hardware: Sp
         )
     line, cycles = hardware.memories.membrane.line_bits, 0.0
     for op in stage.of_kind("neuron"):
+        assert op.neuron is not None
         cycles += max(
-            _per_window(op.out_elements, positions, hardware.lif_units),
+            _per_window(op.out_elements * unit_turns(op.neuron), positions, hardware.lif_units),
             _per_window(_stored_bits(workload, hardware, op) + kept_bits, positions, line),
         )
     return cycles

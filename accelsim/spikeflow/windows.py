@@ -43,6 +43,16 @@ class Windows:
         return len(self.first)
 
     @cached_property
+    def one_each(self) -> IntArray:
+        """[needed rows] 1: messages of one input row."""
+        return np.ones(len(self.needed), dtype=np.int64)
+
+    @cached_property
+    def at_least_one(self) -> IntArray:
+        """[output rows] messages of all input rows behind an output row; sent even where all of them are padding."""
+        return np.maximum(self.taps, 1)
+
+    @cached_property
     def reach(self) -> int:
         """Rows that must be at hand at once."""
         return int((self.last - self.first).max()) + 1
@@ -106,7 +116,7 @@ class RowBuffer:
     @property
     def rows_of_message(self) -> IntArray:
         """[messages] input rows in each."""
-        return self.windows.taps if self.streams else np.ones(len(self.windows.needed), dtype=np.int64)
+        return self.windows.at_least_one if self.streams else self.windows.one_each
 
 
 def row_buffer(op: Operation, mapping: Mapping, hardware: SpikeflowFile) -> RowBuffer:

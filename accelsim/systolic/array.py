@@ -8,16 +8,17 @@ from typing import Any
 
 import numpy as np
 
+from accelsim.steps import FloatArray, marks, starts
 from accelsim.systolic.core import Core, core_of
 from accelsim.systolic.cycle.plan import Work, evenly
 from accelsim.systolic.cycle.segments import work_of
 from accelsim.systolic.cycle.streams import Streams, dense, expected, sizes, traced
 from accelsim.systolic.cycle.windows import record_of
-from accelsim.systolic.layer import Crossings, FloatArray, LayerModel
+from accelsim.systolic.elements import Rules, elements, slots_of
+from accelsim.systolic.layer import Crossings, LayerModel
 from accelsim.systolic.traffic import Fetches, fetches, folded_window_lines, lines, window_lines
 from accelsim.systolic.weights import Weights, WeightStore
 from accelsim.workload import Operation
-from accelsim.workload.graph import ceil_div
 from accelsim.workload.outputs import source
 
 
@@ -29,7 +30,7 @@ class ArrayLayer(LayerModel):
         assert self.stage.core is not None
         self.weights: Weights = weights.of(self.stage.core)
         self.core: Core = core_of(self.workload, self.hardware, self.stage.core)
-        self.gemm = self.core.op.products()
+        self.gemm = self.core.gemm
         self.parked_bits = 0
 
     @property
@@ -37,7 +38,7 @@ class ArrayLayer(LayerModel):
         """The weighted operation."""
         return self.core.op
 
-    @property
+    @cached_property
     def passes(self) -> tuple[int, ...]:
         """One timestep after another, or several at once under tick batching."""
         if self.core.ticks is None:
@@ -47,7 +48,7 @@ class ArrayLayer(LayerModel):
     @property
     def executed(self) -> int:
         """Timesteps in which the array works."""
-        return int(self.core.executions.sum())
+        return self.core.executed
 
     @property
     def worked_passes(self) -> tuple[int, ...]:
@@ -99,11 +100,11 @@ class ArrayLayer(LayerModel):
     def array_cycles(self) -> FloatArray:
         """Each pass pays skew and loading once; under tick batching a pass holds several timesteps."""
         folds, gemm = self.core.folds, self.gemm
-        compute = np.zeros(self.steps)
         if any(self._skips):
+            compute = np.zeros(self.steps)
             stream, overhead_of = self.streams.totals((gemm.groups, folds.row_folds, folds.col_folds))
             for index, ticks in enumerate(self.worked_passes):
-                start = int(self.pass_starts[index])
+                start = self.pass_starts[index]
                 compute[start : start + ticks] += evenly(float(stream[index]), ticks)
                 compute[start] += overhead_of[index]
             return compute
@@ -111,12 +112,8 @@ class ArrayLayer(LayerModel):
         overhead = gemm.groups * folds.number * folds.overhead
         if self.core.ticks is None:
             return (per_step + overhead) * self.core.executions
-        start = 0
-        for ticks in self.core.ticks.passes:
-            compute[start : start + ticks] += per_step[start : start + ticks]
-            compute[start] += overhead
-            start += ticks
-        return compute
+        begins = marks(self.steps, starts(self.core.ticks.passes))
+        return per_step * self.core.executions + overhead * begins
 
     def lif_bound(self, array: FloatArray, lif: float) -> float:
         """ws, is: the sums of a column fold come with its last fold along k, and only then."""
@@ -153,84 +150,33 @@ class ArrayLayer(LayerModel):
         self._partial_sums()
 
     def _arithmetic(self) -> None:
-        core, ledger, gemm, sparsity = self.core, self.ledger, self.gemm, self.hardware.sparsity
-        slots = gemm.macs * core.serial_in_time * core.executions  # PE-cycles with an operand
-        accumulations = core.activity.accumulations.mean(axis=1) * core.executions
-        ledger.dense_macs = gemm.macs
-        if core.op.in_types[0].is_spiking:
-            ledger.accumulations = float(accumulations.sum())
-        elif core.op.in_types[0].spikes_later:
-            ledger.macs, ledger.accumulations = float(gemm.macs), float(accumulations[1:].sum())
-        else:
-            ledger.macs = float(gemm.macs * core.executions.sum())
-        activity = core.activity
-        multiplies = bool(self.hardware.pe.multiplier_bits)
-        cycles = core.serial_in_time[:, None]
-        busy = activity.effective_macs * cycles if multiplies else activity.accumulations
-        # Two multi-bit activations have more pairs of set bits than cycles, each of which takes a whole word.
-        spikes = np.minimum(busy, gemm.macs * cycles).mean(axis=1) * core.executions
+        core, sparsity, pe, dataflow = self.core, self.hardware.sparsity, self.hardware.pe, self.hardware.dataflow
+        self.record_operations(core.op)
         weights = 1.0 if core.is_dynamic or sparsity.weights == "none" else self.weights.density
-        worked = (slots if sparsity.spikes == "none" else spikes) * weights
-        skips = self._skips
-        taken = slots * (weights if skips[1] else 1.0)  # what is not even tried costs nothing
-        if any(skips) and self.hardware.dataflow in ("ws", "is"):  # what passes a column takes a slot in all of its PEs
-            found = self.streams.slots
+        rules = Rules(dataflow, sparsity.spikes != "none", weights, pe.accumulator_bits, pe.psum_bits)
+        if any(self._skips):
+            found = elements(core, rules, self._taken(weights))
+        else:  # designs share what does not depend on the array
+            found = self.workload.derived((core.identity, rules), lambda: elements(core, rules))
+        self.ledger.merge(found.ledger)
+        if dataflow == "ws":
+            self.ledger.add("pe.forward_bits", self._shifted_in() * core.weight_bits * core.executions)
+        elif dataflow == "is":
+            self.ledger.add("pe.forward_bits", self._shifted_in() * core.bits_in_time * core.executions)
+        self.useful_cycles = found.taken / self.hardware.pes
+
+    def _taken(self, weights: float) -> FloatArray:
+        """[T] PE-cycles in which something passes, zeros skipped; `weights` is the share that is not zero."""
+        skips_spikes, skips_weights = self._skips
+        if self.hardware.dataflow in ("ws", "is"):  # what passes a column takes a slot in all of its PEs
+            found, folds = self.streams.slots, self.core.folds
             assert found is not None
-            shape = (self.executed, gemm.groups, core.folds.row_folds, core.folds.col_folds)
+            shape = (self.executed, self.gemm.groups, folds.row_folds, folds.col_folds)
             taken = np.zeros(self.steps)
             taken[: self.executed] = np.broadcast_to(found.mean(axis=0), shape).sum(axis=(1, 2, 3))
-        elif skips[0]:
-            taken = self._densities * taken
-        worked = np.minimum(worked, taken)
-        if multiplies:
-            ledger.add("pe.multiply", worked)
-        else:
-            ledger.add("pe.operate", taken)
-            ledger.add("pe.accumulate", worked)
-        self._registers(slots, taken, worked)
-        self.useful_cycles = float(taken.sum()) / self.hardware.pes
-
-    def _registers(self, slots: FloatArray, taken: FloatArray, worked: FloatArray) -> None:
-        """Operands handed from PE to PE, and scratchpad accesses.
-
-        Moving data costs the same for zeros and ones; only what an accumulation itself reads and
-        writes is gated. Where zeros are skipped they do not travel; the weights do, for the rows that need them.
-        """
-        core, ledger, pe = self.core, self.ledger, self.hardware.pe
-        hop = core.bits_in_time / core.serial_in_time
-        held = slots / core.serial_in_time  # what meets an operand waits for all of its bit-planes
-        if self.hardware.dataflow == "ws":
-            ledger.add("pe.forward_bits", taken * hop)
-            ledger.add("pe.forward_bits", self._shifted_in() * core.weight_bits * core.executions)
-        elif self.hardware.dataflow == "is":
-            ledger.add("pe.forward_bits", taken / core.serial_in_time * core.weight_bits)
-            ledger.add("pe.forward_bits", self._shifted_in() * core.bits_in_time * core.executions)
-        elif core.ticks is None:
-            ledger.add("pe.forward_bits", taken * hop + held * core.weight_bits)
-        else:
-            loads = self.gemm.macs * core.passes  # each PE takes each weight once per pass
-            chunks = ceil_div(self.gemm.k, core.ticks.chunk) / self.gemm.k
-            ledger.add("pe.forward_bits", taken * hop)
-            ledger.add("pe.forward_bits", loads * core.weight_bits)
-            ledger.add("spad_weight.write_bits", loads * core.weight_bits)
-            ledger.add("spad_weight.read_bits", worked * core.weight_bits)
-            # Zeros are found in the scratchpad: it is written and read in full.
-            ledger.add("spad_spike.write_bits", slots * hop)
-            ledger.add("spad_spike.read_bits", slots * hop)
-            # The running sum stays in the accumulator within a chunk (all bit-planes) and is parked between chunks.
-            ledger.add("spad_psum.write_bits", held * chunks * pe.psum_bits)
-            ledger.add("spad_psum.read_bits", held * chunks * pe.psum_bits)
-        if self.hardware.dataflow in ("ws", "is"):
-            # The sum moves on from PE to PE; where it changes, its register is part of the accumulation. What does
-            # not enter the array takes no sum along.
-            ledger.add("pe.forward_bits", (taken - worked) / core.serial_in_time * pe.accumulator_bits)
-
-    def _pass_bits(self) -> list[int]:
-        """Bits of one input element in all timesteps of each pass."""
-        assert self.core.ticks is not None
-        ends = np.cumsum(self.core.ticks.passes)
-        parts = zip(ends, self.core.ticks.passes, strict=True)
-        return [int(self.core.bits_in_time[end - ticks : end].sum()) for end, ticks in parts]
+            return taken
+        taken = slots_of(self.core) * (weights if skips_weights else 1.0)
+        return self._densities * taken if skips_spikes else taken
 
     def _shifted_in(self) -> int:
         """ws, is: register-to-register moves that bring the stationary operand of all folds into place.
@@ -252,18 +198,16 @@ class ArrayLayer(LayerModel):
         weight_sweeps = {"ws": 1, "is": f.col_folds}.get(dataflow, f.row_folds)
         input_sweeps = 1 if dataflow == "is" else f.col_folds
         buffer = self.operand_buffer
-        widths = set(core.bits_in_time)
         if core.ticks is None:
             if dataflow in ("ws", "is"):
-                by_bits = {bits: folded_window_lines(core.op, int(bits), line_bits, rows) for bits in widths}
+                window = core.by_bits(lambda bits: folded_window_lines(core.op, bits, line_bits, rows))
             else:
-                by_bits = {bits: window_lines(core.op, int(bits), line_bits) for bits in widths}
-            window = np.array([by_bits[bits] for bits in core.bits_in_time])
+                window = core.by_bits(lambda bits: window_lines(core.op, bits, line_bits))
             ledger.add(f"{buffer}.read", weight_sweeps * weight_lines * core.executions)
             ledger.add("glb_ifmap.read", input_sweeps * gemm.groups * gemm.m * window * core.executions)
             return
-        ledger.add(f"{buffer}.read", weight_sweeps * weight_lines * core.passes)
-        for bits in self._pass_bits():  # the spikes of all timesteps of a pass lie side by side
+        ledger.add(f"{buffer}.read", float(weight_sweeps * weight_lines * core.passes))
+        for bits in core.pass_bits(core.ticks.passes):  # the spikes of all timesteps of a pass lie side by side
             packed = window_lines(core.op, bits, line_bits)
             ledger.add("glb_ifmap.read", float(input_sweeps * gemm.groups * gemm.m * packed))
 
@@ -310,30 +254,24 @@ class ArrayLayer(LayerModel):
     def crossings(self) -> Crossings:
         """DRAM to buffers. What fits stays; the loop order is the one with the least traffic."""
         core, memories, hardware = self.core, self.memories, self.hardware
-        inputs = math.prod(core.op.in_shapes[0])
+        inputs = core.op.in_elements
         weights = self.gemm.groups * self.weights.stored_bits(self.gemm.n)
-        once = np.zeros(len(self.passes))
-        once[0] = 1.0
-        resident = weights <= memories.glb_weight.working_bits
-        if core.ticks is None:
-            plan = self.fetches(1)
-            whole_input = inputs * core.operand_bits
-            moved = np.array([self.bursts(inputs * bits) for bits in core.bits_in_time])
-            stays = (resident and hardware.schedule == "layer-by-layer") or self.residency.weights_stay
-            weight_loads = once if stays and not core.is_dynamic else core.executions * plan.weights
-            lasts = core.op.in_types[0].static and hardware.schedule == "layer-by-layer"
-            lasts = lasts and whole_input <= memories.glb_ifmap.working_bits
-            input_bits = (once if lasts else plan.inputs * core.executions) * moved[: len(self.passes)]
-        else:
-            plans = [self.fetches(ticks) for ticks in core.ticks.passes]
-            plan = plans[0]
-            weight_loads = once if resident else np.array([float(p.weights) for p in plans])
-            input_bits = np.array(
-                [p.inputs * self.bursts(inputs * bits) for p, bits in zip(plans, self._pass_bits(), strict=True)]
-            )
-        if source(self.workload.graph, core.op.inputs[0]) in self.residency.maps_stay:
-            input_bits = np.zeros_like(input_bits)
-        return Crossings(weight_loads * self.bursts(weights + self._bias_bits), input_bits, plan.words)
+        worked = self.worked_passes
+        stays = weights <= memories.glb_weight.working_bits and hardware.schedule == "layer-by-layer"
+        stays = (stays or self.residency.weights_stay) and not core.is_dynamic
+        lasts = core.ticks is None and core.op.in_types[0].static and hardware.schedule == "layer-by-layer"
+        lasts = lasts and inputs * core.operand_bits <= memories.glb_ifmap.working_bits
+        plans = {ticks: self.fetches(ticks) for ticks in set(worked)}
+        whole = self.bursts(weights + self._bias_bits)
+        weight_bits, input_bits = [], []
+        for index, (ticks, bits) in enumerate(zip(worked, core.pass_bits(worked), strict=True)):
+            plan = plans[ticks]
+            weight_bits.append(whole * (plan.weights if not stays else index == 0))
+            input_bits.append(self.bursts(inputs * bits) * (plan.inputs if not lasts else index == 0))
+        stay = self.residency.maps_stay
+        if stay and source(self.workload.graph, core.op.inputs[0]) in stay:
+            input_bits = [0.0]
+        return Crossings(weight_bits, input_bits, plans[worked[0]].words)
 
     @property
     def _bias_bits(self) -> int:

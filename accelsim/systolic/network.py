@@ -14,13 +14,12 @@ from accelsim.systolic.weights import WeightStore
 from accelsim.workload import Operation, Stage, Workload
 from accelsim.workload.graph import VIEWS
 from accelsim.workload.neurons import stored_membranes
-from accelsim.workload.outputs import is_constant, source, stage_outputs
+from accelsim.workload.outputs import is_constant, source
 
 
 def build(workload: Workload, hardware: SystolicFile, from_trace: bool = False) -> list[LayerModel]:
     """The layers with all their counts; `from_trace` looks at the spikes themselves where there are any."""
-    stages = workload.stages
-    outputs = stage_outputs(workload.graph, stages)
+    stages, outputs = workload.stages, workload.outputs
     residency = _residency(workload, hardware)
     weights = WeightStore(workload, hardware)
     layers: list[LayerModel] = []
@@ -34,9 +33,11 @@ def build(workload: Workload, hardware: SystolicFile, from_trace: bool = False) 
 
 def instances(workload: Workload, hardware: SystolicFile) -> dict[str, float]:
     """What stands on the chip."""
+    scales = not workload.is_ann and any(op.kind == "time_affine" for op in workload.graph.operations)
     return {
         "pe": hardware.pes,
         "lif": 0 if workload.is_ann else hardware.lif_units,
+        **(dict.fromkeys(("time_affine", "time_affine_registers"), hardware.lif_units) if scales else {}),
         **{name: hardware.pes for name in SPADS if getattr(hardware.memories, name).size_bytes},
         "glb_weight": 1,
         "glb_ifmap": 1,

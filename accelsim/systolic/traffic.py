@@ -160,7 +160,7 @@ def dram_fetches(
             positions,
         ),
     ]
-    if block_bits is not None and tile_fits and band_fits:
+    if block_bits is not None and tile_fits and band_fits and all(p.weights * p.inputs > 1 for p in plans):
         by_column = _largest(cols, block_bits[0], weight_capacity)
         by_row = _largest(rows, block_bits[1], input_capacity)
         if 1 < by_column < cols:
@@ -175,6 +175,8 @@ def dram_fetches(
 def _largest(folds: int, bits: Callable[[int], int], capacity: int) -> int:
     """Most folds whose operand fits."""
     low, high = 1, folds
+    if bits(folds) <= capacity:
+        return folds
     while low < high:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if bits(middle) <= capacity else (low, middle - 1)

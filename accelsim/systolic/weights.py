@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,12 +13,10 @@ import numpy.typing as npt
 from accelsim.errors import InputError, Problem
 from accelsim.hardware.systolic import SystolicFile
 from accelsim.workload import Operation, Workload
-from accelsim.workload.load import checked_digest
 from accelsim.workload.schema import Conv2dSpec
-from accelsim.workload.trace import read_npz
+from accelsim.workload.weights import WEIGHTS_FILE, check_layer, read_weights
 
 Mask = npt.NDArray[np.bool_]
-WEIGHTS_FILE = "weights.npz"
 
 
 class WeightStore:
@@ -33,8 +32,9 @@ class WeightStore:
         return self.sparsity.weights != "none" or self.sparsity.weight_format != "dense"
 
     @cached_property
-    def _arrays(self) -> dict[str, npt.NDArray[np.float32]]:
-        path = self.workload.path.parent / WEIGHTS_FILE
+    def _arrays(self) -> Mapping[str, npt.NDArray[np.float32]]:
+        if self.workload.weights is not None:
+            return self.workload.weights
         if WEIGHTS_FILE not in self.workload.file.files:
             raise InputError(
                 Problem(
@@ -43,8 +43,7 @@ class WeightStore:
                     where="sparsity.weight_density",
                 )
             )
-        checked_digest(path, self.workload.file)
-        return read_npz(path)
+        return read_weights(self.workload)
 
     def of(self, op: Operation) -> Weights:
         """The weights of an operation; a `matmul` has none, its second operand is kept dense."""
@@ -55,6 +54,7 @@ class WeightStore:
             return Weights(shape, bits, 1.0, None, "dense")
         density = self.sparsity.weight_density
         if density is None:
+            check_layer(op, self._arrays)
             mask = _mask(op, self._arrays[f"{op.name}.weight"], bits)
             return Weights(shape, bits, float(mask.mean()), mask, self.sparsity.weight_format)
         number = math.prod(shape)

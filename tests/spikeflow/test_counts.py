@@ -83,6 +83,28 @@ def test_all_counts_equal_those_of_the_loops(case: dict[str, Any]) -> None:
         assert totals(simulate(workload, hardware)) == pytest.approx(found)
 
 
+@pytest.mark.parametrize(
+    ("record", "updates", "subtractions"),
+    [
+        ({"reset": "hard"}, 1, 0),
+        ({"reset": "soft"}, 1, 1),
+        ({"reset": "soft", "max_spikes": 3}, 3, 3),
+        ({"reset": "soft", "accumulate_then_fire": True}, 2, 1),
+    ],
+)
+def test_neurons_take_the_turns_that_their_rule_asks_for(
+    record: dict[str, Any], updates: int, subtractions: int
+) -> None:
+    """As on the systolic array: one per spike, two where firing waits for all inputs; a soft reset subtracts."""
+    layers = [{"op": "linear", "name": "layer", "out_features": 6}, {"op": "neuron", "model": "if", **record}]
+    document = {"timesteps": 4, "input": {"shape": [5], "encoding": "rate"}, "layers": layers}
+    ledger = simulate(network(document), spikeflow(lif={"units": 1}))
+    found = totals(ledger)
+    assert found["lif.update"] == 4 * 6 * updates
+    assert found.get("lif.reset_subtract", 0) == 4 * 6 * subtractions
+    assert ledger.layers[0].details["stage_cycles"]["neuronal_module"] == 6 * updates
+
+
 def test_depthwise_pe_reads_the_windows_of_all_its_groups() -> None:
     """4 groups of 9 taps lie in one set of crossbars: each position, its one PE reads 36 bits in lines of 8."""
     conv = {"op": "conv2d", "name": "layer", "out_channels": 4, "kernel": 3, "padding": 1, "groups": 4}

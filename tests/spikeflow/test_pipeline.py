@@ -47,7 +47,7 @@ def slowly(workload: Workload, services: dict[str, list[float]]) -> dict[str, fl
                         taps = [row * stride - spec.padding[0] + dy * dilation for dy in range(spec.kernel[0])]
                         inside = [there[tap] for tap in taps if 0 <= tap < len(there)]
                         needed.append(max(inside, default=0.0))
-                    elif op.kind in ("neuron", "add") and len(there) == rows:
+                    elif op.kind in ("neuron", "add", "time_affine") and len(there) == rows:
                         needed.append(there[row])
                     else:
                         needed.append(max(there))

@@ -121,7 +121,7 @@ def _per_step(layer: LayerModel, work: Work) -> FloatArray:
         for table in (work.stream, work.overhead)
     )
     cycles = np.concatenate([evenly(total, ticks) for total, ticks in zip(stream, work.passes, strict=True)])
-    cycles[layer.pass_starts] += overhead
+    cycles[list(layer.pass_starts)] += overhead
     return cycles
 
 
@@ -139,7 +139,7 @@ def _runs(layer: LayerModel, work: Work, image: int) -> Iterator[Run]:
         bits = np.add.reduceat(when, layer.pass_starts)
         columns.append(spread(bits, getattr(work, SHARES[name]), work.pass_of, passes))
     moves = np.stack(columns, axis=1)
-    first = layer.pass_starts[work.pass_of]
+    first = np.array(layer.pass_starts)[work.pass_of]
     hardware = layer.hardware
     cuts = [0, work.segments]
     if hardware.schedule == "step-by-step":

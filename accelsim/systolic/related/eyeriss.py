@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from accelsim.steps import FloatArray
 from accelsim.systolic.array import ArrayLayer
 from accelsim.systolic.cycle.plan import Work
-from accelsim.systolic.layer import FloatArray
 from accelsim.systolic.related import cycles
 from accelsim.systolic.related.layer import evenly, handing_over
 
@@ -44,9 +44,9 @@ class EyerissLayer(ArrayLayer):
         whole = replace(work, stream=stream[None], ideal=stream[None], overhead=np.zeros((1, len(share))))
         return handing_over(whole, True, self.hardware.schedule == "step-by-step")
 
-    def _neurons(self) -> float:
+    def cycles_of_units(self) -> float:
         """The PEs update the neurons, one per cycle each."""
-        if not super()._neurons():
+        if not super().cycles_of_units():
             return 0.0
         array = self.hardware.array
         return float(

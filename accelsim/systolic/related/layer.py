@@ -161,17 +161,8 @@ class RelatedLayer(LayerModel):
 
     def count(self) -> None:
         """Actions of all pieces, the mean over the images."""
-        gemm, activity, ledger = self.core.products(), self.workload.activity[self.core.name], self.ledger
-        runs = np.zeros(self.steps)
-        runs[: self.executed] = 1.0
-        accumulations = activity.accumulations.mean(axis=1) * runs
-        ledger.dense_macs = gemm.macs
-        if self.core.in_types[0].is_spiking:
-            ledger.accumulations = float(accumulations.sum())
-        elif self.core.in_types[0].spikes_later:
-            ledger.macs, ledger.accumulations = float(gemm.macs), float(accumulations[1:].sum())
-        else:
-            ledger.macs = float(gemm.macs * self.executed)
+        ledger = self.ledger
+        self.record_operations(self.core)
         number = len(self.pieces)
         totals: dict[str, float] = {}
         for image in self.pieces:
@@ -231,24 +222,23 @@ class RelatedLayer(LayerModel):
         op, memories, gemm = self.core, self.memories, self.core.products()
         whole = gemm.groups * gemm.k * gemm.n * self.weight_bits
         passes = self.passes if self.executed == self.steps else self.passes[:1]
-        weights, inputs, order = np.zeros(len(self.passes)), np.zeros(len(self.passes)), ""
+        weights, inputs, order = [0.0] * len(self.passes), [0.0] * len(self.passes), ""
         for index, _ in enumerate(passes):
             plan = self.plan(self.ticks)
             order = plan.words
             weights[index] = plan.weights * self.bursts(whole + self.bias_bits)
             inputs[index] = plan.inputs * self.bursts(math.prod(op.in_shapes[0]) * self.ticks)
         if not self.is_dynamic and (whole <= memories.glb_weight.working_bits or self.residency.weights_stay):
-            weights[1:] = 0.0
-            weights[0] = self.bursts(whole + self.bias_bits)
+            weights = [self.bursts(whole + self.bias_bits)] + [0.0] * (len(self.passes) - 1)
         if source(self.workload.graph, op.inputs[0]) in self.residency.maps_stay:
-            inputs = np.zeros_like(inputs)
+            inputs = [0.0] * len(self.passes)
         return Crossings(weights, inputs, order)
 
     # -- time ----------------------------------------------------------------------------------------------
 
-    def _neurons(self) -> float:
+    def cycles_of_units(self) -> float:
         """Updates as on every machine, at this machine's pace."""
-        return super()._neurons() * self.lif_cycles_per_update
+        return super().cycles_of_units() * self.lif_cycles_per_update
 
     def lif_bound(self, array: FloatArray, lif: float) -> float:
         """The mean over the images of the cycles until both are through."""
