@@ -5,20 +5,26 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from accelsim.errors import InputError, Problem
+from accelsim.files import Document
 from accelsim.frontend.classify import Chunk, combined
 from accelsim.frontend.describe import Layers, describe, kept_sites
+from accelsim.frontend.over_time import affine_of, chains_in_time, common_path
 from accelsim.frontend.packing import Packer
 from accelsim.frontend.recorder import Recorder
 from accelsim.frontend.sites import WEIGHTED, Norm, Recording, Site
+from accelsim.settings import validate
 from accelsim.workload.bundle import Bundle, TraceLevel
+from accelsim.workload.schema import Precision
 
 Arrays = dict[str, npt.NDArray[Any]]
+FloatArray = npt.NDArray[np.float64]
 _CACHED = 32768
 """Weights that are folded at a time."""
 
@@ -33,6 +39,10 @@ class Options:
     fold_bn: bool = True
     precision: Mapping[str, int] | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse a misspelt precision before the network runs."""
+        validate(Precision, Document(Path("precision"), dict(self.precision or {})))
+
 
 def build_bundle(recorder: Recorder, options: Options, samples: Arrays) -> tuple[Bundle, list[str]]:
     """The bundle of a recorded run, and everything the user should be told about it.
@@ -41,16 +51,18 @@ def build_bundle(recorder: Recorder, options: Options, samples: Arrays) -> tuple
         InputError: nothing was recorded, or the network is one that a workload cannot describe.
     """
     if not recorder.weighted:
+        unknown = [label for label, macs in recorder.missed.most_common(5) if macs]
+        lost = f"; what cannot be described: {', '.join(unknown)}" if unknown else ""
         raise InputError(
             Problem(
-                "the network ran, but no convolution, linear layer or product of activations was seen in it",
+                f"the network ran, but no convolution, linear layer or product of activations was seen in it{lost}",
                 where=options.name,
             )
         )
     remarks: list[str] = list(dict.fromkeys(recorder.remarks))
     timesteps = _timesteps(recorder, options.timesteps, remarks)
     sites = kept_sites(recorder.sites.values())
-    weights, biased = _weights(sites, options.fold_bn, remarks)
+    weights, biased = _weights(sites, timesteps, options.fold_bn, remarks)
     layers = describe(sites, Layers())
     for layer in layers.layers:
         if layer["name"] in {layers.names[id(site)] for site in biased}:
@@ -75,6 +87,9 @@ def build_bundle(recorder: Recorder, options: Options, samples: Arrays) -> tuple
     }
     trace = Packer(description, sites, layers, chunks).pack()
     named = {f"{layers.names[key]}.{field}": array for (key, field), array in weights.items()}
+    for site in sites:
+        if site.affine is not None:
+            named |= site.affine[1].arrays(layers.behind[id(site)])
     bundle = Bundle.of(
         description, weights=named, trace=trace, samples=samples, level=options.level, notes=tuple(remarks)
     )
@@ -127,7 +142,7 @@ def _in_time(recording: Recording, timesteps: int, name: str, recorder: Recorder
 
 
 def _weights(
-    sites: Sequence[Site], fold: bool, remarks: list[str]
+    sites: Sequence[Site], timesteps: int, fold: bool, remarks: list[str]
 ) -> tuple[dict[tuple[int, str], npt.NDArray[Any]], list[Site]]:
     """Weights, biases and batch-norms by site and field, and the sites that got a bias from a batch-norm."""
     arrays: dict[tuple[int, str], npt.NDArray[Any]] = {}
@@ -137,7 +152,13 @@ def _weights(
             continue
         weight, bias = site.weight, site.bias
         norms = _norms_of(site)
-        if norms and fold and len(site.chains) == 1:
+        in_time = chains_in_time(site, timesteps) if fold else None
+        if in_time is not None:
+            gain, shift, rest = affine_of(in_time).split()
+            weight, bias = scaled(weight, bias, gain, shift)
+            biased.append(site)
+            site.affine = common_path(in_time), rest
+        elif norms and fold and len(site.chains) == 1:
             weight, bias = folded(weight, bias, norms)
             biased.append(site)
             # Of several in a row the last alone decides the mean and the spread of what comes out.
@@ -167,18 +188,24 @@ def folded(
 
     W' = gain W, b' = gain b + offset, in double precision and rounded once.
     """
-    gain = np.ones(weight.shape[0])
-    shift = np.zeros(weight.shape[0]) if bias is None else bias.astype(np.float64)
+    gain, shift = np.ones(weight.shape[0]), np.zeros(weight.shape[0])
     for norm in norms:
-        gain = gain * norm.gain
-        shift = shift * norm.gain + norm.offset
-    scaled = np.empty_like(weight)
-    rows, target = weight.reshape(len(gain), -1), scaled.reshape(len(gain), -1)
+        gain, shift = gain * norm.gain, shift * norm.gain + norm.offset
+    return scaled(weight, bias, gain, shift)
+
+
+def scaled(
+    weight: npt.NDArray[np.float32], bias: npt.NDArray[np.float32] | None, gain: FloatArray, shift: FloatArray
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Weights [out, ...] times gains and bias [out] times gains plus shifts, rounded once."""
+    result = np.empty_like(weight)
+    rows, target = weight.reshape(len(gain), -1), result.reshape(len(gain), -1)
     block = max(1, _CACHED // rows.shape[1])
     for start in range(0, len(gain), block):  # doubles of a few rows at a time stay in the cache
         part = slice(start, start + block)
         target[part] = rows[part] * gain[part, None]
-    return scaled, shift.astype(np.float32)
+    moved = shift if bias is None else gain * bias + shift
+    return result, moved.astype(np.float32)
 
 
 # --- what the user should know ----------------------------------------------------------------------------

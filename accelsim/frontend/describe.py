@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from torch import Tensor
 
 from accelsim.frontend.axes import merged, natural
 from accelsim.frontend.classify import MAX_LEVELS, common_step
 from accelsim.frontend.sites import WEIGHTED, Operand, Site
+from accelsim.frontend.verifying import TOLERATED, Followed, disagreement, fitted
 
 Layer = dict[str, Any]
 _DEFAULTS: dict[str, Any] = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "ceil_mode": False}
@@ -23,6 +27,8 @@ class Layers:
     layers: list[Layer] = field(default_factory=list)
     names: dict[int, str] = field(default_factory=dict)
     """Layer name by the identity of its site."""
+    behind: dict[int, str] = field(default_factory=dict)
+    """Name of the layer that scales a site's output at each timestep, which its readers read."""
     remarks: list[str] = field(default_factory=list)
     _views: dict[Any, str] = field(default_factory=dict)
     _taken: set[str] = field(default_factory=lambda: {"input", "default"})
@@ -110,6 +116,7 @@ def _fed(site: Site, everything: Sequence[Site]) -> bool:
 def describe(sites: Sequence[Site], names: Layers) -> Layers:
     """Write the layers of sites that are in computing order."""
     states: dict[int, str] = {}
+    calls = Counter(id(site.module) for site in sites if site.kind == "neuron" and site.module is not None)
     for site in sites:
         name = names.name(_wanted_name(site))
         if site.kind == "opaque" or (site.kind == "neuron" and not emits_spikes(site)):
@@ -120,7 +127,12 @@ def describe(sites: Sequence[Site], names: Layers) -> Layers:
         else:
             inputs = [connected(names, operand) for operand in site.operands]
             names.add(name, site.kind, inputs, **_fields(site, states, name, names))
+            if calls[id(site.module)] == 1:
+                _check(site, names.layers[-1], names)
         names.names[id(site)] = name
+        if site.affine is not None:
+            scaled = names.name(_clean(site.affine[0], "norm") or f"{name}.time_affine")
+            names.behind[id(site)] = names.add(scaled, "time_affine", [name])
     return names
 
 
@@ -134,8 +146,13 @@ def _wanted_name(site: Site) -> str:
         return word
     own = site.module is not None or site.kind not in ("matmul", "add", "neuron")
     path = site.path if own else f"{site.path}.{word}"
+    return _clean(path, word)
+
+
+def _clean(path: str, word: str) -> str:
+    """A module path as a layer's name; behind the word where it starts with a digit."""
     clean = re.sub(r"[^A-Za-z0-9_./-]", "_", path)
-    return clean if re.match(r"[A-Za-z_]", clean) else f"{word}_{clean}"
+    return clean if not clean or re.match(r"[A-Za-z_]", clean) else f"{word}_{clean}"
 
 
 def _fields(site: Site, states: dict[int, str], name: str, names: Layers) -> dict[str, Any]:
@@ -152,25 +169,81 @@ def _fields(site: Site, states: dict[int, str], name: str, names: Layers) -> dic
 
 
 def _neuron_fields(site: Site, states: dict[int, str], name: str, names: Layers) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
-    if site.neuron is None:
-        names.remarks.append(
-            f"'{name}' fires, but nothing tells its parameters; the workload's default neuron record stands for them"
-        )
-    else:
-        fields = {key: value for key, value in site.neuron.fields.items() if value is not None}
-        names.remarks += [f"'{name}': {remark}" for remark in site.neuron.remarks]
     step = spike_step(site)
     assert step is not None
     largest = max((round(level / step) for level in site.outputs), default=1)
-    fields.pop("max_spikes", None)
-    if largest > 1:
-        fields["max_spikes"] = largest
+    several = {"max_spikes": largest} if largest > 1 else {}
+    fields: dict[str, Any] = {}
+    if site.neuron is not None:
+        fields = {key: value for key, value in site.neuron.fields.items() if value is not None}
+        names.remarks += [f"'{name}': {remark}" for remark in site.neuron.remarks]
+        fields.pop("max_spikes", None)
+    elif site.module is None:
+        fields = _found_out(site, several, step) or {}
+    if site.neuron is None:
+        stands = "the workload's default neuron record stands for them" if not fields else _tried(fields)
+        names.remarks.append(f"'{name}' fires, but nothing tells its parameters; {stands}")
+    fields |= several
+    if step != 1.0:
+        names.remarks.append(
+            f"'{name}' emits spikes of {step:.4g}, those of a neuron record are worth 1: the trace holds the scale, a "
+            f"replay from the weights would not"
+        )
     if site.module is not None and site.own_state:
         owner = states.setdefault(id(site.module), name)
         if owner != name:
             fields["shares_state_with"] = owner
     return fields
+
+
+def _found_out(site: Site, stated: Layer, step: float) -> Layer | None:
+    """The record of a neuron that is no module: one that gives its spikes, of the numbers used around it."""
+    source = site.operands[0].site
+    compare: Layer = {"gt": {"compare": ">"}, "ge": {"compare": ">="}}.get(site.does.rstrip("_"), {})
+    return fitted(
+        {**compare, **stated}, source.constants, Followed(source.followed.currents, site.followed.spikes), step
+    )
+
+
+def _check(site: Site, layer: Layer, names: Layers) -> None:
+    """Run a neuron's record on the currents that its module got; where it fires otherwise, mend it or say so."""
+    step = spike_step(site)
+    if site.neuron is None or step is None or not site.followed.currents:
+        return
+    different = disagreement(layer, site.followed, step)
+    if different <= TOLERATED:
+        return
+    several = {key: layer[key] for key in ("max_spikes",) if key in layer}
+    better = fitted(several, _numbers(site.module), site.followed, step) if site.neuron.guessed else None
+    if better is None:
+        names.remarks.append(
+            f"'{layer['name']}': on the same currents its neuron record gives {different:.2%} other values than "
+            f"{type(site.module).__name__} does; the trace has the module's spikes, a replay would not"
+        )
+        return
+    for key in site.neuron.fields:
+        layer.pop(key, None)
+    layer |= better
+    names.remarks = [told for told in names.remarks if not told.startswith(f"'{layer['name']}': ")]
+    names.remarks.append(
+        f"'{layer['name']}': what attributes of {type(site.module).__name__} are called does not say how it fires; "
+        f"{_tried(better)}"
+    )
+
+
+def _tried(fields: Layer) -> str:
+    known = ", ".join(
+        f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in fields.items()
+    )
+    return f"a record of the numbers used there gives its spikes ({known})"
+
+
+def _numbers(module: Any) -> Iterator[float]:
+    """Single numbers among a module's attributes, parameters and buffers."""
+    for value in (*vars(module).values(), *module.parameters(recurse=False), *module.buffers(recurse=False)):
+        one = isinstance(value, Tensor) and value.numel() == 1
+        if one or (isinstance(value, int | float) and not isinstance(value, bool)):
+            yield float(value)
 
 
 # --- connecting a site to what it reads ---------------------------------------------------------------------
@@ -182,7 +255,7 @@ def connected(names: Layers, operand: Operand, *, any_shape: bool = False) -> st
     if site.kind == "input":
         source = "input"
     elif id(site) in names.names:
-        source = names.names[id(site)]
+        source = names.behind.get(id(site), names.names[id(site)])
     else:
         return _delayed(names, site)
     own, wanted = merged(natural(site.axes)), merged(part for dim in operand.dims for part in dim)
@@ -209,7 +282,8 @@ def _rearranged(names: Layers, operand: Operand, source: str, *, in_order: bool)
     own = {id(axis) for axis in site.axes}
     parts = [part for dim in operand.dims for part in dim]
     if math.prod(shape) == math.prod(site.shape) and all(id(part.axis) in own for part in parts):
-        return names.add(names.name(f"{stem}.view"), "view", [source], out_shape=shape)
+        order = {"in_order": True} if in_order else {}
+        return names.add(names.name(f"{stem}.view"), "view", [source], out_shape=shape, **order)
     return names.add(names.name(f"{stem}.repeat"), "opaque", [source], does="repeat", out_shape=shape)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -101,21 +100,31 @@ def _found_out(model: nn.Module, x: Tensor, timesteps: int | None, with_time: bo
     if with_time:
         at = _time_dimension(x, timesteps)
         if at == 1:
+            refusal = None if multi_step else _trial(model, x[:2], ("N", "T"), int(x.shape[1]), clear)
+            if isinstance(refusal, Exception):
+                raise InputError(
+                    Problem(
+                        f"x of shape {list(x.shape)} seems to be [images, timesteps, ...], and the network does not "
+                        f"take it as a whole ({_first_line(refusal)}); if it computes one timestep per call, pass "
+                        f"x.transpose(0, 1) with layout='step'",
+                        where="x",
+                    )
+                )
             return Plan(int(x.shape[1]), ("N", "T"), False)
         if multi_step:
             return Plan(int(x.shape[0]), ("T", "N"), False)
         trial = _trial(model, x[:, :2], ("T", "N"), int(x.shape[0]), clear)
-        whole = trial is not None and trial.iterates_time
+        whole = isinstance(trial, Recorder) and trial.iterates_time
         return Plan(int(x.shape[0]), ("T", "N"), not whole)
     steps = _needed(timesteps)
     if multi_step:
         return Plan(steps, ("N",), False)
     trial = _trial(model, x[:2], ("N",), steps, clear)
-    if trial is None:
+    if isinstance(trial, Exception):
         raise InputError(
             Problem(
-                f"the network cannot be run on x of shape {list(x.shape)}; state layout= if its first dimensions mean "
-                f"something else than images",
+                f"the network cannot be run on x of shape {list(x.shape)} ({_first_line(trial)}); state layout= if its "
+                f"first dimensions mean something else than images",
                 where="x",
             )
         )
@@ -137,13 +146,19 @@ def _time_dimension(x: Tensor, timesteps: int | None) -> int:
     )
 
 
-def _trial(model: nn.Module, x: Tensor, axes: tuple[str, ...], timesteps: int, clear: Callable[[], None]) -> Any:
-    """The recorder of a run on a few images, or None where the network refuses them."""
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def _trial(
+    model: nn.Module, x: Tensor, axes: tuple[str, ...], timesteps: int, clear: Callable[[], None]
+) -> Recorder | Exception:
+    """The recorder of a run on a few images, or the error with which the network refuses them."""
     clear()
     recorder = Recorder(model, axes, timesteps, stepwise=False, probing=True)
     try:
         with recorder:
             model(x)
-    except (RuntimeError, ValueError, IndexError, TypeError, AssertionError):
-        return None
+    except (RuntimeError, ValueError, IndexError, TypeError, AssertionError) as error:
+        return error
     return recorder

@@ -29,6 +29,8 @@ class NeuronRecord:
 
     fields: dict[str, Any]
     remarks: list[str] = field(default_factory=list)
+    guessed: bool = False
+    """Read from a class of the user's own, whose attributes need not mean what they are called."""
 
 
 class _Reader:
@@ -69,10 +71,10 @@ def neuron_record(module: nn.Module) -> NeuronRecord | None:
             fields = read(reader, {name for package, name in ancestors if package == family})
             break
     else:
-        fields = _own(reader)
+        family, fields = "", _own(reader)
     if fields is None:
         return None
-    return NeuronRecord(_checked(fields, reader), reader.remarks)
+    return NeuronRecord(_checked(fields, reader), reader.remarks, guessed=not family)
 
 
 def _checked(fields: dict[str, Any], reader: _Reader) -> dict[str, Any]:

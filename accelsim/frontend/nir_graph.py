@@ -286,7 +286,7 @@ class _Importer:
     def _conv1d(self, key: str, node: Any, source: str, shape: tuple[int, ...], scale: float) -> Any:
         if len(shape) == 2:  # seen as maps of one row from here on
             shape = (shape[0], 1, shape[1])
-            source = self._layer(f"{key}.view", "view", [source], out_shape=list(shape))
+            source = self._layer(f"{key}.view", "view", [source], out_shape=list(shape), in_order=True)
         return self._conv2d(key, node, source, shape, scale)
 
     def _affine(self, key: str, node: Any, source: str, shape: tuple[int, ...], scale: float) -> Any:
@@ -330,7 +330,7 @@ class _Importer:
         merged = (*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :])
         if len(merged) == 1:
             return self._layer(key, "flatten", [source]), merged, scale
-        return self._layer(key, "view", [source], out_shape=list(merged)), merged, scale
+        return self._layer(key, "view", [source], out_shape=list(merged), in_order=True), merged, scale
 
     def _neuron(self, key: str, node: Any, source: str, shape: tuple[int, ...], scale: float) -> Any:
         neuron = neuron_node(key, node, self.steps)

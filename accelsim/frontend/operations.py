@@ -6,7 +6,7 @@ batch-norm stand in `weighted`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,9 @@ from torch import Tensor
 from accelsim.frontend import weighted
 from accelsim.frontend.axes import Axis, Layout, Part, broadcast, has, permuted, reshaped, whole
 from accelsim.frontend.looking import observe
+from accelsim.frontend.over_time import filled, joined, sliced
 from accelsim.frontend.sites import WEIGHTED, Operand, Value
+from accelsim.frontend.verifying import picked
 
 if TYPE_CHECKING:
     from accelsim.frontend.recorder import Recorder
@@ -40,8 +42,10 @@ def handle(recorder: Recorder, func: Any, name: str, args: Sequence[Any], kwargs
             recorder.miss(func, args, kwargs, out)
             _opaque(recorder, name, args, out)
     elif name in ("copy_", "_to_copy", "clone", "contiguous", "detach", "alias", "lift_fresh", "detach_", "lift"):
-        source = args[1] if name == "copy_" else args[0]
-        recorder.assign(out, recorder.value(source))
+        source = recorder.value(args[1] if name == "copy_" else args[0])
+        recorder.assign(out, source)
+        if name == "copy_" and source is not None:
+            filled(recorder, out, source)
     elif name.startswith(_FACTORY[1]) or name.endswith(_FACTORY[0]):
         return
     elif name in ("cat", "stack"):
@@ -163,19 +167,27 @@ def _slice(recorder: Recorder, name: str, value: Value, args: Sequence[Any], kwa
         return
     if value.layout[at] == whole(recorder.time) or not value.layout[at]:
         recorder.iterates_time = recorder.iterates_time or bool(value.layout[at])
-        for tensor in outputs:
+        over_time = bool(value.layout[at])
+        for number, tensor in enumerate(outputs):
             single = removes or tensor.shape[at] == 1
             if not single:  # several timesteps at once: kept as an unknown stretch of time
                 recorder.assign(tensor, None)
                 continue
             layout = rest if removes else (*value.layout[:at], (), *value.layout[at + 1 :])
-            recorder.assign(tensor, replace(value, layout=layout, token=recorder.token()))
+            step = _first_of(name, args, kwargs, source.shape[at]) + number if over_time else None
+            recorder.assign(tensor, sliced(value, layout, step, recorder.token()))
         return
     if value.layout[at] == whole(recorder.batch):  # some of the images: no network does this to its features
         for tensor in outputs:
             recorder.assign(tensor, None)
         return
-    recorder.opaque("slice", [value], [tuple(source.shape)], outputs)
+    layouts: list[Layout | None] = [None] * len(outputs)
+    if not any(has((value.layout[at],), axis) for axis in recorder.lead):
+        layouts = [
+            rest if removes else (*value.layout[:at], whole(Axis("f", int(tensor.shape[at]))), *value.layout[at + 1 :])
+            for tensor in outputs
+        ]
+    recorder.opaque("slice", [value], [tuple(source.shape)], outputs, layouts)
     for tensor in outputs:
         _keep_class(recorder, tensor, value)
 
@@ -184,6 +196,14 @@ def _sliced_dimension(name: str, args: Sequence[Any], kwargs: dict[str, Any], di
     position = {"select": 1, "slice": 1, "narrow": 1, "unbind": 1}.get(name, 2)
     index = args[position] if len(args) > position else kwargs.get("dim", 0)
     return _dimension(int(index), dims)
+
+
+def _first_of(name: str, args: Sequence[Any], kwargs: dict[str, Any], size: int) -> int:
+    """Where a slice begins; 0 for cuts into parts, which follow one another."""
+    if name not in ("select", "slice", "narrow"):
+        return 0
+    key = {"select": "index", "slice": "start"}.get(name, "start")
+    return int((args[2] if len(args) > 2 else kwargs.get(key)) or 0) % size
 
 
 def _keep_class(recorder: Recorder, tensor: Tensor, value: Value) -> None:
@@ -201,14 +221,17 @@ def _joined(recorder: Recorder, name: str, args: Sequence[Any], kwargs: dict[str
     layout = known[0].layout
     over_time = len(values) == recorder.time.size and not has(layout, recorder.time) and not recorder.stepwise
     time = whole(recorder.time)
+    whole_time: Value | None = None
     if one and over_time and name == "stack":
         stacked = (*layout[:at], time, *layout[at:])
-        recorder.assign(out, replace(known[0], layout=stacked, token=recorder.token()))
+        whole_time = joined(known, stacked, recorder.token())
     elif one and over_time and layout[at] in ((), whole(recorder.batch)):
-        joined = (*layout[:at], (*time, *layout[at]), *layout[at + 1 :])
-        recorder.assign(out, replace(known[0], layout=joined, token=recorder.token()))
-    else:
+        merged = (*layout[:at], (*time, *layout[at]), *layout[at + 1 :])
+        whole_time = joined(known, merged, recorder.token())
+    if whole_time is None:
         _opaque(recorder, name, args, out)
+    else:
+        recorder.assign(out, whole_time)
 
 
 def _reduced(recorder: Recorder, name: str, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor) -> None:
@@ -237,11 +260,12 @@ def _pointwise(recorder: Recorder, name: str, args: Sequence[Any], out: Any) -> 
         return replace(base, layout=layout, **changes)
 
     newest = max(values, key=lambda value: value.token)
+    newest.site.constants |= set(_constants(recorder, args))
     if name in _COMPARE | _QUANTIZE and not newest.spiking:
         if newest.site.kind == "input" and any(recorder.is_random(argument) for argument in args):
             recorder.assign(out, result(newest, token=recorder.token(), spiking=True))  # a rate encoder
         elif name in _COMPARE or newest.site.kind in (*WEIGHTED, "add", "opaque"):
-            _fires(recorder, result(newest), out)
+            _fires(recorder, result(newest), out, name)
         else:
             recorder.assign(out, result(newest, altered=(*newest.altered, name)))
         return
@@ -268,6 +292,18 @@ def _pointwise(recorder: Recorder, name: str, args: Sequence[Any], out: Any) -> 
     recorder.opaque(name, values, shapes, [out])
 
 
+def _constants(recorder: Recorder, args: Sequence[Any]) -> Iterator[float]:
+    """The plain numbers among the operands, learned ones (tensors of one element) included."""
+    if recorder.probing:
+        return
+    for argument in args:
+        if isinstance(argument, Tensor) and argument.numel() == 1 and recorder.value(argument) is None:
+            with torch.utils._python_dispatch._disable_current_modes():
+                yield float(argument)
+        elif isinstance(argument, int | float) and not isinstance(argument, bool):
+            yield float(argument)
+
+
 def _alike(operands: Sequence[Operand]) -> tuple[Operand, ...]:
     """Operands of one tensor shape with equally many dimensions.
 
@@ -283,7 +319,7 @@ def _alike(operands: Sequence[Operand]) -> tuple[Operand, ...]:
     return tuple(result)
 
 
-def _fires(recorder: Recorder, value: Value, out: Tensor) -> None:
+def _fires(recorder: Recorder, value: Value, out: Tensor, name: str) -> None:
     """A comparison turns a membrane into spikes: a neuron that is no module of its own."""
     known = recorder.fired.get(value.token)
     if known is not None:  # the same membrane asked twice (once to fire, once to reset)
@@ -292,6 +328,9 @@ def _fires(recorder: Recorder, value: Value, out: Tensor) -> None:
     site = recorder.locate("neuron", None, [value.site], by_turn=True)
     site.operands = (recorder.elementwise_operand(value, out.shape),)
     observe(site, out)
+    if not recorder.probing:
+        site.does = name
+        site.followed.spikes.append(picked(out, value.layout, recorder.time))
     recorder.emit_like(site, out, value.layout)
     emitted = recorder.value(out)
     assert emitted is not None

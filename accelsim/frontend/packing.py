@@ -36,6 +36,8 @@ class Packer:
         self.chunks = chunks
         self.units: dict[str, float] = {"input": 1.0}
         self.operations: tuple[Operation, ...] = ()
+        self.unstated: set[str] = set()
+        """Opaque layers whose values no weighted operation reads as they are, and what is pooled from them."""
         self.images = max(chunk.images for held in chunks.values() for chunk in held)
 
     def pack(self) -> SpikeTrace:
@@ -76,17 +78,21 @@ class Packer:
         if layer["op"] != "opaque" or "activation" in layer:
             return
         name = layer["name"]
-        seen: list[Chunk] = []
+        seen: list[list[Chunk]] = []
         for later in layers[position + 1 :]:
             site = self.sites.get(later["name"])
             if site is None or not site.recordings:
                 continue
             for index, source in enumerate(later["inputs"]):
                 if self._origin(layers, source) == name:
-                    seen += self.chunks[id(site), index]
+                    seen.append(self.chunks[id(site), index])
         if seen:
-            layer |= _stated(combined(seen), len(seen) == 1 and self.description["timesteps"] > 1)
+            timesteps = int(self.description["timesteps"])
+            once = all(sum(chunk.timesteps for chunk in chunks) < timesteps for chunks in seen)
+            layer |= _stated(combined([chunk for chunks in seen for chunk in chunks]), once)
             self.operations = ()
+        else:
+            self.unstated.add(name)
 
     def _origin(self, layers: list[Layer], name: str) -> str:
         """The layer behind a row of views."""
@@ -108,6 +114,8 @@ class Packer:
             unit = units[0]
         elif op.kind == "matmul":
             unit = units[0] * units[1]
+        if op.kind in ("avgpool2d", "maxpool2d", "add", *VIEWS) and self.unstated.intersection(op.inputs):
+            self.unstated.add(op.name)
         self.units[op.name] = unit
 
     def _record(self, layers: list[Layer], position: int, op: Operation, site: Site, records: dict[str, Record]) -> int:
@@ -138,6 +146,8 @@ class Packer:
     def _coded(self, chunks: list[Chunk], kind: ActivationType, source: str) -> Record:
         timesteps = int(self.description["timesteps"])
         once = sum(chunk.timesteps for chunk in chunks) < timesteps
+        if source in self.unstated:
+            return _as_real(combined(chunks)) if once else combined(chunks)
         if not kind.is_spiking and kind.kind != "current":
             return _as_real(combined(chunks))  # an 8-bit image has few levels, too; that makes no spikes of it
         if kind.kind == "current":

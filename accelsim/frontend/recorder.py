@@ -10,12 +10,14 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
@@ -26,7 +28,9 @@ from accelsim.frontend.axes import Axis, Dim, Layout, Part, whole
 from accelsim.frontend.classify import Chunk, compact
 from accelsim.frontend.looking import arranged, host_array, observe
 from accelsim.frontend.neurons import NeuronRecord, neuron_record
+from accelsim.frontend.over_time import note_use
 from accelsim.frontend.sites import WEIGHTED, Norm, Operand, Recording, Site, SiteKind, Value, feature_dims, renewed
+from accelsim.frontend.verifying import picked
 
 WEIGHTED_MODULES = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, nn.RNNBase, nn.MultiheadAttention, nn.RNNCellBase)
 
@@ -92,6 +96,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._values: Any = WeakIdKeyDictionary()
         self._chunks: Any = WeakIdKeyDictionary()
         self._random: Any = WeakIdKeyDictionary()
+        self.filling: Any = WeakIdKeyDictionary()
+        """Tensors that a loop over time fills, each with its timesteps so far."""
         self._tokens = itertools.count()
         self._seen: Counter[Hashable] = Counter()
         self._paths = {id(module): path for path, module in model.named_modules()}
@@ -100,6 +106,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._muted: _Frame | None = None
         self._recorded = 0
         self._handles: list[Any] = []
+        self._fast_attention = True
+        self._plain_attention: AbstractContextManager[None] = nullcontext()
 
     # --- entering and leaving ---------------------------------------------------------------------------
 
@@ -108,11 +116,18 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             register_module_forward_pre_hook(self._before),
             register_module_forward_hook(self._after, always_call=True),
         ]
+        # Fused attention would hide its products.
+        self._fast_attention = torch.backends.mha.get_fastpath_enabled()
+        torch.backends.mha.set_fastpath_enabled(False)
+        self._plain_attention = sdpa_kernel(SDPBackend.MATH)
+        self._plain_attention.__enter__()
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *details: Any) -> None:
         super().__exit__(*details)  # type: ignore[no-untyped-call]
+        self._plain_attention.__exit__(*details)
+        torch.backends.mha.set_fastpath_enabled(self._fast_attention)
         for handle in self._handles:
             handle.remove()
         self._handles = []
@@ -191,7 +206,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def operand(self, value: Value, dims: tuple[Dim, ...], shape: Iterable[int]) -> Operand:
         """An input of a site; notes through which batch-norms the value is read."""
-        value.site.read_through(value.norms)
+        note_use(self, value)
         return Operand(value.site, dims, tuple(shape), value.altered)
 
     def elementwise_operand(self, value: Value, shape: Sequence[int]) -> Operand:
@@ -207,7 +222,18 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             known = {id(new): old for new, old in zip(axes, site.axes, strict=True)}
             layout = tuple(tuple(Part(known.get(id(p.axis), p.axis), p.size, p.stride) for p in dim) for dim in layout)
         spiking = site.kind == "neuron"
-        self.assign(tensor, Value(site, layout, self.token(), spiking))
+        turn = len(site.recordings[0].chunks) - 1 if site.recordings else 0
+        self.assign(tensor, Value(site, layout, self.token(), spiking, turn=turn))
+        if site.kind not in ("neuron", "opaque", "input"):
+            self.follow(site, tensor, layout)
+
+    def follow(self, site: Site, tensor: Tensor, layout: Layout, *, corrected: bool = False) -> None:
+        """Keep a sample of a site's output; `corrected` by a bias or a batch-norm, in place of the last."""
+        if self.probing:
+            return
+        if corrected:
+            del site.followed.currents[-1:]
+        site.followed.currents.append(picked(tensor, layout, self.time))
 
     def emit_like(self, site: Site, tensor: Tensor, layout: Layout) -> None:
         """The output of an element-wise site: the dimensions of its operand, axes of its own."""
@@ -242,9 +268,14 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return tuple(layout)
 
     def opaque(
-        self, does: str, operands: Sequence[Value], shapes: Sequence[Sequence[int]], outputs: Sequence[Any]
+        self,
+        does: str,
+        operands: Sequence[Value],
+        shapes: Sequence[Sequence[int]],
+        outputs: Sequence[Any],
+        layouts: Sequence[Layout | None] = (),
     ) -> None:
-        """Something that a workload does not describe: its output starts anew."""
+        """Something that a workload does not describe: its output starts anew, in `layouts` where they are known."""
         roots = [value.site for value in operands]
         for number, tensor in enumerate(outputs):
             if not isinstance(tensor, Tensor) or tensor.dim() == 0:
@@ -254,7 +285,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             site.operands = tuple(
                 self.elementwise_operand(value, shape) for value, shape in zip(operands, shapes, strict=True)
             )
-            same = next(
+            same = layouts[number] if layouts else None
+            same = same or next(
                 (v.layout for v, s in zip(operands, shapes, strict=True) if tuple(s) == tuple(tensor.shape)), None
             )
             self.emit_like(site, tensor, self.guessed(tensor) if same is None else same)
@@ -399,13 +431,15 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 site.neuron = frame.neuron
                 site.own_state = sum(isinstance(argument, Tensor) for argument in frame.arguments) == 1
                 observe(site, tensor)
+                if not self.probing:
+                    site.followed.note(current, tensor, value.layout, self.time)
             self.emit_like(site, tensor, layout)
 
     def _leave_network(self, output: Any) -> None:
         first = next(iter(_tensors([output])), None)
         value = self.value(first)
         if value is not None:
-            value.site.read_through(value.norms)
+            note_use(self, value)
         with torch.utils._python_dispatch._disable_current_modes():
             self.outputs.append(None if first is None else host_array(first))
 

@@ -19,6 +19,7 @@ from torch.nn import functional
 from accelsim.errors import InputError, Problem
 from accelsim.frontend.classify import Chunk, combined, compact
 from accelsim.workload import schema
+from accelsim.workload.affine import read_time_affines
 from accelsim.workload.graph import Operation
 from accelsim.workload.load import Workload
 from accelsim.workload.shapes import channel_axis
@@ -76,6 +77,8 @@ class _Runner:
         self.gathered: dict[str, Tensor] = {}
         self.chunks: dict[str, list[Chunk]] = {}
         self.outputs: list[Tensor] = []
+        held = {name: array.numpy() for name, array in self.weights.items()}
+        self.affine = read_time_affines(held, workload.graph.operations, workload.timesteps)
         for op in workload.graph.operations:
             if op.kind in ("conv2d", "linear") and f"{op.name}.weight" not in self.weights:
                 raise InputError(Problem("the weights are missing", where=f"{op.name}.weight"))
@@ -148,6 +151,15 @@ class _Runner:
             total = total + operand
         return total
 
+    def _time_affine(self, op: Operation, operands: list[Tensor]) -> Tensor:
+        axis = 1 + channel_axis(len(op.in_shapes[0]))
+        per_channel = [-1 if dim == axis else 1 for dim in range(operands[0].dim())]
+        step, affine = len(self.outputs), self.affine[op.name]
+        gain, offset = (
+            torch.tensor(table[step]).float().reshape(per_channel) for table in (affine.gain, affine.offset)
+        )
+        return operands[0] * gain + offset
+
     def _flatten(self, op: Operation, operands: list[Tensor]) -> Tensor:
         return operands[0].flatten(1)
 
@@ -155,7 +167,10 @@ class _Runner:
         return operands[0].flatten(2).transpose(1, 2)
 
     def _view(self, op: Operation, operands: list[Tensor]) -> Tensor:
-        raise InputError(Problem("which elements a view moves is not known; it cannot be replayed", where=op.name))
+        assert isinstance(op.spec, schema.ViewSpec)
+        if not op.spec.in_order:
+            raise InputError(Problem("which elements a view moves is not known; it cannot be replayed", where=op.name))
+        return operands[0].reshape(len(operands[0]), *op.out_shape)
 
     def _neuron(self, op: Operation, operands: list[Tensor]) -> Tensor:
         """Spikes; groups of channels that share membranes take turns."""

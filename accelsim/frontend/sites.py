@@ -18,6 +18,8 @@ import numpy.typing as npt
 from accelsim.frontend.axes import Axis, Dim, Layout, Part, has, size_of, whole, without
 from accelsim.frontend.classify import Chunk
 from accelsim.frontend.neurons import NeuronRecord
+from accelsim.frontend.verifying import Followed
+from accelsim.workload.affine import TimeAffine
 from accelsim.workload.norms import BatchNorm
 
 SiteKind = Literal["input", "conv2d", "linear", "matmul", "avgpool2d", "maxpool2d", "add", "neuron", "opaque"]
@@ -36,6 +38,19 @@ class Norm:
     def same_as(self, other: Norm) -> bool:
         """Whether two batch-norms compute the same."""
         return np.array_equal(self.gain, other.gain) and np.array_equal(self.offset, other.offset)
+
+
+@dataclass(frozen=True)
+class Use:
+    """One reading of a site's output."""
+
+    norms: tuple[Norm, ...]
+    token: int
+    step: int | None
+    """Timestep, where it is known."""
+    turn: int
+    every: bool
+    """Whether all timesteps were read at once."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +93,10 @@ class Site:
     recordings: list[Recording] = field(default_factory=list)
     chains: list[tuple[Norm, ...]] = field(default_factory=list)
     """The different batch-norms (none, one, several in a row) through which its output is read."""
+    uses: list[Use] = field(default_factory=list)
+    """Every reading of its output; see `accelsim.frontend.over_time`."""
+    affine: tuple[str, TimeAffine] | None = None
+    """Path and values of what its batch-norms leave to be done at each timestep."""
     module: Any = None
     neuron: NeuronRecord | None = None
     """Neuron record, where the parameters could be read."""
@@ -85,6 +104,10 @@ class Site:
     """Of neurons: the magnitudes seen in the output (a few), or more than 255 where it is real-valued."""
     own_state: bool = True
     """Whether the membrane lives in the module (not handed in by the caller)."""
+    followed: Followed = field(default_factory=Followed)
+    """What a few of the neurons of a neuron site got and gave; of other sites, what they gave (`currents`)."""
+    constants: set[float] = field(default_factory=set)
+    """Numbers that element-wise operations combined its output with."""
 
     @property
     def macs(self) -> int:
@@ -118,6 +141,12 @@ class Value:
     """Batch-norms applied since the site."""
     altered: tuple[str, ...] = ()
     """Names of the element-wise operations applied since the site."""
+    step: int | None = None
+    """The timestep that this is a slice of."""
+    turn: int = 0
+    """How often the site had run before."""
+    by_step: tuple[tuple[Norm, ...], ...] = ()
+    """Batch-norms of each timestep, before `norms`, where the timesteps were joined with different ones."""
 
     def viewed(self, layout: Layout) -> Value:
         """The same data in another arrangement."""

@@ -56,6 +56,11 @@ def preserved(model: nn.Module) -> Iterator[None]:
     a training step.
     """
     saved = [(module, dict(module.__dict__)) for module in model.modules()]
+    compiled = [  # TorchScript keeps its mode and buffers outside of __dict__
+        (module, module.training, [(buffer, buffer.detach().clone()) for buffer in module.buffers(recurse=False)])
+        for module in model.modules()
+        if isinstance(module, torch.jit.ScriptModule)
+    ]
     copies: dict[int, Any] = {}
     devices = sorted({tensor.device.index or 0 for tensor in model.parameters() if tensor.device.type == "cuda"})
     python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002 the user's global one
@@ -71,6 +76,11 @@ def preserved(model: nn.Module) -> Iterator[None]:
         for module, attributes in saved:
             module.__dict__.clear()
             module.__dict__.update(attributes)
+        for module, training, buffers in compiled:
+            module.training = training
+            with torch.no_grad():
+                for buffer, before in buffers:
+                    buffer.copy_(before)
 
 
 # Names under which frameworks and users call it; the first that a module has is called.

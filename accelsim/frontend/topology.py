@@ -102,8 +102,11 @@ def _read(path: Path) -> tuple[tuple[str, ...], list[_Row]]:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise InputError(Problem("no such file", str(path))) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(Problem(f"cannot be read: {error}", str(path))) from None
+    except OSError as error:
+        raise InputError(Problem(f"cannot be read: {error.strerror}", str(path))) from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise InputError(Problem(f"not UTF-8 text: {error.reason}", str(path), line)) from None
     lines = [(number, _cells(cells)) for number, cells in enumerate(csv.reader(text.splitlines()), start=1)]
     filled = [(number, cells) for number, cells in lines if any(cells)]
     if not filled:

@@ -260,6 +260,8 @@ def _samples(
                     f"expected one label for each of {count} images, found shape {list(kept.shape)}", where="labels"
                 )
             )
+        if kept.dtype.kind not in "iu":
+            raise InputError(Problem(f"expected whole numbers, found {kept.dtype}", where="labels"))
         samples["labels"] = kept[:count]
     return samples
 

@@ -180,6 +180,7 @@ def add_bias(recorder: Recorder, args: Sequence[Any], kwargs: dict[str, Any], ou
         return False
     recorder.unbiased.discard(value.token)
     recorder.assign(out, value)
+    recorder.follow(site, out, value.layout, corrected=True)
     return True
 
 
@@ -316,22 +317,33 @@ def _still_spiking(recorder: Recorder, tensor: Tensor, value: Value) -> None:
 def global_pool(
     recorder: Recorder, name: str, value: Value, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor
 ) -> bool:
-    """A mean over the last two of four dimensions: average pooling with one window."""
+    """A mean over height and width, apart or flattened: average pooling with one window."""
     source = args[0]
     dims = _argument(args, kwargs, 1, "dim")
-    if name != "mean" or source.dim() != 4 or dims is None:
+    if name != "mean" or dims is None:
         return False
-    reduced = {int(dim) % 4 for dim in ([dims] if isinstance(dims, int) else dims)}
-    if reduced != {2, 3} or without(value.layout[0], recorder.lead):
+    rank = source.dim()
+    reduced = {int(dim) % rank for dim in ([dims] if isinstance(dims, int) else dims)}
+    *before, last = value.layout
+    lead: list[Dim]
+    maps: tuple[Dim, Dim, Dim]
+    if reduced == {rank - 1} and len(last) == 2:  # x.flatten(-2).mean(-1)
+        lead, maps = before[:-1], (before[-1], last[:1], last[1:])
+    elif reduced == {rank - 2, rank - 1} and rank > 2:
+        lead, maps = before[:-2], (before[-2], before[-1], last)
+    else:
         return False
-    if any(has((dim,), axis) for dim in value.layout[1:] for axis in recorder.lead):
+    if not lead or any(without(dim, recorder.lead) for dim in lead):
         return False
-    kernel = (int(source.shape[2]), int(source.shape[3]))
-    site = recorder.locate("avgpool2d", (kernel, kernel), [value.site], by_turn=False)
-    site.fields = {"kernel": _compact(kernel), "stride": _compact(kernel), "padding": 0, "ceil_mode": False}
-    site.operands = (recorder.operand(value, value.layout[1:], [int(size) for size in source.shape[1:]]),)
-    axes = [Axis("f", int(source.shape[1])), Axis("f", 1), Axis("f", 1)]
-    layout = (value.layout[0], whole(axes[0]), (), ())[: out.dim()]
+    if any(has((dim,), axis) for dim in maps for axis in recorder.lead):
+        return False
+    channels, *kernel = (max(1, size_of(dim)) for dim in maps)
+    window = (kernel[0], kernel[1])
+    site = recorder.locate("avgpool2d", (window, window), [value.site], by_turn=False)
+    site.fields = {"kernel": _compact(window), "stride": _compact(window), "padding": 0, "ceil_mode": False}
+    site.operands = (recorder.operand(value, maps, [channels, *window]),)
+    axes = [Axis("f", channels), Axis("f", 1), Axis("f", 1)]
+    layout = (*lead, whole(axes[0]), (), ())[: out.dim()]
     recorder.emit(site, out, layout, axes, [axis.size for axis in axes])
     _still_spiking(recorder, out, value)
     return True
@@ -350,11 +362,12 @@ def _norm(training_at: int | None, eps_at: int) -> Handler:
         if gain is not None and _channels_first(value):
             fresh = replace(value, norms=(*value.norms, gain), token=recorder.token())
             recorder.assign(out[0], fresh)
+            recorder.follow(value.site, out[0], value.layout, corrected=True)
             return True
-        if training:
-            recorder.remarks.append(
-                f"the batch-norm '{recorder.path}' uses the statistics of the batch; it cannot be folded"
-            )
+        why = "uses the statistics of the batch" if training else "has no convolution or linear layer right before it"
+        remark = f"the batch-norm '{recorder.path}' {why}; it cannot be folded, and its cost is left out"
+        if not recorder.probing and remark not in recorder.remarks:
+            recorder.remarks.append(remark)
         recorder.opaque("batch-norm", [value], [tuple(args[0].shape)], [out[0]])
         return True
 

@@ -337,6 +337,9 @@ def test_a_neuron_written_inside_forward_is_found(dense_of):
             net(torch.from_numpy(bundle.samples["inputs"]))
         assert np.array_equal(dense_of(bundle, "conv2"), np.stack([spikes.numpy() for spikes, _ in net.seen]))
         assert np.array_equal(dense_of(bundle, "fc"), np.stack([spikes.flatten(1).numpy() for _, spikes in net.seen]))
+        first, second = (op.neuron for op in bundle.workload.graph.operations if op.kind == "neuron")
+        assert (first.leak, first.threshold, first.reset, first.compare) == (0.5, 0.3, reset, ">=")
+        assert (second.leak, second.input_gain, second.reset, second.compare) == (0.5, 0.5, "hard", ">")
 
 
 def test_recurrence_is_described_as_a_delay(user_lif, dense_of):
@@ -409,6 +412,7 @@ def test_layouts_of_one_network_give_one_trace(images, dense_of):
         ({"timesteps": None}, "number of timesteps must be given"),
         ({"timesteps": 0}, "found 0, must be a whole number"),
         ({"layout": "TN"}, "takes dimension 0 of x as time, but x has shape"),
+        ({"labels": ["cat", "dog"]}, "labels: expected whole numbers, found <U3"),
         ({"reset": "maybe"}, "allowed: auto, none, or a function"),
         ({"labels": [1]}, "one label for each of 2 images"),
     ],
@@ -455,3 +459,8 @@ def test_sums_of_spikes_pooled_to_codes_of_256_stay_integers(user_lif, dense_of,
     assert op(bundle, "fc").in_types[0].max_value == 256
     if gain > 1:
         assert dense_of(bundle, "fc").max() == 4
+
+
+def test_a_misspelt_precision_is_refused_before_the_network_runs(small_net):
+    with pytest.raises(InputError, match="did you mean 'weight_bits'"):
+        trace(small_net, torch.rand(2, 2, 8, 8), timesteps=2, precision={"weight_bit": 4})
