@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -181,6 +181,7 @@ class _Entry:
         if "weights.npz" not in bundle.workload.file.files:
             message = "a workload without weights; the leaderboard tries networks, which needs a bundle"
             raise InputError(Problem(message, str(bundle.workload.path)))
+        _check_runs(bundle)
         ann = wl.load_workload(source, {"precision.weight_bits": ANN_BITS, "precision.activation_bits": ANN_BITS})
         return cls(str(source), bundle, ann, read_log(bundle.workload.path.parent))
 
@@ -206,6 +207,17 @@ class _Entry:
         )
         possible = possible_remedies(self.bundle)
         return tuple(name for name in possible if not (shared and name.endswith("_adaptation")))
+
+
+def _check_runs(bundle: wl.Bundle) -> None:
+    """Refuse, naming the bundle, what could not be tried once its turn came."""
+    from accelsim.inference import Arithmetic, Network
+
+    try:
+        Network(bundle.workload, bundle.weights, Arithmetic("ideal", bundle.workload.precision))
+    except InputError as error:
+        path = str(bundle.workload.path)
+        raise InputError([replace(problem, file=problem.file or path) for problem in error.problems]) from None
 
 
 def read_log(directory: str | Path) -> dict[str, Any]:

@@ -80,6 +80,11 @@ def study(settings: ArraySettings, sizes: Sequence[int]) -> ArrayReport:
     """
     device, wires = Device.preset(settings.device), _wires(settings)
     _check_sizes(sizes)
+    if settings.seed < 0:
+        raise InputError(Problem(f"found {settings.seed}, must be at least 0", where="--seed"))
+    volts = settings.read_voltage_v
+    if volts is not None and not (volts > 0 and np.isfinite(volts)):
+        raise InputError(Problem(f"found {volts:g}, must be a finite number above 0", where="--read-voltage-v"))
     rng = np.random.default_rng(settings.seed)
     array = study_array(
         device,

@@ -19,7 +19,7 @@ from accelsim.leaderboard import Row, leaderboard, read_log, recipe_bundles, spi
 from accelsim.report.leaderboard import COLUMNS, leaderboard_figure, lines, markdown
 from accelsim.report.training import evolution_figure, sparsity_figure, timesteps_figure
 from accelsim.workload import Bundle
-from accelsim.workload.trace import encode
+from accelsim.workload.trace import Record, SpikeTrace, encode
 from tests.networks import network
 
 pytest.importorskip("torch")
@@ -199,6 +199,24 @@ def test_bad_input_is_told_in_words(command, brief, words, message):
     assert answer.code == 2
     assert re.search(message, answer.err)
     assert "Traceback" not in answer.err
+
+
+def test_a_network_that_cannot_be_tried_is_named_before_the_others_are(command, brief, tmp_path):
+    content = {
+        "name": "joined", "timesteps": 2, "input": {"shape": [4]},
+        "layers": [
+            {"name": "softmax", "op": "opaque", "inputs": ["input"], "out_shape": [4]},
+            {"name": "fc", "op": "linear", "out_features": 2, "bias": False},
+        ],
+    }  # fmt: skip
+    shares = np.linspace(0.1, 0.7, 8, dtype=np.float32).reshape(2, 1, 4) ** 0.5
+    record = Record("real", (4,), 1.0, values=shares)
+    samples = {"inputs": shares[0], "labels": np.zeros(1, dtype=int)}
+    weights = {"fc.weight": np.ones((2, 4), dtype=np.float32)}
+    Bundle.of(content, weights=weights, trace=SpikeTrace({"fc": record}), samples=samples).save(tmp_path / "joined")
+    answer = command("leaderboard", str(brief), str(tmp_path / "joined"))
+    assert answer.code == 2
+    assert re.search(r"joined.*: softmax: what this opaque does to values is not known", answer.err)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": "accelsim.training/2"}', '{"schema": 1', "NaN"])

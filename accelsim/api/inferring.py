@@ -11,7 +11,7 @@ import accelsim
 from accelsim import hardware as hw
 from accelsim import workload as wl
 from accelsim.api.loading import HardwareLike, Settings, open_bundle
-from accelsim.api.running import priced
+from accelsim.api.running import check_finite, priced
 from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.estimate import NotApplicable, estimate, quote
 from accelsim.hardware.parts import Demand
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 QUOTED_CONVENTIONS = ("papers", "spikesim_dense", "spikesim_event")
 """Energies of the literature that `infer` shows beside the machine's, for the same spikes."""
+
+
+FOLDING_TURNS = 0.02
+"""Share of the answers that folding batch-norms may turn."""
 
 
 def infer(
@@ -74,6 +78,7 @@ def infer(
     from accelsim.inference.remedy_costs import add_remedies
 
     opened, machine = open_bundle(bundle, hardware, settings)
+    opened.check_weights()
     machine = _with_first_layer(machine, first_layer)
     named = frozenset(remedies)
     if named == {"all"}:
@@ -102,11 +107,32 @@ def infer(
         if exit_classes is not None:
             add_exit_unit(ledger, exit_classes)
             table = hw.CostTable({**table.components, NAME: exit_unit(on.file.technology_nm)})
-        return replace(priced(workload, on, ledger, table, estimated, fidelity), seed=seed)
+        result = replace(priced(workload, on, ledger, table, estimated, fidelity), seed=seed)
+        check_finite(result.totals, on)
+        return result
 
     result = inference.run_study(opened, chosen, machine, plan, price, reference, report)
     ladder = inference.ablate(opened, chosen, plan, reference, report) if ablate else ()
-    return replace(result, ablation=ladder, quotes=_quotes(opened, result), version=accelsim.__version__)
+    notes = [*(_departures(opened, reference) if data is None and not settings else ()), *result.notes]
+    return replace(result, ablation=ladder, quotes=_quotes(opened, result), version=accelsim.__version__, notes=notes)
+
+
+def _departures(bundle: wl.Bundle, reference: Reference) -> list[str]:
+    """Whether the description of a traced network answers the bundle's own images as the network itself did."""
+    recorded = bundle.samples.get("logits", bundle.samples.get("outputs"))
+    answers = reference.tested.predictions
+    if recorded is None or recorded.shape[-1:] != reference.tested.logits.shape[-1:]:
+        return []
+    scores = recorded.mean(axis=0) if recorded.ndim == 3 else recorded
+    if scores.ndim != 2 or len(scores) < len(answers):
+        return []
+    different = int((scores[: len(answers)].argmax(axis=1) != answers).sum())
+    if different <= FOLDING_TURNS * len(answers):
+        return []
+    return [
+        f"without a machine's arithmetic, too, {different} of {len(answers)} images are answered otherwise than by the "
+        f"network that was recorded: the workload does not describe all that it does (`accelsim.trace` says what)"
+    ]
 
 
 def _with_first_layer(machine: hw.Hardware, first_layer: str | None) -> hw.Hardware:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import accelsim
 from accelsim import hardware as hw
 from accelsim import workload as wl
 from accelsim.api.loading import HardwareLike, Settings, WorkloadLike, load_all, load_hardware
+from accelsim.errors import InputError, Problem
 from accelsim.estimate import DEFAULT_OPS, Accumulations, Explanation, FirstLayer, estimate
 from accelsim.hardware.parts import Demand
 from accelsim.machines import simulate
 from accelsim.report.comparison import Comparison
 from accelsim.results import Estimate, Ledger, Result
-from accelsim.workload.ann import DEFAULT_DENSITY
+from accelsim.workload.ann import DEFAULT_DENSITY, check_density
 from accelsim.workload.load import resolve_workload
 
 
@@ -74,9 +78,12 @@ def simulate_and_price(
     estimated: Estimate,
 ) -> Result:
     """`run` for loaded inputs whose pencil-and-paper estimate is known."""
+    check_density(ann_density)
     computed = wl.as_ann(workload, ann_density) if as_ann else workload
     ledger = simulate(computed, hardware, fidelity)
     result = priced(computed, hardware, ledger, hardware.cost_table(Demand.of(computed)), estimated, fidelity)
+    with np.errstate(all="ignore"):
+        check_finite(result.totals, hardware)
     remarks = [*workload.notes, *(computed.notes if as_ann else ()), *ledger.notes]
     images = _images(computed, hardware, fidelity, estimated) if per_image else None
     return replace(result, notes=remarks, images=images)
@@ -123,6 +130,18 @@ def priced(
         fidelity=fidelity,
         notes=ledger.notes,
     )
+
+
+def check_finite(figures: Mapping[str, float], hardware: hw.Hardware) -> None:
+    """Refuse figures that no number holds.
+
+    Raises:
+        InputError: one of them is infinite or undefined.
+    """
+    beyond = [name for name, value in figures.items() if not math.isfinite(value)]
+    if beyond:
+        message = f"{', '.join(beyond)} beyond any number: a clock, a bandwidth or a cost is out of all proportion"
+        raise InputError(Problem(message, str(hardware.path)))
 
 
 def _images(workload: wl.Workload, hardware: hw.Hardware, fidelity: str, estimated: Estimate) -> list[dict[str, float]]:

@@ -56,6 +56,13 @@ class Dac:
         return np.asarray(self._checked(values) * (read_voltage_v / (2**self.bits - 1)))
 
 
+def _largest_code(bits: int, signed: bool) -> int:
+    high = Adc(bits, 1.0, signed=signed).high
+    if high == 0:
+        raise checks.refuse("a signed converter needs two bits or more", "adc.bits")
+    return high
+
+
 @dataclass(frozen=True)
 class Adc:
     """Uniform quantiser of column currents, shared by `columns` columns that take turns.
@@ -94,17 +101,11 @@ class Adc:
         return self.offset_a + self.high * self.step_a
 
     @classmethod
-    def with_full_scale(cls, bits: int, full_scale_a: float, **more: float | bool | int) -> Adc:
+    def with_full_scale(
+        cls, bits: int, full_scale_a: float, *, offset_a: float = 0.0, signed: bool = False, columns: int = 1
+    ) -> Adc:
         """The converter whose largest code stands for `full_scale_a`."""
-        low_code = cls(bits, 1.0, signed=bool(more.get("signed", False)))
-        offset = float(more.pop("offset_a", 0.0))
-        return cls(
-            bits,
-            (full_scale_a - offset) / low_code.high,
-            offset,
-            bool(more.pop("signed", False)),
-            int(more.pop("columns", 1)),
-        )
+        return cls(bits, (full_scale_a - offset_a) / _largest_code(bits, signed), offset_a, signed, columns)
 
     @classmethod
     def calibrated(
@@ -124,23 +125,24 @@ class Adc:
         without, the range fits exactly.
         """
         currents = np.asarray(currents_a, dtype=np.float64).ravel()
-        if currents.size == 0:
-            raise checks.refuse("no currents to calibrate on", "adc.calibrated")
+        if currents.size == 0 or not np.isfinite(currents).all():
+            message = "values that are not finite" if currents.size else "no currents to calibrate on"
+            raise checks.refuse(message, "adc.calibrated")
         if not 0 <= clipped_share < 1:
             raise checks.refuse(f"{clipped_share}; must be in [0, 1)", "adc.clipped_share")
         size = np.abs(currents) if signed else np.maximum(currents, 0.0)
         top = float(np.quantile(size, 1.0 - clipped_share, method="higher"))
-        high = cls(bits, 1.0, signed=signed).high
-        if high == 0:
-            raise checks.refuse("a signed converter needs two bits or more", "adc.bits")
+        high = _largest_code(bits, signed)
         step = top / high if top > 0 else (unit_a or 1.0)
         if unit_a is not None:
             step = unit_a * 2.0 ** max(0, int(np.ceil(np.log2(max(step / unit_a, 1e-300)) - 1e-9)))
         return cls(bits, step, 0.0, signed, columns)
 
     def convert(self, currents_a: npt.ArrayLike) -> tuple[IntArray, int]:
-        """Codes [...] of currents [...] and how many of them were clipped."""
+        """Codes [...] of currents [...] and how many of them were clipped. Raises `InputError` for NaN."""
         raw = np.floor((np.asarray(currents_a, dtype=np.float64) - self.offset_a) / self.step_a + 0.5)
+        if np.isnan(raw).any():
+            raise checks.refuse("not a number", "adc.currents_a")
         clipped = int(((raw < self.low) | (raw > self.high)).sum())
         return np.clip(raw, self.low, self.high).astype(np.int64), clipped
 

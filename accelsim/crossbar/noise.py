@@ -12,7 +12,8 @@ Three models, by name:
                  and M normals per read instead of N M. The standard deviation is right to a few per cent
                  (rms 0.5 % at 64 x 64, 1 ohm, 20 % spikes, 1.0 % at 2.5 ohm; worst 1.3 and 2.7 %); it leaves out
                  the correlation between columns, the dependence of rho on the other inputs of the very
-                 read, and the bias of second order.
+                 read, the bias of second order, and that of cells which cannot conduct less than nothing
+                 (half a standard deviation and more where a constant sigma is as large as most conductances).
 
 Equations: section "Read noise" of docs/crossbar.md.
 """
@@ -151,7 +152,7 @@ class NoisyArray:
         wires = self.solution.wires
         if model == "exact":
             return solve_reads(self.conductance_s + shift, v, wires).currents_a
-        across = np.stack([device_voltages_v(self.conductance_s, row, wires) for row in v])
+        across = device_voltages_v(self.conductance_s, v, wires)
         response = sense_voltages(self.conductance_s, wires)
         moved = (shift * across).reshape(v.shape[0], -1) @ response.reshape(response.shape[0], -1).T
         return np.asarray(v @ self.solution.transfer + moved)

@@ -66,22 +66,17 @@ def solve_reads(
 def device_voltages_v(conductance_s: npt.ArrayLike, voltages_v: npt.ArrayLike, wires: Wires) -> FloatArray:
     """Voltage [N, M] across every device for one input [N]: v - K i. The IR-drop map of an array.
 
-    Defined for open cells (zero conductance) too, as the voltage across the gap.
+    [B, N, M] for several inputs [B, N]. Defined for open cells (zero conductance) too, as the voltage across the gap.
     """
     g = checks.conductances(conductance_s, ndim=2)
     v = checks.rows_of(voltages_v, g.shape[0])
-    reads = solve_reads(g, v[None], wires, devices=True)
+    reads = solve_reads(g, v, wires, devices=True)
     assert reads.device_currents_a is not None
-    loss = np.empty_like(g)
-    wire_loss(
-        reads.device_currents_a[0],
-        wires.wordline_ohm,
-        wires.bitline_ohm,
-        wires.driver_ohm,
-        wires.sense_ohm,
-        loss,
-    )
-    return np.asarray(v[:, None] - loss)
+    ohms = (wires.wordline_ohm, wires.bitline_ohm, wires.driver_ohm, wires.sense_ohm)
+    loss = np.empty_like(reads.device_currents_a)
+    for current, lost in zip(reads.device_currents_a, loss, strict=True):
+        wire_loss(current, *ohms, lost)
+    return np.asarray(v[..., None] - loss.reshape(*v.shape, g.shape[1]))
 
 
 def change_cell(

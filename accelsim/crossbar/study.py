@@ -80,6 +80,7 @@ def study_array(
     checks.whole(rows, 1, 4096, "study.rows")
     checks.whole(cols, 1, 4096, "study.cols")
     checks.whole(reads, 1, 10**7, "study.reads")
+    device.check_cell_bits(cell_bits)
     if not 0 < density <= 1:
         raise checks.refuse(f"{density}; must be above 0 and at most 1", "study.density")
     volts = device.read_voltage_v if read_voltage_v is None else read_voltage_v

@@ -79,7 +79,8 @@ def ablate(
             if arithmetic.is_machine:
                 run = prepared(bundle, images, arithmetic, plan.seed + repeat, reference).run(images.inputs)
             accuracies.append(accuracy(run.predictions, images))
-            shares.append(np.mean([steps.mean() for steps in mismatch(run.spikes, reference.tested.spikes).values()]))
+            differing = [steps.mean() for steps in mismatch(run.spikes, reference.tested.spikes).values()]
+            shares.append(np.mean(differing or [0.0]))  # a network without neurons has no spikes to differ
         points.append(AblationPoint(name, tuple(accuracies), float(np.mean(shares))))
         if report is not None:
             report("one non-ideality after another", number + 1, len(rungs))

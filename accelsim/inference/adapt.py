@@ -62,6 +62,11 @@ def folded_norms(workload: Workload, weights: Mapping[str, npt.NDArray[Any]]) ->
             "the bundle keeps no batch-norm statistics (<layer>.bn_mean, ...; see docs/formats.md): export the network "
             "again, or use channel_adaptation, which needs none"
         )
+        if any(op.kind == "time_affine" for op in workload.graph.operations):
+            message = (
+                "the bundle's batch-norms have statistics of each timestep's own (time_affine), none of all timesteps "
+                "that could be measured again; use channel_adaptation, which needs none"
+            )
         raise InputError(Problem(message, workload.name, where="--remedies bn_adaptation"))
     return found
 

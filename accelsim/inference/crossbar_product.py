@@ -33,8 +33,9 @@ class CrossbarProduct:
     """A layer on crossbars. `calibrate` may follow, before the first call."""
 
     def __init__(self, layer: Layer, settings: Crossbars, weight_bits: int, seed: int, density: float) -> None:
-        if weight_bits < 2:
-            raise InputError(Problem("signed weights on crossbars need 2 bits or more", where="precision.weight_bits"))
+        if not 2 <= weight_bits <= 16:
+            message = f"found {weight_bits}; signed weights on crossbars have 2 to 16 bits"
+            raise InputError(Problem(message, where="precision.weight_bits"))
         self._layer, self._settings, self._seed = layer, settings, seed
         self.sets: list[tuple[GroupSet, Reader]] = []
         for number, group_set in enumerate(group_sets(layer, settings.rows, settings.usable_cols)):

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.inference.executor import check_inputs, classes_of
 from accelsim.workload import Bundle
-from accelsim.workload.trace import read_npz
+from accelsim.workload.npz import read_npz
 
 Array = npt.NDArray[Any]
 
@@ -57,36 +57,46 @@ def load_images(source: str | Path | None, bundle: Bundle) -> Images:
     """
     if source is None:
         arrays, name = bundle.samples, "the bundle's samples"
+        place = name if bundle.path is None else str(bundle.path / "samples.npz")
     elif str(source) in PACKAGED:
         arrays, name = digits(bundle.workload.graph.input_shape), str(source)
+        place = name
         if bundle.workload.file.input.encoding == "hybrid":
             coded = {key: hybrid(arrays[key], bundle.workload.timesteps) for key in ("inputs", "calibration")}
             arrays = {**arrays, **coded}
     else:
         path = Path(source)
-        if path.suffix != ".npz":
+        if path.suffix != ".npz" and not path.exists():
             hint = did_you_mean(str(source), PACKAGED)
             message = f"no such data set{hint}; give {', '.join(PACKAGED)} or an npz file"
             raise InputError(Problem(message, str(source), where="--data"))
-        arrays, name = read_npz(path), path.name
+        arrays, name, place = read_npz(path), path.name, str(source)
     for key in ("inputs", "labels"):
         if key not in arrays:
-            raise InputError(Problem(f"the array '{key}' is missing{did_you_mean(key, arrays)}", name))
-    inputs, static = check_inputs(bundle.workload, arrays["inputs"])
+            raise InputError(Problem(f"the array '{key}' is missing{did_you_mean(key, arrays)}", place))
+    inputs, static = _fitting(bundle, arrays["inputs"], place, "inputs")
     count = inputs.shape[0 if static else 1]
     labels = np.asarray(arrays["labels"])
     if labels.shape != (count,) or labels.dtype.kind not in "iu":
         message = f"expected {count} whole-number labels, found {labels.dtype} of {list(labels.shape)}"
-        raise InputError(Problem(message, name, where="labels"))
+        raise InputError(Problem(message, place, where="labels"))
     classes = classes_of(bundle.workload)
     if labels.min() < 0 or labels.max() >= classes:
         message = f"found {labels.min()} to {labels.max()}, the network has {classes} classes, 0 to {classes - 1}"
-        raise InputError(Problem(message, name, where="labels"))
+        raise InputError(Problem(message, place, where="labels"))
     if "calibration" in arrays:
-        calibration, _ = check_inputs(bundle.workload, arrays["calibration"])
+        calibration, _ = _fitting(bundle, arrays["calibration"], place, "calibration")
         return Images(name, inputs, labels.astype(np.int64), calibration, static, True)
     few = inputs[:CALIBRATION_IMAGES] if static else inputs[:, :CALIBRATION_IMAGES]
     return Images(name, inputs, labels.astype(np.int64), few, static, False)
+
+
+def _fitting(bundle: Bundle, array: Array, name: str, what: str) -> tuple[npt.NDArray[np.float32], bool]:
+    """`check_inputs`, whose complaints name the file and the array."""
+    try:
+        return check_inputs(bundle.workload, array)
+    except InputError as error:
+        raise InputError(replace(problem, file=name, where=what) for problem in error.problems) from None
 
 
 def hybrid(images: Array, timesteps: int) -> npt.NDArray[np.float32]:

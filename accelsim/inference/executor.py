@@ -19,12 +19,14 @@ from accelsim.errors import InputError, Problem
 from accelsim.inference.arithmetic import Arithmetic
 from accelsim.inference.crossbar_product import CrossbarProduct
 from accelsim.inference.neurons import Neurons
-from accelsim.inference.operations import pooling, summed, viewed
+from accelsim.inference.operations import pooling, scaled, summed, viewed
 from accelsim.inference.products import IdealProduct, Product, QuantisedProduct, attention, shifted
 from accelsim.inference.values import Recorder, Value, inward, outward
 from accelsim.inference.weights import activation_unit, quantised, read_layer, shifting_unit
 from accelsim.workload import Operation, Record, SpikeTrace, Workload
+from accelsim.workload.affine import read_time_affines
 from accelsim.workload.outputs import is_constant
+from accelsim.workload.schema import ViewSpec
 
 Array = npt.NDArray[Any]
 Progress = Callable[[int, int], None]
@@ -64,7 +66,7 @@ class Network:
     image, wherever it stands.
 
     Raises:
-        InputError: weights are missing, or an operation cannot be executed (`opaque`, `view`).
+        InputError: weights are missing, or an operation cannot be executed (`opaque`, a `view` not in order).
     """
 
     def __init__(
@@ -73,10 +75,11 @@ class Network:
         self.workload, self.arithmetic, self.seed = workload, arithmetic, seed
         self._weights = weights
         for op in workload.graph.operations:
-            if op.kind in ("opaque", "view"):
+            if op.kind == "opaque" or (isinstance(op.spec, ViewSpec) and not op.spec.in_order):
                 raise InputError(
                     Problem(f"what this {op.kind} does to values is not known; it cannot run", where=op.name)
                 )
+        self.in_time = read_time_affines(weights, workload.graph.operations, workload.timesteps)
         self.by_layer = any(
             op.neuron is not None and op.neuron.accumulate_then_fire for op in workload.graph.operations
         )
@@ -242,13 +245,19 @@ def check_inputs(workload: Workload, inputs: Array) -> tuple[npt.NDArray[np.floa
             )
         )
     static = array.ndim == len(shape) + 1
-    if array.size == 0 or not np.isfinite(array).all():
-        raise InputError(Problem("no images, or values that are not finite", where="inputs"))
+    if array.size == 0:
+        raise InputError(Problem(f"no images: found shape {list(array.shape)}", where="inputs"))
+    if not np.isfinite(array).all():
+        found = "NaN" if np.isnan(array).any() else "infinity"
+        raise InputError(Problem(f"expected finite numbers, found {found}", where="inputs"))
     if not static and len(array) < workload.timesteps:
         raise InputError(Problem(f"{len(array)} timesteps, the workload has {workload.timesteps}", where="inputs"))
     kind = workload.graph.input_type
-    if kind.is_spiking and ((array != np.rint(array)).any() or np.abs(array).max() > kind.max_value):
-        message = f"the network's input is {kind.kind} spikes; found other values"
+    least = -kind.max_value if kind.kind == "ternary" else 0
+    wrong = (array != np.rint(array)) | (array < least) | (array > kind.max_value)
+    if kind.is_spiking and (other := array[wrong]).size:
+        allowed = f"whole numbers from {least} to {kind.max_value}"
+        message = f"the network's input is {kind.kind} spikes, {allowed}; found other values, {other[0]:g} first"
         raise InputError(Problem(message, where="inputs"))
     if kind.spikes_later and (static or not np.isin(array[1 : workload.timesteps], (0, 1)).all()):
         message = "the network's input is a frame and then binary spikes, [timesteps, images, ...]; found other values"
@@ -391,5 +400,7 @@ class _Batch:
         if op.kind in ("avgpool2d", "maxpool2d"):
             return pooling(op, operands[0])
         if op.kind == "add":
-            return summed(operands)
+            return summed(op, operands, self.network.arithmetic.is_machine)
+        if op.kind == "time_affine":
+            return scaled(self.network.in_time[op.name], operands[0], step, self.network.arithmetic.is_machine)
         return viewed(op, operands[0])

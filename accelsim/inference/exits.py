@@ -57,24 +57,26 @@ def normalised_entropy(logits: npt.NDArray[Any]) -> FloatArray:
 
 
 def check_threshold(threshold: float) -> None:
-    """Refuse what is no threshold.
+    """Refuse what no normalised entropy can reach.
 
     Raises:
-        InputError: it is negative or no number.
+        InputError: it is no number from 0 to 1, nor infinity.
     """
-    if not threshold >= 0:
-        raise InputError(Problem(f"found {threshold}; an entropy threshold is 0 or more", where="--early-exit"))
+    if not (0 <= threshold <= 1 or threshold == np.inf):
+        message = f"found {threshold:g}; an entropy threshold lies between 0 (never leave early) and 1, or is inf"
+        raise InputError(Problem(message, where="--early-exit"))
 
 
 def early_exits(logits: npt.NDArray[Any], threshold: float, entropy: FloatArray | None = None) -> Exits:
     """Exit at the first timestep whose entropy is below `threshold`; threshold 0 never leaves early.
 
-    `entropy` saves computing `normalised_entropy` again.
+    `entropy` saves computing `normalised_entropy` again; a threshold above 1 always leaves at once.
 
     Raises:
         InputError: a negative threshold or one that is no number.
     """
-    check_threshold(threshold)
+    if not threshold >= 0:
+        check_threshold(threshold)
     entropy = normalised_entropy(logits) if entropy is None else entropy
     sure = entropy < threshold
     steps = len(sure)

@@ -1,4 +1,4 @@
-"""Operations without weights: pooling, residual sums, views. They keep whole numbers whole."""
+"""Operations without weights: pooling, residual sums, gains over time, views. They keep whole numbers whole."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from accelsim.inference.values import Value, outward
+from accelsim.inference.values import Value, inward, outward
 from accelsim.inference.windows import pooled
 from accelsim.workload import Operation
+from accelsim.workload.affine import TimeAffine
 from accelsim.workload.schema import PoolFields
 
 
@@ -23,21 +24,47 @@ def pooling(op: Operation, value: Value) -> Value:
     return Value(total, value.unit / (spec.kernel[0] * spec.kernel[1]))
 
 
-def summed(values: Sequence[Value]) -> Value:
-    """Sum in the finest of the units; coarser ones are rounded to it, as adders of one scale do."""
-    units = {value.unit for value in values}
+def summed(op: Operation, values: Sequence[Value], whole: bool) -> Value:
+    """Residual sum: of spikes and their averages exact, in parts of a spike that hold all of them.
+
+    On a machine's arithmetic (`whole`) the sum of currents is in the finest of the units; coarser ones are rounded
+    to it, as adders of one scale do.
+    """
+    units, parts = {value.unit for value in values}, op.out_type.parts
+    one = [value.unit * kind.parts for value, kind in zip(values, op.in_types, strict=True)]  # a neuron's spike
+    codes = [value.codes if value.codes.dtype.kind == "f" else value.codes.astype(np.int64) for value in values]
     if len(units) == 1:
-        codes = [value.codes if value.codes.dtype.kind == "f" else value.codes.astype(np.int64) for value in values]
         return Value(sum(codes[1:], start=codes[0]), values[0].unit)
+    if op.out_type.is_spiking and np.allclose(one, one[0], rtol=1e-12, atol=0.0):
+        codes = [code * (parts // kind.parts) for code, kind in zip(codes, op.in_types, strict=True)]
+        return Value(sum(codes[1:], start=codes[0]), one[0] / parts)
+    if not (whole or op.out_type.is_spiking):
+        real = [value.codes.astype(np.float32) * np.float32(value.unit) for value in values]
+        return Value(sum(real[1:], start=real[0]))
     unit = min(units)
-    whole = [np.rint(value.codes * (value.unit / unit)) if value.unit != unit else value.codes for value in values]
+    rounded = [np.rint(value.codes * (value.unit / unit)) if value.unit != unit else value.codes for value in values]
     spiking = all(value.codes.dtype.kind in "iu" for value in values)
-    total = sum(whole[1:], start=whole[0].astype(np.float64))
+    total = sum(rounded[1:], start=rounded[0].astype(np.float64))
     return Value(total.astype(np.int64) if spiking else total, unit)
 
 
+def scaled(affine: TimeAffine, value: Value, step: int, whole: bool) -> Value:
+    """Currents [images, ..., channels] with the gain and the offset of a timestep.
+
+    On a machine's arithmetic (`whole`) the gain is a word of 16 bits, the result a whole number of the sums' unit.
+    """
+    held = affine.in_words() if whole else affine
+    gain, offset = held.gain[step], held.offset[step]
+    if whole:
+        return Value(np.rint(value.codes * gain + offset / value.unit), value.unit)
+    real = value.codes if value.unit == 1 else value.codes * np.float32(value.unit)
+    return Value(real * gain.astype(np.float32) + offset.astype(np.float32))
+
+
 def viewed(op: Operation, value: Value) -> Value:
-    """`flatten` (in the order of files) and `tokens` ([height * width, channels])."""
+    """`flatten` and `view` (in the order of files) and `tokens` ([height * width, channels])."""
+    if op.kind == "view":
+        return Value(inward(outward(value.codes).reshape(value.images, *op.out_shape)), value.unit)
     if op.kind == "flatten":
         return Value(np.ascontiguousarray(outward(value.codes)).reshape(value.images, -1), value.unit)
     images, channels = value.images, value.codes.shape[-1]

@@ -38,6 +38,8 @@ class ExitPoint:
     edp_pj_ns: float
     """Mean of each image's own energy x delay, not the product of the means."""
     histogram: Sequence[int]
+    breakdown: Mapping[str, float]
+    """The energy by category."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; an infinite threshold is written as a string, JSON has no infinity."""
@@ -80,7 +82,8 @@ class EarlyExit:
         images, steps = np.arange(len(labels)), costs.energy_pj.shape[1]
         points = []
         for one in exits:
-            energy, latency = (table[images, one.timesteps - 1] for table in (costs.energy_pj, costs.latency_ns))
+            last = one.timesteps - 1
+            energy, latency = (table[images, last] for table in (costs.energy_pj, costs.latency_ns))
             points.append(
                 ExitPoint(
                     one,
@@ -89,6 +92,7 @@ class EarlyExit:
                     float(latency.mean()),
                     float((energy * latency).mean()),
                     one.histogram(steps),
+                    {name: float(table[images, last].mean()) for name, table in costs.breakdown_pj.items()},
                 )
             )
         totals = {key: full.totals[key] for key in ("energy_pj", "latency_ns", "edp_pj_ns")}
@@ -109,6 +113,19 @@ class EarlyExit:
     def against_usual(self, point: ExitPoint) -> dict[str, float]:
         """Energy, latency and EDP of an exit in multiples of all timesteps in the machine's usual schedule."""
         return {key: getattr(point, key) / self.full[key] for key in ("energy_pj", "latency_ns", "edp_pj_ns")}
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The figures that stand first: of all timesteps, or of leaving early where one threshold was asked for."""
+
+    accuracy: float
+    accuracy_ci: tuple[float, float]
+    predictions: npt.NDArray[np.int64]
+    totals: Mapping[str, float]
+    breakdown: Mapping[str, float]
+    """The energy by category."""
+    left_early: bool = False
 
 
 @dataclass(frozen=True)
@@ -160,6 +177,21 @@ class InferenceResult:
         """The exit that the headline figures are of, if there is one."""
         return None if self.early_exit is None else self.early_exit.chosen(self.accuracies[0])
 
+    @property
+    def headline(self) -> Headline:
+        """What documents and tables begin with."""
+        totals, point = self.totals, self.chosen_exit
+        if self.early_exit is None or point is None or self.early_exit.is_sweep:
+            parts = [result.breakdown() for result in self.results]
+            breakdown = {name: float(np.mean([part[name] for part in parts])) for name in parts[0]}
+            return Headline(self.accuracy, self.accuracy_ci, self.predictions, totals, breakdown)
+        from accelsim.inference.statistics import wilson_interval  # scipy, which a result does without otherwise
+
+        images = len(point.exits.predictions)
+        interval = wilson_interval(round(point.accuracy * images), images)
+        totals |= {key: getattr(point, key) for key in ("energy_pj", "latency_ns", "edp_pj_ns")}
+        return Headline(point.accuracy, interval, point.exits.predictions, totals, point.breakdown, left_early=True)
+
     def to_dict(self) -> dict[str, Any]:
         """The document of ``--format json``.
 
@@ -167,15 +199,8 @@ class InferenceResult:
         leaving early (of the first repeat), and those of all timesteps stand under `early_exit`. A sweep of
         thresholds leaves them as they are without.
         """
-        totals, exit_point = self.totals, self.chosen_exit
-        accuracy, interval, predictions = self.accuracy, self.accuracy_ci, self.predictions
-        if self.early_exit is not None and exit_point is not None and not self.early_exit.is_sweep:
-            from accelsim.inference.statistics import wilson_interval  # scipy, which a result does without otherwise
-
-            images = len(exit_point.exits.predictions)
-            accuracy, predictions = exit_point.accuracy, exit_point.exits.predictions
-            interval = wilson_interval(round(accuracy * images), images)
-            totals |= {key: getattr(exit_point, key) for key in ("energy_pj", "latency_ns", "edp_pj_ns")}
+        headline, exit_point = self.headline, self.chosen_exit
+        totals = headline.totals
         document: dict[str, Any] = {
             "schema": SCHEMA,
             "version": self.version,
@@ -185,11 +210,11 @@ class InferenceResult:
             "arithmetic": describe(self.arithmetic),
             "seed": self.seed,
             "repeats": len(self.accuracies),
-            "accuracy": accuracy,
-            "accuracy_ci": list(interval),
+            "accuracy": headline.accuracy,
+            "accuracy_ci": list(headline.accuracy_ci),
             "accuracies": list(self.accuracies),
             "ideal_accuracy": self.ideal_accuracy,
-            "predictions": [int(label) for label in predictions],
+            "predictions": [int(label) for label in headline.predictions],
             "spike_mismatch": {
                 name: {"mean": float(steps.mean()), "timesteps": [float(share) for share in steps]}
                 for name, steps in self.spike_mismatch.items()
@@ -200,7 +225,7 @@ class InferenceResult:
             "latency_ns": totals["latency_ns"],
             "edp_pj_ns": totals["edp_pj_ns"],
             "area_um2": totals["area_um2"],
-            "breakdown": self.results[0].breakdown(),
+            "breakdown": dict(headline.breakdown),
             "conventions_pj": dict(self.quotes),
             "adc": {"conversions": self.conversions, "clipped": self.clipped},
             "notes": list(self.notes),

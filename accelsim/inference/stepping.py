@@ -8,7 +8,7 @@ another (nothing is computed on speculation, nothing is thrown away).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +18,7 @@ import numpy.typing as npt
 from accelsim.files import content_hash
 from accelsim.hardware import Hardware, SpikeflowFile, SystolicFile
 from accelsim.inference.exit_unit import NAME as EXIT_UNIT
-from accelsim.results import Result
+from accelsim.results import CATEGORIES, LEAKAGE, Result
 from accelsim.workload import Workload
 
 FloatArray = npt.NDArray[np.float64]
@@ -36,6 +36,8 @@ class StepCosts:
     """[N, T]"""
     latency_ns: FloatArray
     """[N, T]"""
+    breakdown_pj: Mapping[str, FloatArray]
+    """The energy by category, each [N, T]."""
     machine: str
     """How the machine works meanwhile, in words."""
     exit_unit_pj: float = 0.0
@@ -100,6 +102,7 @@ def step_costs(
     machine, said = able_to_stop(hardware)
     images, steps = workload.images, workload.timesteps
     energy, latency = np.empty((images, steps)), np.empty((images, steps))
+    breakdown = {name: np.empty((images, steps)) for name in CATEGORIES}
     serial = _serial_latency(workload, machine, price, classes)
     for image in range(images):
         alone = workload.image(image)
@@ -107,13 +110,16 @@ def step_costs(
             result = price(truncated(alone, step + 1), machine, classes)
             power = result.static_energy_pj / result.latency_ns if result.latency_ns else 0.0
             time = result.latency_ns if serial is None else serial[step]
-            energy[image, step] = result.energy_pj - result.static_energy_pj + power * time
+            parts = result.breakdown() | {LEAKAGE: power * time}
+            for name, table in breakdown.items():
+                table[image, step] = parts[name]
+            energy[image, step] = sum(parts.values())
             latency[image, step] = time
         if progress is not None:
             progress(image + 1, images)
     unit = {name: item["energy_pj"] for name, item in result.components.items() if name.startswith(f"{EXIT_UNIT}.")}
     leakage = unit.pop(f"{EXIT_UNIT}.leakage", 0.0)
-    return StepCosts(energy, latency, said, sum(unit.values()) / steps, leakage)
+    return StepCosts(energy, latency, breakdown, said, sum(unit.values()) / steps, leakage)
 
 
 def _serial_latency(workload: Workload, machine: Hardware, price: Price, classes: int) -> FloatArray | None:

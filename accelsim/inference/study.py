@@ -89,9 +89,9 @@ def accuracy(predictions: npt.NDArray[Any], images: Images) -> float:
 
 
 def workload_of(bundle: Bundle, run: Run) -> Workload:
-    """The bundle's workload with the activity of a run in place of its own."""
+    """The bundle's workload with its weights, and the activity of a run in place of its own."""
     workload = attach_trace(bundle.workload, run.trace)
-    return replace(workload, path=bundle.workload.path)
+    return replace(workload, path=bundle.workload.path, weights=bundle.weights)
 
 
 def run_study(

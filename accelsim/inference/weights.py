@@ -12,6 +12,7 @@ import numpy.typing as npt
 from accelsim.errors import InputError, Problem
 from accelsim.workload import Operation
 from accelsim.workload.schema import Conv2dSpec
+from accelsim.workload.weights import check_layer
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -34,11 +35,8 @@ def read_layer(op: Operation, weights: Mapping[str, npt.NDArray[Any]]) -> Layer:
     Raises:
         InputError: its weights are missing or do not fit.
     """
-    gemm = op.products()
-    found = weights.get(f"{op.name}.weight")
-    if found is None or found.size != op.weights:
-        shown = "nothing" if found is None else f"shape {list(found.shape)}"
-        raise InputError(Problem(f"expected {op.weights} weights, found {shown}", where=f"{op.name}.weight"))
+    check_layer(op, weights)
+    gemm, found = op.products(), weights[f"{op.name}.weight"]
     if not np.isfinite(found).all():
         raise InputError(Problem("weights that are not finite", where=f"{op.name}.weight"))
     if isinstance(op.spec, Conv2dSpec):

@@ -31,9 +31,9 @@ def inference_tables(result: InferenceResult, *, membranes: bool = False) -> Ren
         Text(f"{title}, {result.data['images']} images of {result.data['name']}", style="bold"),
         _headline(result),
     ]
-    if arithmetic.is_machine:
+    if arithmetic.is_machine and result.spike_mismatch:
         parts += [Text("share of spikes that differ from the ideal network", style="bold"), _mismatches(result)]
-    if membranes:
+    if membranes and result.membrane_error.rms:
         text = f"membrane error (RMS in thresholds; bias), first {result.membrane_error.images} images"
         parts += [Text(text, style="bold"), _membranes(result)]
     if result.ablation:
@@ -53,15 +53,16 @@ def _headline(result: InferenceResult) -> Table:
     table = Table(show_header=False)
     table.add_column("")
     table.add_column("", justify="right")
-    low, high = result.accuracy_ci
-    totals = result.totals
-    table.add_row("accuracy", f"{_percent(result.accuracy)}  [{_percent(low)}, {_percent(high)}]")
+    headline = result.headline
+    low, high = headline.accuracy_ci
+    totals, early = headline.totals, ", leaving early" if headline.left_early else ""
+    table.add_row(f"accuracy{early}", f"{_percent(headline.accuracy)}  [{_percent(low)}, {_percent(high)}]")
     table.add_row("ideal accuracy", _percent(result.ideal_accuracy))
     if len(result.accuracies) > 1:
         table.add_row("repeats", str(len(result.accuracies)))
-    table.add_row("energy", units.energy(totals["energy_pj"]))
-    table.add_row("latency", units.time(totals["latency_ns"]))
-    table.add_row("energy x delay", f"{totals['edp_pj_ns'] * 1e-21:.4g} J s")
+    table.add_row(f"energy{early}", units.energy(totals["energy_pj"]))
+    table.add_row(f"latency{early}", units.time(totals["latency_ns"]))
+    table.add_row(f"energy x delay{early}", f"{totals['edp_pj_ns'] * 1e-21:.4g} J s")
     table.add_row("area", units.area(totals["area_um2"]))
     for name, energy_pj in result.quotes.items():
         table.add_row(f"energy by convention '{name}'", units.energy(energy_pj))
@@ -167,7 +168,8 @@ def result_figure(result: InferenceResult, path: str | Path | None = None) -> Fi
     spikes.set_xlabel("timestep")
     spikes.set_xticks(range(1, result.bundle["timesteps"] + 1))
     spikes.set_ylabel("spikes that differ from ideal (%)")
-    spikes.legend(fontsize=8)
+    if result.spike_mismatch:
+        spikes.legend(fontsize=8)
     membranes = axes.pop(0)
     for name, steps in result.membrane_error.rms.items():
         membranes.plot(range(1, len(steps) + 1), steps, marker="o", label=name)
@@ -175,7 +177,7 @@ def result_figure(result: InferenceResult, path: str | Path | None = None) -> Fi
     membranes.set_xticks(range(1, result.bundle["timesteps"] + 1))
     membranes.set_ylabel("membrane error (RMS, thresholds)")
     energy = axes.pop(0)
-    breakdown = {name: value * 1e-6 for name, value in result.results[0].breakdown().items() if value}
+    breakdown = {name: value * 1e-6 for name, value in result.headline.breakdown.items() if value}
     energy.barh(
         list(map(CATEGORY_NAMES.__getitem__, breakdown)),
         list(breakdown.values()),

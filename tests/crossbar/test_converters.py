@@ -83,3 +83,15 @@ def test_sharing_trades_converters_for_turns():
 def test_bad_converters_are_refused(call):
     with pytest.raises(InputError, match=r"crossbar\.(adc|dac)"):
         call()
+
+
+def test_what_no_converter_can_do_is_refused():
+    with pytest.raises(InputError, match="two bits or more"):
+        Adc.with_full_scale(1, 1e-6, signed=True)
+    with pytest.raises(TypeError, match="offset"):
+        Adc.with_full_scale(4, 1e-6, offset=0.0)
+    with pytest.raises(InputError, match="not finite"):
+        Adc.calibrated(4, [1e-6, np.nan])
+    with pytest.raises(InputError, match="not a number"):
+        Adc(4, 1e-6).convert([1e-6, np.nan])
+    assert Adc(4, 1e-6).convert([-np.inf, np.inf]) == (pytest.approx([0, 15]), 2)

@@ -49,6 +49,8 @@ def test_device_voltages_obey_ohm_and_add_up(g):
     across = device_voltages_v(g, v, WIRES)
     assert close((g * across).sum(axis=0), solve_transfer(g, **OHMS).currents_a(v), rtol=1e-10)
     assert close(device_voltages_v(g, v, Wires(0.0, 0.0)), v[:, None] * np.ones(21), rtol=1e-12)
+    many = device_voltages_v(g, np.stack([v, 2 * v]), WIRES)
+    assert close(many, np.stack([across, 2 * across]), rtol=1e-11)
 
 
 def test_mismatched_reads_are_refused(g):

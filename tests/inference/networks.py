@@ -121,6 +121,23 @@ NETWORKS: dict[str, Workload] = {
         ],
         [2, 5, 5],
     ),
+    "sums": make(
+        [
+            {"name": "conv1", "op": "conv2d", "out_channels": 4, "kernel": 3, "padding": 1},
+            {"name": "lif1", "op": "neuron"},
+            {"name": "most", "op": "maxpool2d", "kernel": 3, "stride": 2},
+            {"name": "mean", "op": "avgpool2d", "kernel": 3, "stride": 2, "inputs": ["lif1"]},
+            {"name": "quarters", "op": "avgpool2d", "kernel": 2, "stride": 2, "padding": 1, "inputs": ["lif1"]},
+            {"name": "cut", "op": "avgpool2d", "kernel": 2, "stride": 1, "inputs": ["quarters"]},
+            {"name": "spikes", "op": "add", "inputs": ["most", "mean", "cut"]},
+            {"name": "conv2", "op": "conv2d", "out_channels": 4, "kernel": 3, "padding": 1},
+            {"name": "currents", "op": "add", "inputs": ["conv2", "mean"]},
+            {"name": "lif2", "op": "neuron"},
+            {"name": "flatten", "op": "flatten"},
+            {"name": "fc", "op": "linear", "out_features": 3},
+        ],
+        [2, 7, 7],
+    ),
     "attention": make(
         [
             {"name": "patch", "op": "conv2d", "out_channels": 8, "kernel": 2, "stride": 2},

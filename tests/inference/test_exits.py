@@ -12,6 +12,7 @@ from accelsim.errors import InputError
 from accelsim.inference import early_exits, normalised_entropy
 from accelsim.inference.exits import thresholds_that_matter
 from accelsim.inference.stepping import able_to_stop, truncated
+from accelsim.report import units
 from accelsim.workload import Bundle, find_workload
 
 LOGITS = st.builds(
@@ -57,7 +58,7 @@ def test_entropy_of_known_answers():
 
 @pytest.mark.parametrize("threshold", [-0.1, float("nan")])
 def test_bad_thresholds(threshold):
-    with pytest.raises(InputError, match="0 or more"):
+    with pytest.raises(InputError, match="lies between 0"):
         early_exits(np.zeros((2, 3, 4)), threshold)
 
 
@@ -75,13 +76,17 @@ def test_the_table_shows_both_ways_through_all_timesteps():
 
     result = CliRunner().invoke(app, ["infer", "digits_snn", "--hw", "sata", "--images", "3", "--early-exit", "0.3"])
     assert result.exit_code == 0, result.output
+    found = accelsim.infer("digits_snn", "sata", images=3, early_exit=0.3).to_dict()
     for words in (
+        "energy, leaving early",
         "tick-batch, layer-by-layer",
         "all T, deciding after each",
         "tick batching given up",
         "leaving early pays",
     ):
         assert words in result.stdout
+    headline = result.stdout.partition("early exit, per image")[0]
+    assert units.energy(found["energy_pj"]) in headline  # as in the document
 
 
 @pytest.mark.parametrize("machine", ["spikeflow", "sata"])
@@ -105,6 +110,7 @@ def test_figures_are_means_over_images_of_what_each_took(machine):
     # The headline follows the one threshold that was asked for.
     assert document["energy_pj"] == point.energy_pj
     assert document["edp_pj_ns"] == point.edp_pj_ns
+    assert sum(document["breakdown"].values()) == pytest.approx(point.energy_pj)
     assert document["accuracy"] == point.accuracy
     assert document["predictions"] == point.exits.predictions.tolist()
     assert document["accuracy_ci"][0] <= document["accuracy"] <= document["accuracy_ci"][1]
@@ -117,6 +123,12 @@ def test_figures_are_means_over_images_of_what_each_took(machine):
     assert exits["exit_unit"]["leakage_pj"] > 0
     assert document["mean_timesteps"] == pytest.approx(taken.mean())
     assert sum(document["exit_histogram"]) == 6
+
+
+def test_an_infinite_threshold_leaves_at_once():
+    found = accelsim.infer("digits_snn", "sata", images=3, early_exit=float("inf")).to_dict()
+    assert (found["mean_timesteps"], found["exit_histogram"]) == (1, [3, 0, 0, 0])
+    assert found["early_exit"]["points"][0]["threshold"] == "inf"
 
 
 def test_an_image_costs_what_the_machine_takes_for_it_alone_plus_the_exit_unit():

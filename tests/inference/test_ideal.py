@@ -58,6 +58,17 @@ def test_every_operation_as_in_torch(name):
     np.testing.assert_allclose(run.logits, wanted.outputs.reshape(run.logits.shape), rtol=1e-4, atol=1e-4)
 
 
+def test_spikes_and_their_averages_meet_in_parts_that_hold_all_of_them():
+    """1, ninths and sixteenths of a spike: 144ths, at most three spikes of them; none is cut off in the record."""
+    workload = NETWORKS["sums"]
+    kind = workload.graph.by_name["spikes"].out_type
+    assert (kind.parts, kind.max_value, kind.planes) == (144, 3 * 144, 9)
+    weights = weights_for(workload)
+    weights["conv1.bias"] += 10.0  # every neuron fires, always
+    run = Network(workload, weights, Arithmetic()).run(inputs_for(workload))
+    assert run.trace["conv2"].dense().max() == 3.0
+
+
 @pytest.mark.parametrize("record", NEURONS.values(), ids=NEURONS)
 def test_every_neuron_as_in_torch(record):
     workload = make(CONV, [2, 6, 6], neuron=record, timesteps=6)
@@ -107,7 +118,7 @@ def test_what_cannot_run_is_refused():
     network = Network(workload, weights_for(workload), Arithmetic())
     with pytest.raises(InputError, match=r"expected numbers of \[images, 2, 6, 6\]"):
         network.run(np.zeros((3, 2, 5, 6)))
-    with pytest.raises(InputError, match="not finite"):
+    with pytest.raises(InputError, match="expected finite numbers, found NaN"):
         network.run(np.full((3, 2, 6, 6), np.nan))
     with pytest.raises(InputError, match="no images"):
         network.run(np.zeros((0, 2, 6, 6)))

@@ -14,7 +14,7 @@ from accelsim.errors import InputError
 from accelsim.inference.datasets import load_images
 from accelsim.inference.statistics import interval_of_mean, wilson_interval
 from accelsim.snn import digits
-from accelsim.workload import Bundle, find_workload
+from accelsim.workload import Bundle, SpikeTrace, find_workload
 
 DIGITS = "digits_snn"
 GOOD = ("adc_range", "gain")
@@ -61,6 +61,8 @@ def test_repeats_are_chips_with_seeds_of_their_own():
     assert len(many.accuracies) == 2
     assert single.accuracies[0] == many.accuracies[1]
     assert many.accuracy_ci == interval_of_mean(many.accuracies)
+    document = many.to_dict()
+    assert sum(document["breakdown"].values()) == pytest.approx(document["energy_pj"])
     again = accelsim.infer(DIGITS, "spikeflow", settings=settings, images=8, repeats=2, seed=5)
     assert again.to_json() == many.to_json()
     fixed = accelsim.infer(DIGITS, "sata", images=4, repeats=5)
@@ -178,7 +180,7 @@ def test_bad_input_is_one_message_and_exit_code_2(arguments, message, monkeypatc
         ({"inputs": np.zeros((2, 3, 1, 16, 16)), "labels": np.zeros(3, int)}, "2 timesteps, the workload has 4"),
         ({"inputs": np.zeros((3, 1, 16, 16))}, "the array 'labels' is missing"),
         ({"labels": np.zeros(3, int)}, "the array 'inputs' is missing"),
-        ({"inputs": np.full((3, 1, 16, 16), np.nan), "labels": np.zeros(3, int)}, "values that are not finite"),
+        ({"inputs": np.full((3, 1, 16, 16), np.nan), "labels": np.zeros(3, int)}, "expected finite numbers, found NaN"),
         ({"inputs": np.full((3, 1, 16, 16), "a"), "labels": np.zeros(3, int)}, "expected numbers"),
         ({"inputs": np.zeros((0, 1, 16, 16)), "labels": np.zeros(0, int)}, "no images"),
         ({"inputs": np.zeros((3, 1, 16, 16)), "labels": np.zeros(3)}, "expected 3 whole-number labels, found float64"),
@@ -236,3 +238,37 @@ def test_labels_that_do_not_fit(tmp_path):
     np.savez(tmp_path / "b.npz", inputs=bundle.samples["inputs"][:6])
     with pytest.raises(InputError, match="'labels' is missing"):
         load_images(tmp_path / "b.npz", bundle)
+
+
+@pytest.mark.parametrize(
+    ("machine", "settings", "fidelity"),
+    [
+        ("spikeflow", {}, "cycle"),  # what the programmed arrays dissipate
+        ("sata", {"sparsity.weights": "skip"}, "analytical"),  # which weights are zero
+    ],
+)
+def test_a_run_is_priced_with_the_weights_of_its_network(machine, settings, fidelity):
+    """On disk and in memory, by `infer` and by `run`: the same spikes and weights cost the same."""
+    disk = Bundle.load(find_workload(DIGITS).parent)
+    found = accelsim.infer(disk, accelsim.load_hardware(machine, settings), images=4, ideal=True, fidelity=fidelity)
+    content = disk.workload.file.model_dump(mode="json", exclude={"activity", "files"}, exclude_unset=True)
+    memory = Bundle.of(content, weights=disk.weights, trace=found.run.trace, samples={})
+    memory_run = accelsim.run(memory, accelsim.load_hardware(machine, settings), fidelity=fidelity)
+    assert found.totals["energy_pj"] == pytest.approx(memory_run.energy_pj, rel=1e-9)
+    assert set(found.results[0].components) == set(memory_run.components)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_network_without_neurons(tmp_path):
+    description = {"name": "lines", "timesteps": 3, "input": {"shape": [9], "encoding": "rate"}}
+    description["layers"] = [{"name": "fc", "op": "linear", "out_features": 4, "bias": False}]
+    random = np.random.default_rng(0)
+    inputs, weights = random.random((3, 4, 9)) < 0.5, {"fc.weight": random.normal(0, 1, (4, 9)).astype(np.float32)}
+    samples = {"inputs": inputs.astype(np.float32), "labels": (inputs @ weights["fc.weight"].T).mean(0).argmax(1)}
+    bundle = Bundle.of(description, weights=weights, trace=SpikeTrace.from_arrays({"fc": inputs}), samples=samples)
+    bundle.save(tmp_path / "lines")
+    call(str(tmp_path / "lines"), "--hw", "spikeflow", "--ablate", "--membrane-error", "--out", str(tmp_path / "out"))
+    document = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert document["ideal_accuracy"] == 1.0
+    assert document["spike_mismatch"] == {}
+    assert {rung["spike_mismatch"] for rung in document["ablation"]} == {0.0}

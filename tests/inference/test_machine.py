@@ -201,9 +201,10 @@ def test_seeds_and_batches():
 
 
 def test_what_crossbars_cannot_hold_is_refused():
-    workload = make(CONV, [2, 6, 6], precision={"weight_bits": 1})
-    with pytest.raises(InputError, match="2 bits or more"):
-        on_crossbars(workload, weights_for(workload), inputs_for(workload))
+    for bits in (1, 17):
+        workload = make(CONV, [2, 6, 6], precision={"weight_bits": bits})
+        with pytest.raises(InputError, match=f"precision.weight_bits: found {bits}; .* have 2 to 16 bits"):
+            on_crossbars(workload, weights_for(workload), inputs_for(workload))
     workload = NETWORKS["conv"]
     network = Network(workload, weights_for(workload), Arithmetic("quantized"))
     with pytest.raises(InputError, match="calibrate"):
