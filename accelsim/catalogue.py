@@ -9,18 +9,22 @@ from pydantic import TypeAdapter
 
 from accelsim.crossbar.devices import Device, preset_names
 from accelsim.errors import InputError, Problem
-from accelsim.estimate import conventions, op_energies
+from accelsim.estimate import OpEnergy, conventions, op_energies
+from accelsim.estimate.conventions import ConventionFile, load_conventions
+from accelsim.estimate.papers import load_op_energies
 from accelsim.files import read_yaml
 from accelsim.hardware import bundled_hardware, find_hardware, load_hardware
 from accelsim.hardware.costs import CostFile, load_costs
 from accelsim.hardware.load import SCHEMAS
 from accelsim.hardware.parts import Demand
 from accelsim.machines import machines
-from accelsim.workload import bundled_workloads, find_workload, load_workload
+from accelsim.recipe import Recipe, load_recipe
+from accelsim.workload import Bundle, bundled_workloads, find_workload, load_workload
 from accelsim.workload.schema import WorkloadFile
+from accelsim.workload.weights import WEIGHTS_FILE
 
 LISTINGS = ("workloads", "hardware", "components", "devices", "ops", "conventions", "experiments")
-SCHEMA_NAMES = ("workload", "hardware", "costs")
+SCHEMA_NAMES = ("workload", "hardware", "costs", "recipe", "op_energies", "conventions")
 
 
 def listing(what: str, machine: str) -> list[tuple[str, str]]:
@@ -61,19 +65,21 @@ def _components(machine: str) -> list[tuple[str, str]]:
 
 
 def json_schema(what: str) -> dict[str, Any]:
-    """JSON Schema of a workload, hardware or cost file."""
+    """JSON Schema of one of `SCHEMA_NAMES`."""
     machines()
-    if what == "workload":
-        document = WorkloadFile.model_json_schema()
-    elif what == "costs":
-        document = CostFile.model_json_schema()
-    else:
-        kinds: Any = tuple(SCHEMAS.values())
-        union: Any = kinds[0]
-        for kind in kinds[1:]:
-            union = union | kind
-        document = TypeAdapter(union).json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **document}
+    kinds: Any = tuple(SCHEMAS.values())
+    hardware: Any = kinds[0]
+    for kind in kinds[1:]:
+        hardware = hardware | kind
+    types: dict[str, Any] = {
+        "workload": WorkloadFile,
+        "hardware": hardware,
+        "costs": CostFile,
+        "recipe": Recipe,
+        "op_energies": dict[str, OpEnergy],
+        "conventions": ConventionFile,
+    }
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **TypeAdapter(types[what]).json_schema()}
 
 
 def check_file(path: Path) -> str:
@@ -86,6 +92,9 @@ def check_file(path: Path) -> str:
         return _checked_workload(path)
     data = read_yaml(path).data
     kind = str(data.get("format", "")).partition("/")[0]
+    if kind == "accelsim.recipe" or {"model", "data"} & data.keys():
+        recipe = load_recipe(path)
+        return f"recipe '{recipe.name}', {recipe.model.name} by {recipe.method.name}, T={recipe.timesteps}"
     if kind == "accelsim.costs" or "components" in data:
         costs = load_costs(path.name, path.parent)
         return f"cost table '{costs.name}', {len(costs.components)} components"
@@ -95,18 +104,34 @@ def check_file(path: Path) -> str:
         return f"hardware '{hardware.name}' ({hardware.kind})"
     if kind == "accelsim.workload" or "layers" in data:
         return _checked_workload(path)
+    if "conventions" in data:
+        return f"energy conventions, {len(load_conventions(path))} of them"
+    if any(isinstance(entry, dict) and entry.keys() & OpEnergy.model_fields.keys() for entry in data.values()):
+        return f"operation energies, {len(load_op_energies(path))} of them"
     raise InputError(
         Problem(
             "cannot tell what this file is: a workload has 'layers', a machine has 'kind', a cost table 'components', "
-            "a sweep 'parameters' and 'objectives' (a recipe is checked by accelsim train)",
+            "a sweep 'parameters' and 'objectives', a recipe 'data' and 'model', energy conventions 'conventions', "
+            "each of a table of operation energies 'e_ac_pj' and 'e_mac_pj'",
             str(path),
             1,
         )
     )
 
 
+def _check_bundle(bundle: Bundle) -> None:
+    """Weights and samples of a bundle; its activity was read with the workload file."""
+    bundle.check_weights()
+    if "samples.npz" in bundle.workload.file.files and {"inputs", "labels"} <= bundle.samples.keys():
+        from accelsim.inference import load_images
+
+        load_images(None, bundle)
+
+
 def _checked_workload(path: Path) -> str:
     workload = load_workload(path)
+    if WEIGHTS_FILE in workload.file.files:
+        _check_bundle(Bundle(workload.path.parent, workload))
     weights = sum(op.weights for op in workload.graph.weighted)
     return (
         f"workload '{workload.name}', T={workload.timesteps}, {len(workload.graph.operations)} operations, "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from typing import Annotated
 
@@ -32,6 +34,8 @@ def _main(
 
 def main() -> None:
     """Entry point: bad input prints its message and exits with 2."""
+    if sys.stdout is None:  # closed by the caller: nobody wants to read
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     try:
         app()
     except AccelsimError as error:
@@ -41,6 +45,15 @@ def main() -> None:
     except BrokenPipeError:  # the reader of a pipe has seen enough
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print(f"accelsim: the output cannot be written: {error.strerror}", file=sys.stderr)
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - what is left must not fail once more at the end
+        sys.exit(2)
+    except MemoryError as error:
+        print(f"accelsim: not enough memory: {error}", file=sys.stderr)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

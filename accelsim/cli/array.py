@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -47,7 +48,10 @@ def crossbar(
         device, rows, cols, cell_bits, wordline_ohm, bitline_ohm, driver_ohm, sense_ohm, density, reads, seed,
         read_voltage_v,
     )  # fmt: skip
-    report = single_array.study(settings, _numbers("--sizes", sizes))
+    try:
+        report = single_array.study(settings, _numbers("--sizes", sizes))
+    except InputError as error:
+        raise InputError(_as_typed(problem) for problem in error.problems) from None
     if spice is not None:
         write_atomic(spice, single_array.netlist(settings))
     if out is not None:
@@ -61,6 +65,15 @@ def crossbar(
         sys.stdout.write(csv_text([report.to_dict()["loss_by_size"]]))
     else:
         print_rich(report.tables())
+
+
+def _as_typed(problem: Problem) -> Problem:
+    """The complaint with the option in place of the library's argument."""
+    name = (problem.where or "").rpartition(".")[2]
+    typed = {"preset": "device"}.get(name, name).replace("_", "-")
+    ohms = (f"{part}-ohm" for part in ("wordline", "bitline", "driver", "sense"))
+    known = ("rows", "cols", "device", "cell-bits", "density", "reads", *ohms)
+    return replace(problem, where=f"--{typed}") if typed in known else problem
 
 
 def _numbers(option: str, text: str) -> list[int]:

@@ -16,7 +16,9 @@ from accelsim.errors import InputError, Problem
 
 
 @app.command()
-def validate(files: Annotated[list[Path], typer.Argument(help="Workload, hardware, cost or sweep files.")]) -> None:
+def validate(
+    files: Annotated[list[Path], typer.Argument(help="Input files of any sort, or bundle directories.")],
+) -> None:
     """Check files without running anything."""
     from accelsim import catalogue, explore
 
@@ -56,7 +58,9 @@ def list_(
 
 
 @app.command()
-def schema(what: Annotated[str, typer.Argument(help="workload, hardware, costs or sweep.")]) -> None:
+def schema(
+    what: Annotated[str, typer.Argument(help="workload, hardware, costs, recipe, op_energies, conventions or sweep.")],
+) -> None:
     """JSON Schema of an input file, for editors."""
     from accelsim import catalogue, explore
 

@@ -10,11 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from accelsim.cli.shared import Format, FormatOption, Out, app, print_json, print_rich
+from accelsim.cli.shared import Format, FormatOption, Out, app, choice, print_json, print_rich
 from accelsim.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from accelsim.noc import Mesh, Messages, NocSpec, Pattern
+
+MOST_TRAVERSALS = 10**10
+"""Flits x routers of a replay: more would run for an hour or longer."""
+TRAVERSALS_PER_S = 2e6
+"""For the estimate of how long: about what one core does."""
 
 # Names of the library's arguments as the user typed them.
 OPTIONS = {
@@ -42,6 +47,7 @@ def noc(
     warm_up: Annotated[int, typer.Option(help="Cycles before the measurement.")] = 15_000,
     measure: Annotated[int, typer.Option(help="Cycles measured.")] = 15_000,
     curve: Annotated[bool, typer.Option("--curve", help="Also sweep the rate up to saturation.")] = False,
+    fidelity: Annotated[str, typer.Option(help="cycle, or analytical: the closed form alone, at once.")] = "cycle",
     out: Out = None,
     format_: FormatOption = Format.table,
 ) -> None:
@@ -51,6 +57,7 @@ def noc(
     from accelsim.noc.traffic_file import read_traffic
 
     try:
+        choice("--fidelity", fidelity, ("cycle", "analytical"))
         if seed < 0:
             raise InputError(Problem(f"found {seed}, expected 0 or more", where="--seed"))
         mesh = Mesh(rows, cols, torus)
@@ -63,13 +70,16 @@ def noc(
             file = read_traffic(Path(traffic), mesh)
             if injection_rate is None and file.messages is not None:
                 _refuse_curve(curve)
-                document = _replay(mesh, spec, file.messages, name["traffic"])
+                document = _replay(mesh, spec, file.messages, name["traffic"], fidelity == "cycle")
                 _finish(document, out, format_)
                 return
             chosen = file.pattern()
         if injection_rate is None:
             raise InputError(Problem("needed: packets per node and cycle", where="--injection-rate"))
         settings = {"packet_flits": packet_flits, "seed": seed, "warm_up": warm_up, "measure": measure}
+        if fidelity == "analytical":
+            _finish(_closed(mesh, spec, chosen, injection_rate, packet_flits, name["traffic"]), out, format_)
+            return
         sweep = curve or out is not None
         document = _load(mesh, spec, chosen, injection_rate, settings, {**name["traffic"], **settings}, sweep, out)
     except InputError as error:
@@ -118,15 +128,38 @@ def _load(
     return load_document(mesh, spec, traffic, result, model, swept)
 
 
-def _replay(mesh: Mesh, spec: NocSpec, messages: Messages, traffic: dict[str, Any]) -> dict[str, Any]:
-    from accelsim.noc import Messages, analytical, simulate
-    from accelsim.report.noc import replay_document
+def _closed(
+    mesh: Mesh, spec: NocSpec, chosen: Pattern, rate: float, packet_flits: int, traffic: dict[str, Any]
+) -> dict[str, Any]:
+    from accelsim.noc import load_model
+    from accelsim.noc.load import check_load
+    from accelsim.report.noc import closed_load_document
 
+    check_load(rate, packet_flits)
+    return closed_load_document(mesh, spec, traffic, rate, load_model(mesh, spec, chosen, packet_flits))
+
+
+def _replay(mesh: Mesh, spec: NocSpec, messages: Messages, traffic: dict[str, Any], cycles: bool) -> dict[str, Any]:
+    from accelsim.noc import Messages, analytical, simulate
+    from accelsim.report.noc import closed_replay_document, replay_document
+    from accelsim.report.progress import progress_bar
+
+    closed_form = analytical(mesh, spec, messages)
+    if not cycles:
+        return closed_replay_document(mesh, spec, traffic, closed_form)
+    if closed_form.router_traversals > MOST_TRAVERSALS:
+        hours = closed_form.router_traversals / TRAVERSALS_PER_S / 3600
+        message = (
+            f"{closed_form.router_traversals:,} flits x routers would take about {hours:,.1f} hours cycle by cycle; at "
+            f"most {MOST_TRAVERSALS:,} are simulated. --fidelity analytical answers at once"
+        )
+        raise InputError(Problem(message, traffic["name"], where="--traffic"))
     simulate(mesh, spec, Messages.of(0, 0))  # compiled, if it was not yet
     start = time.process_time()
-    run = simulate(mesh, spec, messages)
+    with progress_bar() as report:
+        run = simulate(mesh, spec, messages, report)
     cpu_s = time.process_time() - start
-    return replay_document(mesh, spec, traffic, run, analytical(mesh, spec, messages), cpu_s)
+    return replay_document(mesh, spec, traffic, run, closed_form, cpu_s)
 
 
 def _finish(document: dict[str, Any], out: Path | None, format_: Format) -> None:

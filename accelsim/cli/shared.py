@@ -65,8 +65,10 @@ def choice(option: str, value: str, allowed: Iterable[str]) -> Any:
 
 def convention(ops: str, accumulations: str, first_layer: str) -> dict[str, Any]:
     """The estimate's options, checked."""
+    from accelsim.estimate import op_energies
+
     return {
-        "ops": ops,
+        "ops": choice("--ops", ops, op_energies()),
         "accumulations": choice("--accumulations", accumulations, ("rate", "exact")),
         "first_layer": choice("--first-layer", first_layer, ("once", "every_timestep")),
     }

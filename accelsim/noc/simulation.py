@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,7 @@ from accelsim.noc.state import (
     NEXT_MESSAGE,
     NEXT_TIME,
     NOW,
+    TIME_UP,
     State,
     delays_of,
     link_flits,
@@ -61,10 +63,17 @@ class NocRun:
         return int(self.link_flits[:, LOCAL].sum())
 
 
-def simulate(mesh: Mesh, spec: NocSpec, messages: Messages) -> NocRun:
+STRIDE_CYCLES = 2_000_000
+"""Cycles between two reports of progress, and two chances for Ctrl-C."""
+
+
+def simulate(
+    mesh: Mesh, spec: NocSpec, messages: Messages, report: Callable[[str, int, int], None] | None = None
+) -> NocRun:
     """Send `messages` through the network, cycle by cycle. Deterministic.
 
     Messages of one tile leave in the order of their start cycles (equal ones: as listed), one flit per cycle.
+    `report` is told (what, done, of how many) on the way.
 
     Raises:
         InputError: a message that does not fit the mesh, or a network that could deadlock.
@@ -77,7 +86,12 @@ def simulate(mesh: Mesh, spec: NocSpec, messages: Messages) -> NocRun:
     if n:
         delays, window = delays_of(spec), np.array([0, NEVER], np.int64)
         fixed = (mesh.rows, mesh.cols, mesh.torus, spec.vcs, vc_bits(spec.vcs))
-        ended = advance(state, delays, NEVER, *fixed, 0, window)
+        ended, until, flits = TIME_UP, 0, int(messages.flits.sum())
+        while ended == TIME_UP and until < NEVER:
+            until = min(max(until, int(state.totals[NOW])) + STRIDE_CYCLES, NEVER)
+            ended = advance(state, delays, until, *fixed, 0, window)
+            if report is not None:
+                report("flits", int(link_flits(state)[:, LOCAL].sum()), flits)
         if ended != DELIVERED:  # a fault of this program: the routing and the datelines exclude it
             what = "deadlock" if ended == DEADLOCK else "out of time"
             raise RuntimeError(f"network on chip: {what} in cycle {state.totals[NOW]} on a {mesh} with {spec}")

@@ -12,6 +12,8 @@ from accelsim.errors import InputError, Problem
 from accelsim.noc.topology import IntArray, Mesh
 
 MAX_VCS = 64
+MAX_BUFFER_FLITS = 4096
+MAX_DELAY_CYCLES = 4096
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,9 @@ class NocSpec:
             value, least = getattr(self, name), lowest.get(name, 1)
             if value < least:
                 raise InputError(Problem(f"found {value}, expected {least} or more", where=name))
-        if self.vcs > MAX_VCS:
-            raise InputError(Problem(f"found {self.vcs}, at most {MAX_VCS}", where="vcs"))
+            most = {"vcs": MAX_VCS, "buffer_flits": MAX_BUFFER_FLITS}.get(name, MAX_DELAY_CYCLES)
+            if value > most and name != "flit_bits":
+                raise InputError(Problem(f"found {value}, at most {most}", where=name))
 
     @property
     def head_cycles(self) -> int:

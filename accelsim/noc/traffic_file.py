@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.noc.patterns import Pattern, from_matrix
 from accelsim.noc.topology import FloatArray, Mesh
 from accelsim.noc.traffic import Messages
+from accelsim.workload.npz import read_npz
 
 COLUMNS = ("source", "destination", "flits", "cycle", "weight")
 MATRIX = "rates"
@@ -52,7 +52,7 @@ def read_traffic(path: Path, mesh: Mesh) -> TrafficFile:
     except OSError as error:
         raise InputError(Problem(f"cannot be read: {error.strerror}", str(path))) from None
     if path.suffix.lower() == ".npz" or content[:4] == b"PK\x03\x04":
-        columns, lines = _npz_columns(path, content), None
+        columns, lines = _npz_columns(path), None
     else:
         columns, lines = _csv_columns(path, content)
     return _checked(path, columns, lines, mesh)
@@ -114,12 +114,8 @@ def _known(path: Path, names: Iterable[str], line: int | None, allowed: tuple[st
             raise InputError(Problem(message, str(path), line))
 
 
-def _npz_columns(path: Path, content: bytes) -> dict[str, FloatArray]:
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise InputError(Problem(f"not a readable NPZ file: {error}", str(path))) from None
+def _npz_columns(path: Path) -> dict[str, FloatArray]:
+    arrays = read_npz(path)
     _known(path, arrays, None, (*COLUMNS, MATRIX))
     for name, array in arrays.items():
         if array.dtype.kind not in "iuf":

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from accelsim import __version__
 from accelsim.noc import LoadModel, LoadResult, Mesh, NocRun, NocSpec, Pattern, load_model
+from accelsim.noc.load import TELLING_OVERLOAD
 from accelsim.report.plots import new_figure, save
 from accelsim.report.tables import plain_table
 
@@ -97,6 +98,40 @@ def replay_document(
     }
 
 
+def closed_replay_document(mesh: Mesh, spec: NocSpec, traffic: dict[str, Any], closed_form: NocRun) -> dict[str, Any]:
+    """The closed form of a replay alone: what only a simulation tells is null."""
+    document = replay_document(mesh, spec, traffic, closed_form, closed_form, 0.0)
+    unknown = dict.fromkeys(("mean_packet_latency_cycles", "mean_network_latency_cycles", "cycles"))
+    marks = dict.fromkeys(document["packet_latency_percentiles_cycles"])
+    return {**document, **unknown, "packet_latency_percentiles_cycles": marks}
+
+
+def closed_load_document(
+    mesh: Mesh, spec: NocSpec, traffic: dict[str, Any], rate: float, model: LoadModel
+) -> dict[str, Any]:
+    """The closed form of random traffic alone: what only a simulation tells is null."""
+    out = model.share * min(rate, model.saturation_rate) * len(model.at_tile) * model.packet_flits
+    return {
+        "schema": SCHEMA,
+        "version": __version__,
+        "network": network_document(mesh, spec),
+        "traffic": {**traffic, "packet_flits": model.packet_flits},
+        "injection_rate": rate,
+        "mean_packet_latency_cycles": None,
+        "mean_network_latency_cycles": None,
+        "packet_latency_percentiles_cycles": {},
+        "offered_flit_rate": rate * model.packet_flits,
+        "accepted_flit_rate": None,
+        "saturated": bool(rate >= model.saturation_rate),
+        "busiest_link_flits_per_cycle": float(out[:, :4].max()),
+        "mean_hops": float(model.share[:, :4].sum()),
+        "analytical": {
+            "mean_packet_latency_cycles": model.latency_cycles(rate),
+            "saturation_rate": model.saturation_rate,
+        },
+    }
+
+
 def noc_tables(document: dict[str, Any]) -> RenderableType:
     """One document as the terminal shows it."""
     network, traffic = document["network"], document["traffic"]
@@ -123,6 +158,9 @@ def noc_tables(document: dict[str, Any]) -> RenderableType:
     table.add_row("mean hops", number(document["mean_hops"]), "")
     table.add_row("saturated", "yes" if document["saturated"] else "no", "")
     parts: list[RenderableType] = [Text(title, style="bold"), table]
+    unseen = document.get("unseen_overload")
+    if unseen is not None and unseen > TELLING_OVERLOAD:
+        parts.append(Text(f"so short a time cannot tell saturation: an overload below {unseen:.0%} would not show"))
     if "curve" in document:
         parts.append(_curve_table(document))
     return Group(*parts)

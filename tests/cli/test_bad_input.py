@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +113,10 @@ def test_bad_hardware(case: str, command: Command, tmp_path: Path) -> None:
         (("run", "digits_snn", "--hw", "sata", "--set", "array.rows"), ["--set array.rows", "KEY=VALUE"]),
         (("run", "digits_snn", "--hw", "sata", "--set", "array.rows=x"), ["--set array.rows=x", "whole number"]),
         (("run", "digits_snn", "--hw", "sata", "--set", "array.rows=0"), ["--set array.rows=0", "at least 1"]),
+        (
+            ("run", "digits_snn", "--hw", "spikeflow", "--set", "adc.bits=5", "--set", "crossbar.cols=4"),
+            ["--set adc.bits=5, --set crossbar.cols=4: adc.columns_per_adc is 8, but a crossbar has 4 columns"],
+        ),
         (("run", "digits_snn", "--hw", "sata", "--set", "rows=4"), ["--set rows=4", "did you mean 'array.rows'"]),
         (("run", "digits_snn", "--hw", "sata", "--set", "name=x"), ["workload.name or hw.name"]),
         (("run", "digits_snn", "--hw", "sata", "--set", "array.rows=[1"), ["--set array.rows=[1", "not valid YAML"]),
@@ -163,6 +169,92 @@ def test_place_that_cannot_be_written(command: Command, tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "mine"
 
 
+# sort of file -> (content, what `validate` must say)
+OTHER_FILES = {
+    "recipe": (
+        "format: accelsim.recipe/1\nname: x\ndata: {name: digitz}\nmodel: {name: vgg9, widht: 4}\ntimesteps: 0\n",
+        [":3: data: name 'digitz' is unknown", ":4: model.widht", "did you mean 'width'?", ":5: timesteps: found 0"],
+    ),
+    "op_energies": (
+        "a: {e_ac_pj: -1, e_mac_pj: 2}\nb: {e_ac_pj: 1, e_mca_pj: 2, source: x}\n",
+        [":1: a.e_ac_pj: found -1", ":1: a: required key 'source'", ":2: b.e_mca_pj", "did you mean 'e_mac_pj'?"],
+    ),
+    "conventions": (
+        "conventions:\n  a: {formula: papers, title: z, ops: 45nm_fp23, accumulations: rate, first_layer: once,\n"
+        "      leaves_out: x, source: y}\n",
+        [":2: conventions.a.ops: unknown operation energies '45nm_fp23'; did you mean '45nm_fp32'?"],
+    ),
+}
+
+
+@pytest.mark.parametrize("what", OTHER_FILES)
+def test_recipes_energies_and_conventions_are_validated(what: str, command: Command, tmp_path: Path) -> None:
+    content, words = OTHER_FILES[what]
+    (tmp_path / "file.yaml").write_text(content)
+    outcome = command("validate", str(tmp_path / "file.yaml"))
+    assert outcome.code == 2
+    for word in words:
+        assert word in outcome.err
+
+
+def test_aliases_that_stand_for_billions(command: Command, tmp_path: Path) -> None:
+    lines = ["a: &a [x, x, x, x, x, x, x, x, x, x]"]
+    for name, last in zip("bcdefghi", "abcdefgh", strict=True):
+        lines.append(f"{name}: &{name} [{', '.join([f'*{last}'] * 10)}]")
+    (tmp_path / "net.yaml").write_text("\n".join(lines))
+    message = refused(command, tmp_path, "run", str(tmp_path / "net.yaml"), "--hw", "sata")
+    assert "more than 1,000,000 values, aliases (*) counted each time" in message
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("clock_mhz=1e-300", "beyond any number"),
+        ("memories.dram.bandwidth_gbps=1e-300", "beyond any number"),
+        (
+            "array.rows=99999999999999999999",
+            "array.rows=99999999999999999999: found 99999999999999999999, must be at most",
+        ),
+        ("array.rows=2024-13-45", "is not valid YAML"),
+        ("layers[0].kernel=0", "layers[0].kernel=0: found 0, must be at least 1"),
+        ("layers.conv.padding=1000000", "a feature map of [4, 2000004, 2000004]: at most 268,435,456 values"),
+    ],
+)
+def test_numbers_out_of_all_proportion(setting: str, words: str, command: Command, tmp_path: Path) -> None:
+    (tmp_path / "net.yaml").write_text(GOOD)
+    assert words in refused(command, tmp_path, "run", str(tmp_path / "net.yaml"), "--hw", "sata", "--set", setting)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("run", "digits_snn", "--hw", "sata", "--ann-density", "1.5"), "--ann-density: found 1.5"),
+        (("run", "digits_snn", "--hw", "sata", "--ops", "45nm_fp23"), "--ops: found '45nm_fp23'"),
+        (("run", "", "--hw", "sata"), "an empty name for a workload"),
+        (("crossbar", "--cell-bits", "-1"), "--cell-bits: -1 bits per cell"),
+        (("crossbar", "--seed", "-1"), "--seed: found -1"),
+        (("crossbar", "--read-voltage-v", "0"), "--read-voltage-v: found 0"),
+        (("crossbar", "--rows", "0"), "--rows: 0; must be"),
+        (("import-topology", "."), "cannot be read: Is a directory"),
+    ],
+)
+def test_options_out_of_range(words: tuple[str, ...], message: str, command: Command) -> None:
+    outcome = command(*words)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert message in outcome.err
+
+
+def test_output_that_cannot_be_written(tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "accelsim", "list", "hardware"], stdout=full, stderr=subprocess.PIPE
+        )
+    assert done.returncode != 0
+    assert b"Traceback" not in done.stderr
+
+
 def test_all_problems_of_all_files_are_said_at_once(command: Command, tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(GOOD.replace("timesteps: 2", "timesteps: 0").replace("kernel: 3", "kernel: 0"))
     (tmp_path / "b.yaml").write_text("nothing: here\n")
@@ -170,7 +262,7 @@ def test_all_problems_of_all_files_are_said_at_once(command: Command, tmp_path: 
     assert outcome.code == 2
     lines = outcome.err.splitlines()
     assert len(lines) == 4
-    assert "a recipe is checked by accelsim train" in outcome.err
+    assert "a recipe 'data' and 'model'" in outcome.err
     for line, part in zip(
         lines, ("a.yaml:2: timesteps", "a.yaml:6: layers[0].kernel", "b.yaml:1: ", "c.yaml: no such"), strict=True
     ):

@@ -6,6 +6,7 @@ import csv
 import importlib.util
 import io
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import pytest
 import yaml
 
 import accelsim
-from accelsim.files import bundled
+from accelsim.files import StrictLoader, bundled
+from accelsim.recipe import RECIPES
 
 Command = Any
 
@@ -128,20 +130,35 @@ def test_validate_says_what_each_file_is(command: Command) -> None:
         *(str(bundled("hwconfigs") / name) for name in ("sata.yaml", "spikeflow.yaml", "costs/rram_65nm.yaml")),
         str(bundled("workloads") / "vgg9_cifar10.yaml"),
         str(bundled("workloads") / "digits_snn"),
+        *(str(bundled("hwconfigs") / "costs" / name) for name in ("op_energies.yaml", "conventions.yaml")),
+        str(RECIPES / "digits_snn.yaml"),
+        str(bundled("sweeps") / "quick.yaml"),
     )
     assert outcome.code == 0
     described = [line.split(": ", 1)[1].split(" ")[0] for line in outcome.out.splitlines()]
-    assert described == ["hardware", "hardware", "cost", "workload", "workload"]
+    sorts = ["hardware", "hardware", "cost", "workload", "workload", "operation", "energy", "recipe", "sweep"]
+    assert described == sorts
 
 
-@pytest.mark.parametrize("what", ["workload", "hardware", "costs"])
+def test_recipes_are_validated_without_pytorch(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "accelsim.snn", raising=False)
+    outcome = command("validate", str(RECIPES / "digits_snn.yaml"))
+    assert outcome.code == 0
+    assert "recipe 'digits_snn', digits_net by bptt, T=4" in outcome.out
+    assert '"Recipe"' in command("schema", "recipe").out
+
+
+@pytest.mark.parametrize("what", ["workload", "hardware", "costs", "recipe", "op_energies", "conventions", "sweep"])
 def test_schema_fits_the_shipped_files(command: Command, what: str) -> None:
     schema = json.loads(command("schema", what).out)
     assert schema["$schema"].startswith("https://json-schema.org/")
-    folder = {"workload": "workloads", "hardware": "hwconfigs", "costs": "hwconfigs/costs"}[what]
-    files = bundled(folder.split("/")[0]).joinpath(*folder.split("/")[1:]).glob("*.yaml")
-    documents = [yaml.safe_load(path.read_text()) for path in files]
-    marker = {"workload": "layers", "hardware": "kind", "costs": "components"}[what]
+    costs = bundled("hwconfigs") / "costs"
+    folder = {"workload": bundled("workloads"), "hardware": bundled("hwconfigs"), "recipe": RECIPES,
+              "sweep": bundled("sweeps")}.get(what, costs)  # fmt: skip
+    marker = {"workload": "layers", "hardware": "kind", "costs": "components", "recipe": "model",
+              "op_energies": "45nm_fp32", "conventions": "conventions", "sweep": "parameters"}[what]  # fmt: skip
+    documents = [yaml.load(path.read_text(), StrictLoader) for path in folder.glob("*.yaml")]
     documents = [document for document in documents if marker in document]
     assert documents
     if importlib.util.find_spec("jsonschema"):
@@ -150,6 +167,8 @@ def test_schema_fits_the_shipped_files(command: Command, what: str) -> None:
         for document in documents:
             jsonschema.validate(document, schema)
         return
+    if what == "op_energies":  # a mapping of names to entries has no properties of its own
+        documents = [entry for document in documents for entry in document.values()]
     # Without a validator: each key of each file is a property of one of the top-level objects.
     objects = [schema, *schema.get("$defs", {}).values()]
     for document in documents:

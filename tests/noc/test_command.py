@@ -141,4 +141,45 @@ def test_bad_archives_are_named(command, tmp_path, arrays, message):
 
 def test_a_broken_archive_is_named(command, tmp_path):
     (tmp_path / "bad.npz").write_bytes(b"PK\x03\x04 not really")
-    assert "not a readable NPZ file" in command("noc", "--traffic", str(tmp_path / "bad.npz")).err
+    assert "the archive is damaged or was cut short" in command("noc", "--traffic", str(tmp_path / "bad.npz")).err
+
+
+def test_endless_messages_are_refused_but_the_closed_form_answers(command, tmp_path):
+    (tmp_path / "big.csv").write_text("source,destination,flits\n0,5,100000000000\n")
+    done = command("noc", "--traffic", str(tmp_path / "big.csv"))
+    assert done.code == 2
+    assert "300,000,000,000 flits x routers would take about" in done.err
+    assert "--fidelity analytical" in done.err
+    done = command("noc", "--traffic", str(tmp_path / "big.csv"), "--fidelity", "analytical", "--buffer-flits", "3",
+                   "--format", "json")  # fmt: skip
+    document = json.loads(done.out)
+    assert document["analytical"]["mean_packet_latency_cycles"] == pytest.approx(2e11, rel=1e-9)
+    assert document["mean_packet_latency_cycles"] is None
+
+
+def test_closed_form_of_random_traffic_alone(command):
+    words = ("noc", "--injection-rate", "0.1", "--packet-flits", "4", "--format", "json")
+    closed = json.loads(command(*words, "--fidelity", "analytical").out)
+    simulated = json.loads(command(*words, *SHORT).out)
+    assert closed["analytical"] == simulated["analytical"]
+    assert closed["busiest_link_flits_per_cycle"] == pytest.approx(simulated["busiest_link_flits_per_cycle"], rel=0.15)
+
+
+def test_a_short_window_says_that_it_cannot_tell(command):
+    words = ("noc", "--injection-rate", "0.05", "--warm-up", "100", "--measure", "400")
+    document = json.loads(command(*words, "--format", "json").out)
+    assert (document["saturated"], document["unseen_overload"]) == (False, 1.0)
+    assert "so short a time cannot tell saturation" in command(*words).out
+    # Beyond what the busiest link carries there is no doubt, however short the window.
+    overload = json.loads(command("noc", "--injection-rate", "0.9", "--packet-flits", "1", "--traffic", "transpose",
+                                  "--warm-up", "0", "--measure", "100", "--format", "json").out)  # fmt: skip
+    assert overload["saturated"] is True
+
+
+@pytest.mark.parametrize(
+    "option", ["--buffer-flits", "--link-delay", "--warm-up", "--measure", "--vcs", "--packet-flits"]
+)
+def test_numbers_beyond_all_measure(command, option):
+    done = command("noc", "--injection-rate", "0.1", option, "99999999999999999999")
+    assert done.code == 2
+    assert f"{option}: found 99999999999999999999" in done.err

@@ -173,3 +173,24 @@ def test_a_burst_waits_for_its_backlog():
     sent = messages(mesh, 5, 5000, 8, 0)
     run, closed = simulate(mesh, spec, sent), analytical(mesh, spec, sent)
     assert closed.latency_cycles.mean() == pytest.approx(run.latency_cycles.mean(), rel=0.3)
+
+
+@given(st.integers(0, 8), st.integers(1, 400), st.integers(1, 8), st.lists(st.integers(0, 12), min_size=8, max_size=8))
+def test_skipping_what_repeats_changes_nothing(hops, flits, places, delays):
+    """Long packets are not followed flit by flit to their end; against the recurrence that is."""
+    d = np.array(delays, np.int64)
+    routing, vc_alloc, flit, credit, inject, source_credit, eject, eject_credit = delays
+    back = [source_credit, *[credit] * hops, eject_credit]
+    ahead = [inject, *[flit] * hops, eject]
+    left = np.zeros((flits, hops + 3), np.int64)
+    for i in range(flits):
+        ready = 0
+        for stage in range(hops + 3):
+            ready += routing + vc_alloc if i == 0 and 1 <= stage <= hops + 1 else 0
+            if i > 0 and stage <= hops + 1:
+                ready = max(ready, left[i - 1, stage] + 1)
+            if i >= places and stage <= hops + 1:
+                ready = max(ready, left[i - places, stage + 1] + back[stage])
+            left[i, stage] = ready
+            ready += ahead[stage] if stage <= hops + 1 else 0
+    assert follow(hops, flits, places, d) == left[-1, -1]
