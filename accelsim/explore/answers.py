@@ -89,10 +89,10 @@ class Answers:
         Objectives are scaled to 0 (best of the points within the constraints) .. 1 (worst), so that the share has no
         unit; an objective that does not vary is left out.
         """
-        feasible = self.frame["feasible"].to_numpy(dtype=bool)
-        if not feasible.any():
+        values = self._minimised(self.objectives)[self.frame["feasible"].to_numpy(dtype=bool)]
+        values = values[~np.isnan(values).any(axis=1)]  # a figure that not every workload has
+        if not len(values):
             return None
-        values = self._minimised(self.objectives)[feasible]
         best, worst = values.min(axis=0), values.max(axis=0)
         varies = worst > best
         ends = {
@@ -108,7 +108,11 @@ class Answers:
     def sensitivity(self) -> dict[str, Any]:
         """Shares of variance by parameter and objective (see `accelsim.explore.sensitivity`)."""
         done = self.frame[self.frame["status"] == "done"]
-        return sensitivity(done, self.parameters, list(self.objectives), self.record.content["search"])
+        lists: dict[str, list[Any]] = {}
+        for name, spec in SweepFile.model_validate(self.record.content).parameters.items():
+            lists.update(spec.zip or {name: spec.values or []})
+        with_null = [name for name, values in lists.items() if None in values]
+        return sensitivity(done, self.parameters, list(self.objectives), self.record.content["search"], with_null)
 
     def to_dict(self) -> dict[str, Any]:
         """The document of ``--format json``."""
@@ -158,7 +162,8 @@ def _frame(journal: Journal, record: SweepRecord, file: SweepFile) -> tuple[pd.D
         labels.update(dict.fromkeys(member.parameters))
         figures.update(dict.fromkeys(found.figures))
         row = {**{name: _cell(value) for name, value in member.parameters.items()}, **found.figures}
-        rows.append({**row, "feasible": member.feasible, "status": found.status, "error": found.error, "key": key[:16]})
+        error = found.error if found.error is not None else member.reason
+        rows.append({**row, "feasible": member.feasible, "status": found.status, "error": error, "key": key[:16]})
     figures.update(dict.fromkeys(file.objectives))  # also where every point failed
     frame = pd.DataFrame(rows, columns=[*labels, *figures, "feasible", "pareto", "status", "error", "key"])
     frame["feasible"] = frame["feasible"].astype(bool)

@@ -248,21 +248,24 @@ class Checker(KeyChecks):
         if not space.is_finite or space.size > ENUMERABLE:
             return
         why: dict[int, str] = dict.fromkeys(range(len(space.limits)), "")  # limits that nothing satisfied yet
-        together = False
-        try:
-            for candidate in replace(space, limits=()).grid():
-                names = space.names(candidate)
-                for index in list(why):
-                    try:
-                        if not space.limits[index].is_about(names) or space.limits[index].holds(names):
-                            del why[index]
-                    except ExpressionError as error:
-                        why[index] = f" ({error})"
-                together = together or (not why and space.within(candidate))
-                if together:
-                    return
-        except ExpressionError as error:  # of a link or a condition
-            self.complain(str(error), ("parameters",))
+        refusal, sound = None, False
+        for candidate in replace(space, limits=()).grid():
+            if candidate.refusal is not None:
+                refusal = refusal or candidate.refusal
+                continue
+            sound = True
+            names = space.names(candidate)
+            for index in list(why):
+                try:
+                    if not space.limits[index].is_about(names) or space.limits[index].holds(names):
+                        del why[index]
+                except ExpressionError as error:
+                    why[index] = f" ({error})"
+            admitted = None if why else space.admitted(candidate)
+            if admitted is not None and admitted.refusal is None:
+                return
+        if not sound:
+            self.complain(f"no point of the grid can be computed: {refusal}", ("parameters",))
             return
         is_list = isinstance(self.document.data.get("constraints"), list)
         for index, reason in why.items():

@@ -30,6 +30,7 @@ _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Mod: operator.mod,
     ast.Pow: operator.pow,
 }
+_DIVISIONS = (ast.Div, ast.FloorDiv, ast.Mod)
 _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.Lt: operator.lt,
     ast.LtE: operator.le,
@@ -82,6 +83,8 @@ class Expression:
             _check(tree, names)
         except RecursionError:
             raise ExpressionError("nested too deeply") from None
+        except (TypeError, ArithmeticError) as error:  # of a part without names, which fails at every point
+            raise ExpressionError(f"'{text}': {error}") from None
         return cls(text, tree, tuple(names))
 
     def value(self, names: Mapping[str, Any]) -> Any:
@@ -114,17 +117,18 @@ def dotted_name(node: ast.expr) -> str | None:
     return None
 
 
-def _check(node: ast.expr, names: dict[str, None]) -> None:
+def _check(node: ast.expr, names: dict[str, None]) -> bool:
+    """Refuse what is not of this language; collect the names, and say whether this part asks for any."""
     name = dotted_name(node)
     if name is not None:
         if name not in _WORDS:
             names[name] = None
-        return
+        return name not in _WORDS
     match node:
         case ast.Constant(value=value):
             if value is not None and not isinstance(value, bool | int | float | str):
                 raise ExpressionError(f"{value!r} is no number, text, true or false")
-            if isinstance(value, int) and abs(value) > 10**300:
+            if isinstance(value, int | float) and not abs(value) <= 1e300:
                 raise ExpressionError("a number beyond 1e300")
             children: list[ast.expr] = []
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
@@ -149,8 +153,15 @@ def _check(node: ast.expr, names: dict[str, None]) -> None:
                 f"'{what}' is not allowed; numbers, text, names, + - * / // % **, comparisons, and, or, not, in, "
                 f"'a if b else c' and {', '.join(FUNCTIONS)} are"
             )
-    for child in children:
-        _check(child, names)
+    asks = [_check(child, names) for child in children]
+    if not any(asks):
+        try:
+            _evaluate(node, {})
+        except ValueError as error:  # of sqrt, log2
+            raise ArithmeticError(error) from None
+    elif isinstance(node, ast.BinOp) and isinstance(node.op, _DIVISIONS) and not asks[1]:
+        _arithmetic(node.op, 1, _evaluate(node.right, {}))
+    return any(asks)
 
 
 def _evaluate(node: ast.expr, names: Mapping[str, Any]) -> Any:
@@ -200,6 +211,6 @@ def _arithmetic(op: ast.operator, first: Any, second: Any) -> Any:
     value = _BINARY[type(op)](first, second)
     if isinstance(value, complex):
         raise TypeError("a root of a negative number")
-    if isinstance(value, int) and abs(value) > 10**300:
+    if not abs(value) <= 1e300:
         raise ValueError("a number beyond 1e300")
     return value

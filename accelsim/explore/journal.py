@@ -20,7 +20,8 @@ from accelsim.errors import InputError, Problem
 Status = Literal["done", "failed", "crashed"]
 """`failed`: the model refused the point, and will again; `crashed`: its worker died, or something unforeseen."""
 
-FORMAT = 1
+FORMAT = 2
+"""1 had no reasons of members; such a journal is brought up to date when it is opened."""
 BUSY_S = 60.0
 _TABLES = """
 CREATE TABLE IF NOT EXISTS points (
@@ -32,7 +33,7 @@ CREATE TABLE IF NOT EXISTS sweeps (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS members (
     sweep TEXT NOT NULL, position INTEGER NOT NULL, key TEXT NOT NULL, parameters TEXT NOT NULL,
-    feasible INTEGER NOT NULL, PRIMARY KEY (sweep, position)
+    feasible INTEGER NOT NULL, reason TEXT, PRIMARY KEY (sweep, position)
 ) WITHOUT ROWID;
 """
 
@@ -56,11 +57,16 @@ class Member:
     parameters: Mapping[str, Any]
     feasible: bool
     """Whether the sweep's constraints hold."""
+    reason: str | None = None
+    """Why one of them could not be computed."""
 
     def insertion(self, key: str) -> tuple[str, tuple[Any, ...]]:
         """The statement that notes it."""
-        values = (self.sweep, self.position, key, json.dumps(self.parameters), int(self.feasible))
-        return "INSERT OR REPLACE INTO members VALUES (?, ?, ?, ?, ?)", values
+        values = (self.sweep, self.position, key, json.dumps(self.parameters), int(self.feasible), self.reason)
+        return (
+            "INSERT OR REPLACE INTO members (sweep, position, key, parameters, feasible, reason) "
+            "VALUES (?, ?, ?, ?, ?, ?)"
+        ), values
 
 
 @dataclass(frozen=True)
@@ -94,17 +100,24 @@ class Journal:
         if self.path is not None:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
+        if self._version() == FORMAT:
+            return
+        self._db.execute("BEGIN IMMEDIATE")
+        found = self._version()  # another sweep may have been here meanwhile
+        if found not in (0, 1, FORMAT):
+            self._db.execute("ROLLBACK")
+            message = f"a journal of format {found}; this accelsim reads formats 1 and {FORMAT}"
+            raise InputError(Problem(message, str(self.path)))
+        if found == 1:
+            self._db.execute("ALTER TABLE members ADD COLUMN reason TEXT")
+        for statement in _TABLES.split(";"):
+            self._db.execute(statement)
+        self._db.execute(f"PRAGMA user_version={FORMAT}")
+        self._db.execute("COMMIT")
+
+    def _version(self) -> int:
         (found,) = self._db.execute("PRAGMA user_version").fetchone()
-        if found not in (0, FORMAT):
-            raise InputError(
-                Problem(f"a journal of format {found}; this accelsim reads format {FORMAT}", str(self.path))
-            )
-        if found == 0:
-            self._db.execute("BEGIN IMMEDIATE")
-            for statement in _TABLES.split(";"):
-                self._db.execute(statement)
-            self._db.execute(f"PRAGMA user_version={FORMAT}")
-            self._db.execute("COMMIT")
+        return int(found)
 
     def _complaint(self, error: Exception) -> InputError:
         text = str(error)
@@ -189,11 +202,12 @@ class Journal:
     def rows(self, sweep: str) -> Iterator[tuple[str, Member, Record]]:
         """Key, place and record of every finished point of a sweep, in order of position."""
         query = (
-            "SELECT position, members.key, parameters, feasible, status, figures, error, seconds FROM members "
+            "SELECT position, members.key, parameters, feasible, reason, status, figures, error, seconds FROM members "
             "JOIN points USING (key) WHERE sweep = ? ORDER BY position"
         )
-        for position, key, parameters, feasible, status, figures, error, seconds in self._db.execute(query, (sweep,)):
-            member = Member(sweep, position, json.loads(parameters), bool(feasible))
+        for row in self._db.execute(query, (sweep,)):
+            position, key, parameters, feasible, reason, status, figures, error, seconds = row
+            member = Member(sweep, position, json.loads(parameters), bool(feasible), reason)
             yield key, member, Record(status, json.loads(figures), error, seconds)
 
     def count(self) -> int:

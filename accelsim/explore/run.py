@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from accelsim.explore.pools import Inline, LocalPool, Patient, Pool
 from accelsim.explore.search import search_of
 from accelsim.explore.sources import code_version
 from accelsim.explore.space import Candidate
+from accelsim.files import content_hash
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,6 +57,8 @@ class Told:
 
     figures: Mapping[str, float]
     feasible: bool
+    reason: str | None = None
+    """Why a constraint could not be computed."""
 
 
 @dataclass
@@ -108,11 +112,14 @@ class Runner:
         def settle(index: int, record: Record, served: bool) -> Member:
             outcomes[index] = told = self._told(candidates[index], record)
             self._count(record, told, served)
-            feasible = told is not None and told.feasible
-            return Member(self.plan.hash, first + index, candidates[index].row, feasible)
+            feasible, reason = (False, None) if told is None else (told.feasible, told.reason)
+            return Member(self.plan.hash, first + index, candidates[index].row, feasible, reason)
 
         def work() -> Iterator[tuple[int, dict[str, Any]]]:
             for index in _by_kinship(candidates, self.evaluator):
+                if candidates[index].refusal is not None:
+                    self._refuse(candidates[index], partial(settle, index))
+                    continue
                 key = self.evaluator.key(candidates[index].point)
                 if key in twins:  # another spelling of a point in hand
                     twins[key].append(index)
@@ -137,6 +144,15 @@ class Runner:
                 self.journal.join(known)
         return outcomes
 
+    def _refuse(self, candidate: Candidate, settle: Callable[[Record, bool], Member]) -> None:
+        """Record a point of which an expression cannot be computed; its key is no point's that could be tried."""
+        record = Record("failed", {}, candidate.refusal)
+        point = candidate.point.to_dict()
+        key = content_hash(["refused", self.plan.hash, candidate.refusal, dict(candidate.row)]).removeprefix("sha256:")
+        served = self.journal.find(key) is not None
+        with _unhurried():
+            self.journal.record(key, record, point, code_version(), [settle(record, served)])
+
     def _serves(self, record: Record) -> bool:
         """Whether a point of the journal answers this sweep."""
         if record.status == "done":
@@ -148,8 +164,8 @@ class Runner:
             return None
         try:
             return Told(record.figures, self.plan.is_feasible(candidate, record.figures))
-        except ExpressionError:  # a division by zero, say
-            return Told(record.figures, False)
+        except ExpressionError as error:  # a division by zero, say
+            return Told(record.figures, False, f"constraint {error}")
 
     def _count(self, record: Record, told: Told | None, served: bool) -> None:
         progress = self.progress

@@ -69,9 +69,9 @@ class InferSection(Section):
     repeats: int = Field(1, ge=1, le=1000)
     seed: int = Field(0, ge=0, lt=2**31)
     """Of programming variation and read noise."""
-    early_exit: float | None = Field(None, ge=0)
-    """Entropy threshold; adds the figures `exit_accuracy`, `exit_energy_pj`, `exit_latency_ns`, `exit_edp_pj_ns`,
-    `mean_timesteps`."""
+    early_exit: float | None = Field(None, ge=0, le=1)
+    """Entropy threshold, 0 to 1; adds the figures `exit_accuracy`, `exit_energy_pj`, `exit_latency_ns`,
+    `exit_edp_pj_ns`, `mean_timesteps`."""
 
     @field_validator("remedies", mode="before")
     @classmethod

@@ -80,13 +80,13 @@ def _random(space: Space, budget: int, seed: int) -> Iterator[Candidate]:
     misses = 0
     while len(seen) < budget and misses < PATIENCE * 100:
         candidate = space.draw(rng)
-        identity = repr(candidate.point)
-        if identity in seen or not space.within(candidate):
+        admitted = space.admitted(candidate) if candidate.identity not in seen else None
+        if admitted is None:
             misses += 1
             continue
         misses = 0
-        seen.add(identity)
-        yield candidate
+        seen.add(candidate.identity)
+        yield admitted
 
 
 class Led:
@@ -129,20 +129,20 @@ class Led:
             while len(batch) < room and misses < PATIENCE:
                 trial = self._study.ask()
                 candidate = self._candidate(trial)
-                identity = repr(candidate.point)
+                identity = candidate.identity
                 if identity in self._known:
                     misses += 1
                     self._answer(trial, self._known[identity])
                 elif identity in self._asked:
                     misses += 1
                     self._asked[identity].append(trial)
-                elif not self._space.within(candidate):
+                elif (admitted := self._space.admitted(candidate)) is None:
                     misses += 1
                     self._answer(trial, None)
                 else:
                     misses = 0
                     self._asked[identity] = [trial]
-                    batch.append(candidate)
+                    batch.append(admitted)
             yield iter(batch)
 
     def tell(self, outcomes: Sequence[Outcome | None]) -> None:

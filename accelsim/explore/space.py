@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -79,6 +79,13 @@ class Candidate:
     point: Point
     row: Mapping[str, Any]
     """Workload, hardware, and the value of every parameter (None where it is left as it is)."""
+    refusal: str | None = None
+    """Why it cannot be tried: an expression that cannot be computed for it."""
+
+    @property
+    def identity(self) -> str:
+        """Equal for choices that conditions make equal."""
+        return repr(self.point) if self.refusal is None else repr(dict(self.row))
 
 
 Choice = Mapping[str, Any]
@@ -118,41 +125,50 @@ class Space:
         return sum(math.prod(len(axis.values) for axis in self.free(*pair)) for pair in pairs)
 
     def candidate(self, workload: int, hardware: int, choice: Choice) -> Candidate:
-        """The point of a choice.
-
-        Raises:
-            ExpressionError: a condition or link that cannot be computed for it.
-        """
+        """The point of a choice; with a refusal where a condition or link cannot be computed for it."""
         row: dict[str, Any] = {"workload": self.workloads[workload], "hardware": self.hardware[hardware]}
         sides: dict[str, dict[str, Any]] = {"workload": {}, "hw": {}, "infer": {}}
         for target, value in self.fixed:
             if target.reaches(workload, hardware):
                 sides[target.side][target.key] = value
         names = dict(self.base[workload, hardware])
+        row.update(dict.fromkeys((target.label for axis in self.axes for target in axis.targets), None))
+        refusal = None
         for axis in self.axes:
             reached = [target.reaches(workload, hardware) for target in axis.targets]
-            row.update(dict.fromkeys((target.label for target in axis.targets), None))
-            if not any(reached) or not _is_on(axis, names):
-                continue
-            if axis.equals is not None:
-                values: tuple[Any, ...] = (axis.equals.value(names),)
-            elif axis.continuous is not None:
-                values = (choice[axis.name],)
-            else:
-                values = axis.values[choice[axis.name]]
+            try:
+                if not any(reached) or not _is_on(axis, names):
+                    continue
+                if axis.equals is not None:
+                    values: tuple[Any, ...] = (axis.equals.value(names),)
+                elif axis.continuous is not None:
+                    values = (choice[axis.name],)
+                else:
+                    values = axis.values[choice[axis.name]]
+            except ExpressionError as error:
+                refusal = f"parameter '{axis.name}': {error}"
+                break
             for target, value, known in zip(axis.targets, values, reached, strict=True):
                 if known:
                     sides[target.side][target.key] = value
                     row[target.label] = names[target.label] = names[target.key] = value
-        return Candidate(Point(workload, hardware, sides["workload"], sides["hw"], sides["infer"]), row)
+        return Candidate(Point(workload, hardware, sides["workload"], sides["hw"], sides["infer"]), row, refusal)
 
-    def within(self, candidate: Candidate) -> bool:
-        """Whether the limits hold; one that cannot be computed does not, one on keys of other machines does."""
-        names = self.names(candidate)
-        try:
-            return all(limit.holds(names) for limit in self.limits if limit.is_about(names))
-        except ExpressionError:
-            return False
+    def admitted(self, candidate: Candidate) -> Candidate | None:
+        """The candidate where the limits hold, None where one does not; one on keys of other machines says nothing.
+
+        A limit that cannot be computed (a division by zero) is a refusal of the point.
+        """
+        if candidate.refusal is not None:
+            return candidate
+        names, refusal = self.names(candidate), None
+        for limit in self.limits:
+            try:
+                if limit.is_about(names) and not limit.holds(names):
+                    return None
+            except ExpressionError as error:
+                refusal = refusal or f"constraint {error}"
+        return replace(candidate, refusal=refusal) if refusal else candidate
 
     def names(self, candidate: Candidate) -> dict[str, Any]:
         """What expressions may ask for at a point, figures aside."""
@@ -172,11 +188,11 @@ class Space:
             for indices in itertools.product(*(range(len(axis.values)) for axis in axes)):
                 choice = dict(zip((axis.name for axis in axes), indices, strict=True))
                 candidate = self.candidate(workload, hardware, choice)
-                identity = repr(candidate.point)
-                if identity not in seen:
-                    seen.add(identity)
-                    if self.within(candidate):
-                        yield candidate
+                if candidate.identity not in seen:
+                    seen.add(candidate.identity)
+                    admitted = self.admitted(candidate)
+                    if admitted is not None:
+                        yield admitted
 
     def draw(self, rng: np.random.Generator) -> Candidate:
         """A random point: every choice equally likely, continuous axes evenly (over the logarithm if they say so)."""

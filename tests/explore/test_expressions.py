@@ -24,7 +24,7 @@ NAMES = {"array.rows": 8, "array.cols": 4, "energy_pj": 2.5, "dataflow": "os", "
         ("-array.rows // 3 + 2 ** 3 % 5", 0),
         ("max(array.rows, 9) / min(2, 4)", 4.5),
         ("on == true and null != 1", True),
-        ("energy_pj > 1 or 1 / 0 > 1", True),
+        ("energy_pj > 1 or 1 / (energy_pj - energy_pj) > 1", True),
     ],
 )
 def test_values(text: str, value: object) -> None:
@@ -98,7 +98,10 @@ _conditions = st.recursive(
 @settings(max_examples=200, deadline=None)
 @given(_conditions, st.tuples(st.integers(-4, 4), st.integers(0, 4)), st.tuples(st.integers(-4, 4), st.integers(0, 4)))
 def test_what_is_called_impossible_is(text: str, a: tuple[int, int], b: tuple[int, int]) -> None:
-    expression = Expression.parse(text)
+    try:
+        expression = Expression.parse(text)
+    except ExpressionError:  # a constant division by zero
+        return
     ranges = {"a": (float(a[0]), float(sum(a))), "b": (float(b[0]), float(sum(b)))}
     if not is_impossible(expression, ranges):
         return

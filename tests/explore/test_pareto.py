@@ -78,3 +78,33 @@ def test_led_searches_say_so() -> None:
     frame = _grid(lambda a, b: a + b, 3, 3).iloc[:7]
     assert "chose" in sensitivity(frame, ["p0", "p1"], ["y"], "nsga2")["assumption"]
     assert "no complete grid" in sensitivity(frame, ["p0", "p1"], ["y"], "grid")["assumption"]
+
+
+def test_a_parameter_without_a_value_stands_for_all_of_its_values() -> None:
+    """The grid with switched-off points once gives what the grid gives that lists them for every value."""
+    rows = list(itertools.product(["os", "ws", "is"], [1, 2, 3], ["a", "b"]))
+    each = pd.DataFrame(rows, columns=["flow", "size", "way"])
+    each["y"] = [{"os": 3.0 * size, "ws": 20.0, "is": 7.0 if way == "a" else 2.0}[flow] for flow, size, way in rows]
+    once = each.copy()
+    once["size"] = once["size"].where(once["flow"] == "os")
+    once["way"] = once["way"].where(once["flow"] == "is")
+    once = once.drop_duplicates()
+    found = sensitivity(once, ["flow", "size", "way"], ["y"], "grid")
+    whole = sensitivity(each, ["flow", "size", "way"], ["y"], "grid")
+    assert "exact" in found["assumption"]
+    for ours, theirs in zip(found["shares"], whole["shares"], strict=True):
+        assert ours == pytest.approx(theirs)
+
+
+def test_what_switches_a_parameter_off_gets_the_credit() -> None:
+    frame = pd.DataFrame({"flow": ["os", "os", "ws"], "size": ["a", "b", None], "y": [1.0, 1.0, 5.0]})
+    shares = {row["parameter"]: row for row in sensitivity(frame, ["flow", "size"], ["y"], "grid")["shares"]}
+    assert shares["flow"]["first_order"] == pytest.approx(1)
+    assert shares["size"]["first_order"] == pytest.approx(0, abs=1e-12)
+    assert shares["size"]["total"] == pytest.approx(0, abs=1e-12)
+
+
+def test_null_may_be_a_listed_value() -> None:
+    frame = pd.DataFrame({"exit": [None, 0.5], "y": [1.0, 5.0]})
+    (row,) = sensitivity(frame, ["exit"], ["y"], "grid", ["exit"])["shares"]
+    assert row["first_order"] == pytest.approx(1)

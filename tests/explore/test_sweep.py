@@ -302,3 +302,71 @@ def test_a_mapping_is_a_sweep_too() -> None:
     with pytest.raises(InputError, match=r"^m: parameters\.array\.row: unknown parameter path"):
         accelsim.sweep({"name": "m", "workloads": "vgg9_cifar10", "hardware": "sata", "parameters": {"array.row": [4]},
                         "objectives": "cycles"})  # fmt: skip
+
+
+def test_a_point_whose_expressions_cannot_be_computed_is_recorded_with_the_reason(
+    write: Callable[..., Path], tmp_path: Path
+) -> None:
+    """A division by what is zero at that point only: of keys (not tried), of figures (tried), of a link."""
+    keys = write("keys.yaml", constraints=["64 / (array.rows - 8) < 99"])
+    frame = accelsim.sweep(keys, jobs=1, out=tmp_path / "out")
+    assert frame["status"].tolist() == ["failed", "done"]
+    assert frame["error"][0] == "constraint '64 / (array.rows - 8) < 99': division by zero"
+    assert not frame["pareto"][0]
+    assert accelsim.sweep(keys, jobs=1, out=tmp_path / "out")["error"].tolist()[0] == frame["error"][0]
+    figures = write("figures.yaml", constraints=["energy_pj / (array.rows - 8) < 1e300"])
+    frame = accelsim.sweep(figures, jobs=1, out=tmp_path / "out")
+    assert frame["status"].tolist() == ["done", "done"]
+    assert frame["feasible"].tolist() == [False, True]
+    assert frame["error"][0] == "constraint 'energy_pj / (array.rows - 8) < 1e300': float division by zero"
+    link = {"array.rows": [8, 16], "array.cols": {"equals": "64 // (array.rows - 8)"}}
+    frame = accelsim.sweep(write("link.yaml", parameters=link), jobs=1)
+    assert frame["status"].tolist() == ["failed", "done"]
+    assert "parameter 'array.cols': '64 // (array.rows - 8)': integer division" in frame["error"][0]
+
+
+@pytest.mark.parametrize("search", ["random", "nsga2"])
+def test_searches_record_points_that_cannot_be_computed(write: Callable[..., Path], search: str) -> None:
+    if search == "nsga2":
+        pytest.importorskip("optuna")
+    path = write(
+        parameters={"array.rows": {"range": [8, 9]}, "array.cols": {"equals": "8 // (array.rows - 8)"}},
+        search=search,
+        budget=2,
+    )
+    frame = accelsim.sweep(path, jobs=1)
+    assert dict(zip(frame["array.rows"], frame["status"], strict=True)) == {8: "failed", 9: "done"}
+
+
+def test_journal_of_the_first_format_is_brought_up_to_date(write: Callable[..., Path], tmp_path: Path) -> None:
+    accelsim.sweep(write(), jobs=1, out=tmp_path / "out")
+    database = sqlite3.connect(tmp_path / "out" / "journal.sqlite")
+    database.execute("ALTER TABLE members DROP COLUMN reason")
+    database.execute("PRAGMA user_version=1")
+    database.commit()
+    database.close()
+    frame, progress = run_sweep(write(), jobs=1, out=tmp_path / "out")
+    assert progress.served == 2
+    assert len(frame.frame) == 2
+
+
+@pytest.mark.parametrize("search", [{}, {"search": "nsga2", "budget": 4}])
+def test_a_figure_that_one_workload_lacks_keeps_its_points_from_the_front(
+    write: Callable[..., Path], tmp_path: Path, search: dict[str, Any]
+) -> None:
+    frame = accelsim.sweep(
+        write(
+            workloads=["vgg9_cifar10", "resnet19_cifar10"],
+            objectives={"layers.conv6.energy_pj": "minimise", "latency_ns": "minimise"},
+            **search,
+        ),
+        out=tmp_path / "out",
+    )
+    lacking = frame["layers.conv6.energy_pj"].isna()
+    assert (lacking == (frame["workload"] == "resnet19_cifar10")).all()
+    assert 0 < lacking.sum() < len(frame) == 4
+    assert (frame["status"] == "done").all()
+    assert not frame.loc[lacking, "pareto"].any()
+    assert frame["pareto"].any()
+    assert 0.0 <= frame.attrs["hypervolume"]["share"] <= 1.0
+    assert pd.read_csv(tmp_path / "out" / "results.csv").shape == frame.shape
