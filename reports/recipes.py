@@ -36,9 +36,9 @@ WORKLOADS = ROOT / "workloads"
 Row = dict[str, Any]
 
 RECIPES = (
-    "digits_qcfs", "digits_qcfs_rate", "digits_single_spike", "digits_hybrid", "digits_c2", "digits_c4", "digits_bntt",
-    "digits_tdbn", "digits_w4", "digits_w2", "digits_pruned", "digits_robust", "digits_evolution",
-    "digits_evolution_sata", "digits_evolution_spikeflow",
+    "digits_qcfs", "digits_qcfs_rate", "digits_single_spike", "digits_hybrid", "digits_c2", "digits_c4",
+    "digits_layers", "digits_tdbn", "digits_bntt", "digits_w4", "digits_w2", "digits_pruned", "digits_robust",
+    "digits_evolution", "digits_evolution_fgsm", "digits_evolution_sata", "digits_evolution_spikeflow",
 )  # fmt: skip
 """Those whose bundles are in the leaderboard beside `digits_snn`, which `make digits` trains; the longest last."""
 EVOLUTIONS = ("digits_evolution", "digits_evolution_sata", "digits_evolution_spikeflow")
@@ -123,10 +123,12 @@ def read_rows(name: str) -> list[Row]:
 
 
 def _number(text: str) -> Any:
-    try:
-        return float(text)
-    except ValueError:
-        return text
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
 
 
 # --- pricing ------------------------------------------------------------------------------------------------
@@ -176,6 +178,38 @@ def pruned() -> list[Row]:
     return rows
 
 
+PARTS = {
+    "multiply-adds": ("time_affine.apply",),
+    "registers": ("time_affine_registers.read_bits", "time_affine_registers.write_bits"),
+    "fetching gains and offsets": (
+        "dram.read_bits", "glb_ofmap.read", "glb_ofmap.write", "membrane.read", "membrane.write",
+    ),
+}  # fmt: skip
+"""What gains and offsets of each timestep need, by what is done."""
+
+
+def over_time() -> list[Row]:
+    """digits_bntt on both machines, and the same spikes without gains and offsets of each timestep."""
+    from accelsim.workload import Bundle
+    from accelsim.workload.load import attach_trace, resolve_workload
+
+    bundle = Bundle.load(WORKLOADS / "digits_bntt")
+    content = bundle.workload.file.model_dump(mode="python", exclude={"files"}, exclude_unset=True)
+    content["layers"] = [layer for layer in content["layers"] if layer["op"] != "time_affine"]
+    plain = attach_trace(resolve_workload({**content, "activity": {"density": 0.0}}), bundle.trace)
+    rows = []
+    for machine in MACHINES:
+        scaled, without = (accelsim.run(workload, machine) for workload in (bundle.workload, plain))
+        more = {
+            name: item["energy_pj"] - without.components.get(name, {"energy_pj": 0.0})["energy_pj"]
+            for name, item in scaled.components.items()
+        }
+        parts = {f"{label} pj": sum(more.pop(name, 0.0) for name in names) for label, names in PARTS.items()}
+        row = {"machine": machine, "energy_pj": scaled.energy_pj, "without_pj": without.energy_pj, **parts}
+        rows.append(row | {"leakage pj": sum(more.values()), "longer": scaled.latency_ns / without.latency_ns - 1})
+    return rows
+
+
 # --- the page -----------------------------------------------------------------------------------------------
 
 
@@ -216,6 +250,18 @@ def tables() -> dict[str, str]:
         cells = [(f"`{row['machine']}`", row["weights"], energy(row["energy_pj"]), time(row["latency_ns"]),
                   ratio(first[row["machine"]] / row["energy_pj"])) for row in sparse]  # fmt: skip
         made["pruned"] = table(("on", "weights", "energy", "latency", "gain"), cells)
+    if costs := read_rows("bntt"):
+        made["bntt"] = table(
+            ("on", "energy", "without", *PARTS, "leakage of all this", "more", "time"),
+            [
+                (
+                    f"`{row['machine']}`", energy(row["energy_pj"]), energy(row["without_pj"]),
+                    *(energy(row[f"{label} pj"]) for label in (*PARTS, "leakage")),
+                    f"{row['energy_pj'] / row['without_pj'] - 1:.2%}", f"{row['longer']:+.2%}",
+                )
+                for row in costs
+            ],
+        )  # fmt: skip
     made |= {name: make(read_log(WORKLOADS / recipe)) for name, (recipe, make) in FROM_LOGS.items()
              if (WORKLOADS / recipe / "training.json").is_file()}  # fmt: skip
     if found:
@@ -252,6 +298,15 @@ def _robust(log: Row) -> str:
     return table(names, [[percent(value) for value in (log["test_accuracy"], *attacked.values())]])
 
 
+def _fgsm(log: Row) -> str:
+    curves = {"percentile": log["before"], "evolved": log["after"]}
+    steps = [f"T={step + 1}" for step in range(log["recipe"]["timesteps"])]
+    return table(
+        ("thresholds", *steps),
+        [(name, *map(percent, curve["held_out_accuracy"])) for name, curve in curves.items()],
+    )
+
+
 def _quantised(*recipes: str) -> str:
     logs = [read_log(WORKLOADS / name) for name in recipes]
     keys = ("float_accuracy", "rounded_accuracy", "integer_accuracy")
@@ -270,6 +325,7 @@ def _encodings(log: Row) -> str:
 
 FROM_LOGS: dict[str, tuple[str, Callable[[Row], str]]] = {
     "robust": ("digits_robust", _robust),
+    "fgsm": ("digits_evolution_fgsm", _fgsm),
     "encodings": ("digits_single_spike", _encodings),
     "quantised": ("digits_w4", lambda log: _quantised("digits_w4", "digits_w2")),
 }
@@ -310,6 +366,8 @@ def page() -> None:
         write_rows("optima", found)
     if "digits_pruned" in bundles:
         write_rows("pruned", pruned())
+    if "digits_bntt" in bundles:
+        write_rows("bntt", over_time())
     for name in (name for name in EVOLUTIONS if name in bundles):
         evolution_figure(read_log(WORKLOADS / name), OUT / f"{name}.png")
     logs = {"binary digits": "digits_qcfs", "rate": "digits_qcfs_rate"}

@@ -14,6 +14,7 @@ except ModuleNotFoundError as error:
 # Before the function of that name is bound: the first import of a module puts it in its package's namespace, and
 # a later one would put the command in the place of the data.
 import accelsim.snn.digits  # noqa: F401
+from accelsim.recipe import Recipe, bundled_recipes, load_recipe
 from accelsim.snn.cifar import cifar
 from accelsim.snn.data import ImageSplit, digits
 from accelsim.snn.encoders import Encoder, direct, encoder, rate, ttfs
@@ -21,7 +22,6 @@ from accelsim.snn.events import EventSplit, moving, moving_digits
 from accelsim.snn.export import Recording, describe_layers, export_bundle, record
 from accelsim.snn.models import SpikingNet, digits_net, fold_batchnorm
 from accelsim.snn.neuron import LIF, Neuron, neuron_of
-from accelsim.snn.recipe import Recipe, bundled_recipes, load_recipe
 from accelsim.snn.resnet import SpikingResNet, resnet
 from accelsim.snn.spikformer import Spikformer, spikformer
 from accelsim.snn.traced import export_network

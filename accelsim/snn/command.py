@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from accelsim.snn.recipe import find_recipe, load_recipe
+from accelsim.recipe import find_recipe, load_recipe
 from accelsim.snn.training import Price, train_recipe
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from accelsim.errors import InputError, Problem
+from accelsim.snn.bntt import TimestepAffine
 from accelsim.snn.encoders import Encoding
 from accelsim.snn.layers import as_steps, folded_norms
 from accelsim.snn.models import WEIGHTED, SpikingNet
@@ -136,6 +137,8 @@ def _parameters(net: SpikingNet) -> dict[str, npt.NDArray[Any]]:
             arrays[f"{name}.weight"] = layer.weight.detach().numpy()
             if layer.bias is not None:
                 arrays[f"{name}.bias"] = layer.bias.detach().numpy()
+        elif isinstance(layer, TimestepAffine):
+            arrays |= layer.arrays(name)
     for path, norm in folded_norms(net.layers).items():
         arrays |= norm.arrays(path)
     return arrays
@@ -188,6 +191,8 @@ def _describe(name: str, layer: nn.Module) -> dict[str, Any]:
         stride = _size(layer.kernel_size if layer.stride is None else layer.stride)
         found = {"stride": stride, "padding": _size(layer.padding), "ceil_mode": layer.ceil_mode}
         return fields | _unless_default(found, stride=fields["kernel"], padding=0, ceil_mode=False)
+    if isinstance(layer, TimestepAffine):
+        return {"op": "time_affine"}
     if isinstance(layer, nn.Flatten) and (layer.start_dim, layer.end_dim) == (1, -1):
         return {"op": "flatten"}
     raise fail(type(layer).__name__)

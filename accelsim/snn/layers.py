@@ -96,7 +96,7 @@ def fold_into(layer: nn.Conv2d | nn.Linear, norm: Norm) -> None:
         raise InputError(Problem("a batch-norm without running statistics depends on the batch and cannot be folded"))
     features = mean.double()
     gamma = norm.weight.double() if norm.affine else torch.ones_like(features)
-    beta = norm.bias.double() if norm.affine else torch.zeros_like(features)
+    beta = norm.bias.double() if norm.affine and norm.bias is not None else torch.zeros_like(features)
     bias = layer.bias.double() if layer.bias is not None else torch.zeros_like(features)
     gain = gamma / torch.sqrt(variance.double() + norm.eps)
     weight = layer.weight.double() * gain.reshape(-1, *[1] * (layer.weight.dim() - 1))

@@ -10,10 +10,13 @@ from typing import TypeVar
 from torch import Tensor, nn
 
 from accelsim.errors import InputError, Problem
+from accelsim.snn.bntt import TimestepAffine, TimestepNorm, fold_over_time
 from accelsim.snn.layers import Norm, as_steps, fold_into, fold_parts
 from accelsim.snn.neuron import LIF, Neuron
 
 WEIGHTED = (nn.Conv2d, nn.Linear)
+OVER_TIME = (LIF, TimestepNorm, TimestepAffine)
+"""Layers that do something else at each timestep."""
 Net = TypeVar("Net", bound=nn.Module)
 
 
@@ -31,8 +34,8 @@ class SpikingNet(nn.Module):
     """Layers in order, run layer by layer over all timesteps.
 
     Layers without state see timesteps and images as one batch (batch-norm statistics therefore run over
-    time too). A static input (one timestep) is carried as one timestep up to the first neurons, as
-    direct encoding hardware does: the first convolution is computed once.
+    time too, but for `TimestepNorm`). A static input (one timestep) is carried as one timestep up to what
+    differs over time, as direct encoding hardware does: the first convolution is computed once.
     """
 
     def __init__(self, layers: Mapping[str, nn.Module], timesteps: int) -> None:
@@ -48,7 +51,7 @@ class SpikingNet(nn.Module):
         """Run and yield layer after layer; `inputs` is [1 or timesteps, images, ...]."""
         value = inputs
         for name, layer in self.layers.items():
-            if isinstance(layer, LIF):
+            if isinstance(layer, OVER_TIME):
                 output = layer(value, self.timesteps)
             else:
                 output = layer(value.flatten(0, 1)).unflatten(0, value.shape[:2])
@@ -97,6 +100,8 @@ def digits_net(timesteps: int = 4, *, neuron: Neuron = LIF) -> SpikingNet:
 def fold_batchnorm(net: Net) -> Net:
     """A copy in evaluation mode whose batch-norms are merged into the layers before them (`layers.fold_into`).
 
+    Of a `TimestepNorm` there remains what differs over time (`bntt.fold_over_time`).
+
     Rounding still differs from the network with its batch-norms, which can turn a few spikes per million.
 
     Raises:
@@ -117,12 +122,14 @@ def _folded_list(layers: nn.ModuleDict) -> dict[str, nn.Module]:
     kept: dict[str, nn.Module] = {}
     before: nn.Module | None = None
     for name, layer in layers.items():
-        if not isinstance(layer, Norm):
+        if not isinstance(layer, Norm | TimestepNorm):
             before = kept[name] = layer
-        elif isinstance(before, WEIGHTED):
-            fold_into(before, layer)
-        else:
+        elif not isinstance(before, WEIGHTED):
             raise _not_foldable(name)
+        elif isinstance(layer, TimestepNorm):
+            before = kept[name] = fold_over_time(before, layer)
+        else:
+            fold_into(before, layer)
     return kept
 
 

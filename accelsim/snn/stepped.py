@@ -13,7 +13,8 @@ from itertools import pairwise, takewhile
 import torch
 from torch import Tensor
 
-from accelsim.snn.models import SpikingNet, Step
+from accelsim.snn.bntt import TimestepAffine, TimestepNorm
+from accelsim.snn.models import OVER_TIME, SpikingNet, Step
 from accelsim.snn.neuron import LIF, Memory
 
 
@@ -29,15 +30,23 @@ class SteppedNet(SpikingNet):
         front = dict(takewhile(lambda item: not isinstance(item[1], LIF), self.layers.items()))
         value = inputs
         for name, layer in front.items():
-            output = layer(value.flatten(0, 1)).unflatten(0, value.shape[:2])
+            if isinstance(layer, OVER_TIME):
+                output = layer(value, self.timesteps)
+            else:
+                output = layer(value.flatten(0, 1)).unflatten(0, value.shape[:2])
             yield Step(name, layer, value, output)
             value = output
         behind = {name: layer for name, layer in self.layers.items() if name not in front}
         memories: dict[str, Memory] = {}
         seen: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in behind}
-        for present in value.expand(self.timesteps, *value.shape[1:]).unbind():
+        for step, present in enumerate(value.expand(self.timesteps, *value.shape[1:]).unbind()):
             for name, layer in behind.items():
-                output = self._fired(name, layer, present, memories) if isinstance(layer, LIF) else layer(present)
+                if isinstance(layer, LIF):
+                    output = self._fired(name, layer, present, memories)
+                elif isinstance(layer, TimestepNorm | TimestepAffine):
+                    output = layer.at(step, present)
+                else:
+                    output = layer(present)
                 seen[name].append((present, output))
                 present = output
         for name, layer in behind.items():

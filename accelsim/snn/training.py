@@ -12,10 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from accelsim import recipe as schema
 from accelsim.errors import InputError, Problem
 from accelsim.files import write_atomic
 from accelsim.results import Result
-from accelsim.snn import recipe as schema
+from accelsim.snn.bntt import TimestepNorm
 from accelsim.snn.cifar import cifar
 from accelsim.snn.data import ImageSplit, digits, shifted
 from accelsim.snn.encoders import Encoder, encoder
@@ -236,10 +237,14 @@ def make_encoder(recipe: schema.Recipe) -> Encoder:
 def _build(recipe: schema.Recipe, in_shape: tuple[int, int, int], classes: int) -> nn.Module:
     """`build_network`, with gains of batch-norms and shared membranes as the recipe says."""
     net = build_network(recipe, in_shape, classes)
+    if recipe.neuron.channel_sharing > 1:
+        _check_groups(net, recipe.timesteps, in_shape)
     if recipe.norm_alpha is not None:
         for module in net.modules():
             if isinstance(module, Norm):
                 nn.init.constant_(module.weight, recipe.norm_alpha * recipe.neuron.threshold)
+    if recipe.norm_statistics == "each_timestep":
+        _split_over_time(net, recipe)
     if not recipe.neuron.layer_sharing:
         return net
     if not isinstance(net, SpikingNet) or recipe.method.name not in ("bptt", "pruned"):
@@ -249,6 +254,27 @@ def _build(recipe: schema.Recipe, in_shape: tuple[int, int, int], classes: int) 
         return sharing_layers(net, in_shape)
     except ValueError as error:
         raise InputError(Problem(str(error), where="neuron.layer_sharing")) from None
+
+
+def _check_groups(net: nn.Module, timesteps: int, in_shape: tuple[int, int, int]) -> None:
+    """Refuse channels that do not divide into groups; only running the network tells how many a layer has."""
+    try:
+        with torch.no_grad():
+            net.eval()(torch.zeros(timesteps, 1, *in_shape))
+    except ValueError as error:
+        raise InputError(Problem(str(error), where="neuron.channel_sharing")) from None
+    finally:
+        net.train()
+
+
+def _split_over_time(net: nn.Module, recipe: schema.Recipe) -> None:
+    """Give every batch-norm of a plain list of layers statistics and a gain for each timestep, in place."""
+    if not isinstance(net, SpikingNet) or recipe.method.name not in ("bptt", "pruned"):
+        message = "each_timestep goes with digits_net and VGGs, trained by the methods bptt and pruned"
+        raise InputError(Problem(message, where="norm_statistics"))
+    for name, layer in net.layers.items():
+        if isinstance(layer, Norm):
+            net.layers[name] = TimestepNorm(layer, recipe.timesteps)
 
 
 def build_network(recipe: schema.Recipe, in_shape: tuple[int, int, int], classes: int) -> nn.Module:

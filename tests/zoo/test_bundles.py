@@ -13,10 +13,13 @@ from accelsim.snn.train import evaluation_generator
 from accelsim.workload import Bundle
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("digits_resnet", "moving_digits")
+LEAST = {
+    "digits_resnet": 98.0, "moving_digits": 90.0, "digits_bntt": 98.0, "digits_tdbn": 98.0, "digits_layers": 97.0
+}  # fmt: skip
+"""Percent of the held-out images that each recognises."""
 
 
-@pytest.fixture(scope="module", params=NAMES)
+@pytest.fixture(scope="module", params=LEAST)
 def bundle(request) -> Bundle:
     return Bundle.load(ROOT / "workloads" / request.param)
 
@@ -45,7 +48,7 @@ def test_it_says_how_many_it_recognises(bundle):
     right = (bundle.samples["logits"].mean(axis=0).argmax(axis=1) == bundle.samples["labels"]).mean()
     held_out, stored = accuracies(bundle)
     assert stored == round(100 * right, 2)
-    assert held_out >= {"digits_resnet": 98.0, "moving_digits": 90.0}[bundle.workload.name]
+    assert held_out >= LEAST[bundle.workload.name]
 
 
 def test_it_is_what_its_recipe_says(bundle):
@@ -124,7 +127,7 @@ def test_machines_run_it_and_need_more_than_is_claimed(bundle):
 def test_the_page_shows_the_figures_of_the_bundles():
     """docs/training.md: accuracy and density per bundle, out of the bundles themselves."""
     page = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
-    for name in ("digits_snn", *NAMES):
+    for name in ("digits_snn", "digits_resnet", "moving_digits"):
         bundle = Bundle.load(ROOT / "workloads" / name)
         held_out, _ = accuracies(bundle)
         spikes = [record for record in bundle.trace.values() if record.kind != "real"]

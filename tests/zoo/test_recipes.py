@@ -13,8 +13,8 @@ import yaml
 from typer.testing import CliRunner
 
 from accelsim.errors import InputError
+from accelsim.recipe import RECIPES, Recipe
 from accelsim.snn import bundled_recipes, load_recipe, train_recipe
-from accelsim.snn.recipe import RECIPES, Recipe
 from accelsim.snn.training import build_network, load_data, make_encoder
 
 GOOD = """\
@@ -123,6 +123,12 @@ def test_networks_that_do_not_fit_the_images_are_refused(tmp_path, setting, mess
     model = setting.partition("=")[2]
     with pytest.raises(InputError, match=message):
         train_recipe(load_recipe(written(tmp_path, model=f"model: {{name: {model}}}")), tmp_path / "out")
+
+
+def test_channels_that_do_not_divide_into_groups_are_refused(tmp_path):
+    recipe = load_recipe(written(tmp_path, model="model: {name: vgg5, width: 4}"), {"neuron.channel_sharing": 3})
+    with pytest.raises(InputError, match=r"neuron\.channel_sharing: 4 channels do not divide by channel_sharing 3"):
+        train_recipe(recipe, tmp_path / "out")
 
 
 def test_images_that_cannot_move_are_refused(tmp_path):

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from accelsim.errors import InputError
-from accelsim.snn.recipe import load_recipe
+from accelsim.recipe import load_recipe
 from accelsim.snn.training import Trained, train_recipe
 
 DigitsResult = Trained

@@ -7,9 +7,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from accelsim.recipe import Bptt
 from accelsim.snn.methods.task import Outcome, Task
 from accelsim.snn.models import fold_batchnorm
-from accelsim.snn.recipe import Bptt
 from accelsim.snn.significance import fgsm, pgd
 from accelsim.snn.train import accuracy, predict, train
 

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from accelsim.errors import InputError, Problem
+from accelsim.recipe import EvolutionMethod
 from accelsim.snn.conversion import SourceNet
 from accelsim.snn.evolution import Bill, Evolved, Hardware, Judged, Search, evolve
 from accelsim.snn.export import describe_layers
 from accelsim.snn.methods.task import Outcome, Task, plain_network
 from accelsim.snn.models import SpikingNet
-from accelsim.snn.recipe import EvolutionMethod
 from accelsim.snn.significance import fgsm, noise_sensitivity, principal_components
 from accelsim.snn.thresholds import Rectified, accuracy_in_time, balance, neuron_layers, scaled, to_spiking
 from accelsim.snn.train import predict, progress, train

@@ -10,9 +10,9 @@ from dataclasses import replace
 
 from torch import nn
 
+from accelsim.recipe import HybridMethod
 from accelsim.snn.conversion import SourceNet
 from accelsim.snn.methods.task import Outcome, Task, plain_network
-from accelsim.snn.recipe import HybridMethod
 from accelsim.snn.thresholds import Rectified, accuracy_in_time, balance, neuron_layers, to_spiking
 from accelsim.snn.train import predict, train
 from accelsim.snn.trainable import settled, trainable

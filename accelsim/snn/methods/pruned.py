@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 
+from accelsim.recipe import PrunedMethod
 from accelsim.snn.methods.task import Outcome, Task
 from accelsim.snn.models import fold_batchnorm
 from accelsim.snn.pruning import channel_masks, hold, magnitude_masks, prunable, release, sparsity_of, zeros_of
-from accelsim.snn.recipe import PrunedMethod
 from accelsim.snn.train import accuracy, predict, train
 
 

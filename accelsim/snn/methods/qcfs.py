@@ -8,10 +8,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from accelsim.recipe import QcfsMethod
 from accelsim.snn.conversion import SourceNet
 from accelsim.snn.methods.task import Outcome, Task, plain_network
 from accelsim.snn.qcfs import QCFS, to_digits, to_rate
-from accelsim.snn.recipe import QcfsMethod
 from accelsim.snn.train import accuracy, predict, train
 
 

@@ -8,10 +8,10 @@ import torch
 
 from accelsim.errors import InputError, Problem
 from accelsim.inference.weights import activation_unit
+from accelsim.recipe import QuantisedMethod
 from accelsim.snn.methods.task import Outcome, Task
 from accelsim.snn.models import SpikingNet, fold_batchnorm
 from accelsim.snn.quantised import QuantisedNet
-from accelsim.snn.recipe import QuantisedMethod
 from accelsim.snn.train import accuracy, predict, train
 
 

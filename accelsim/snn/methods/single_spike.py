@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from accelsim.recipe import SingleSpikeMethod
 from accelsim.snn.conversion import SourceNet
 from accelsim.snn.data import shifted
 from accelsim.snn.encoders import Encoder, encoder
@@ -21,7 +22,6 @@ from accelsim.snn.layers import Norm, as_steps
 from accelsim.snn.methods.task import Outcome, Task, plain_network
 from accelsim.snn.models import WEIGHTED, SpikingNet
 from accelsim.snn.neuron import LIF
-from accelsim.snn.recipe import SingleSpikeMethod
 from accelsim.snn.single_spike import SpikeTimes, TrainableSpikeTimes, compute_energy_pj
 from accelsim.snn.thresholds import Rectified, balance, neuron_layers, to_spiking
 from accelsim.snn.train import accuracy, evaluation_generator, predict, train

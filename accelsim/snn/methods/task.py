@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from accelsim.errors import InputError, Problem
+from accelsim.recipe import Recipe
 from accelsim.results import Result
 from accelsim.snn.data import ImageSplit
 from accelsim.snn.encoders import Encoder, Encoding
 from accelsim.snn.models import SpikingNet
-from accelsim.snn.recipe import Recipe
 from accelsim.snn.train import Prepare, TrainSettings
 
 

@@ -18,7 +18,7 @@ from accelsim.files import read_yaml
 from accelsim.settings import Override, Section, as_overrides, validate
 from accelsim.workload.schema import NeuronFields, Precision
 
-RECIPES = Path(__file__).resolve().parent / "recipes"
+RECIPES = Path(__file__).resolve().parent / "snn" / "recipes"
 
 
 class DigitsData(Section):
@@ -285,8 +285,10 @@ class Recipe(Section):
     model: Annotated[DigitsNetModel | VggModel | ResNetModel | SpikformerModel, Field(discriminator="name")]
     neuron: TrainableNeuron = TrainableNeuron()
     norm_alpha: float | None = Field(None, gt=0.0)
-    """Gain of every batch-norm before training in thresholds: alpha of tdBN. The network's own by default; statistics
-    run over timesteps and images either way."""
+    """Gain of every batch-norm before training in thresholds: alpha of tdBN. The network's own by default."""
+    norm_statistics: Literal["all_timesteps", "each_timestep"] = "all_timesteps"
+    """Whether a batch-norm's statistics and gain are those of all timesteps together (tdBN), or of each timestep's own
+    (BNTT; see `accelsim.snn.bntt`)."""
     timesteps: int = Field(4, ge=1, le=256)
     method: Annotated[
         Bptt | QcfsMethod | EvolutionMethod | HybridMethod | SingleSpikeMethod | QuantisedMethod | PrunedMethod,
