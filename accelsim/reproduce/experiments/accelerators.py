@@ -20,7 +20,7 @@ from accelsim.reproduce.sata_sim import DATA
 from accelsim.settings import Section, validate
 from accelsim.workload import SpikeTrace
 from accelsim.workload.load import attach_trace
-from accelsim.workload.trace import read_npz
+from accelsim.workload.npz import read_npz
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
