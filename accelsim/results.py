@@ -92,6 +92,12 @@ class LayerLedger:
             together = by_step if before is None else before if by_step is None else before + by_step
             self._added[action] = (shared + more, together)
 
+    def freeze(self) -> None:
+        """Make all counts read only, so that several ledgers can share them."""
+        for _, by_step in self._added.values():
+            if by_step is not None:
+                by_step.setflags(write=False)
+
     @property
     def actions(self) -> Collection[str]:
         """What was counted."""

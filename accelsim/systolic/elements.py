@@ -79,4 +79,5 @@ def elements(core: Core, rules: Rules, taken: FloatArray | None = None) -> Eleme
         # The sum moves on from PE to PE; where it changes, its register is part of the accumulation. What does
         # not enter the array takes no sum along.
         ledger.add("pe.forward_bits", (taken - worked) / core.serial_in_time * rules.accumulator_bits)
+    ledger.freeze()
     return Elements(ledger, float(np.add.reduce(taken)))

@@ -59,6 +59,9 @@ class Epilogue(Tally):
         self._pool_and_add()
         self._membranes()
         self._write_back()
+        self.ledger.freeze()
+        for when in self.moved.values():
+            when.setflags(write=False)
 
     @property
     def membrane_bits(self) -> int:

@@ -194,3 +194,24 @@ def test_groups_follow_one_another() -> None:
 def test_scratchpads_bound_window_and_depth(spads: tuple[int, int, int], chunk: int, passes: tuple[int, ...]) -> None:
     found = tick_batch(timesteps=20, k=36, planes=1, weight_bits=8, psum_bits=8, spad_bits=spads)
     assert (found.chunk, found.passes) == (chunk, passes)
+
+
+@pytest.mark.parametrize("dataflow", ["os", "ws", "is", "tick-batch"])
+def test_designs_share_what_the_array_does_not_change_and_nothing_else(dataflow: str) -> None:
+    """Counts never depend on which designs the same workload ran on before."""
+    document = [*conv("a"), {"op": "avgpool2d", "kernel": 2, "name": "pool"}, *conv("b")]
+    description = {"timesteps": 3, "input": {"shape": [4, 8, 8], "encoding": "rate"}, "layers": document}
+    shared = network(description)
+    designs = [{"array": {"rows": rows, "cols": cols}, "dataflow": dataflow} for rows, cols in ((2, 3), (8, 4), (2, 3))]
+    designs += [{"dataflow": dataflow, "sparsity": {"spikes": kind}} for kind in ("none", "gate", "skip")]
+    for design in designs:
+        found, fresh = simulate(shared, systolic(**design)), simulate(network(description), systolic(**design))
+        for layer, alone in zip(found.layers, fresh.layers, strict=True):
+            assert layer.cycles.tolist() == alone.cycles.tolist()
+            assert {name: counts.tolist() for name, counts in layer.counts.items()} == {
+                name: counts.tolist() for name, counts in alone.counts.items()
+            }
+    first, second = (simulate(shared, systolic(**design)).layers[0] for design in designs[:2])
+    assert first.counts["pe.accumulate"] is second.counts["pe.accumulate"]
+    with pytest.raises(ValueError, match="read-only"):
+        first.counts["pe.accumulate"][:] = 0.0
