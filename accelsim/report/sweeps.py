@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_LABELS = 12
+MOST_CELLS = 14  # of a heat map that still have room for a number
 MOST_ROWS = 40
 UNITS = {"pj": "pJ", "ns": "ns", "um2": "um2", "mw": "mW"}
 FRONT, OTHER, OUTSIDE = "#D55E00", "#0072B2", "#BBBBBB"
@@ -149,15 +150,20 @@ def parallel_figure(
     first = heights[:, len(names) - len(objectives)] if len(done) else np.zeros(0)
     front = done["pareto"].to_numpy(dtype=bool)
     from matplotlib import colormaps
+    from matplotlib.collections import LineCollection
 
     drawn = np.flatnonzero(~front)
-    for index in drawn[:: max(1, len(drawn) // 2000)]:  # more lines than that are one grey area
-        axes.plot(heights[index], color="#AAAAAA", linewidth=0.4, alpha=0.4, zorder=1)
-    for index in np.flatnonzero(front):
-        axes.plot(heights[index], color=colormaps["viridis"](float(first[index])), linewidth=1.4, zorder=2)
+    drawn = drawn[:: max(1, len(drawn) // 2000)]  # more lines than that are one grey area
+    for chosen, style in (
+        (drawn, {"colors": "#AAAAAA", "linewidths": 0.4, "alpha": 0.4, "zorder": 1}),
+        (np.flatnonzero(front), {"colors": colormaps["viridis"](first[front]), "linewidths": 1.4, "zorder": 2}),
+    ):
+        places = np.broadcast_to(np.arange(len(names)), (len(chosen), len(names)))
+        axes.add_collection(LineCollection(list(np.stack([places, heights[chosen]], axis=2)), **style))
     axes.set_xticks(range(len(names)), [label_of(name) for name in names], rotation=20, ha="right", fontsize=8)
     axes.set_yticks([])
     axes.set_xlim(-0.2, len(names) - 0.4)
+    axes.set_ylim(-0.05, 1.05)
     axes.set_title(
         f"{title}: {int(front.sum())} points of the Pareto front, {len(done) - int(front.sum())} others grey"
     )
@@ -191,19 +197,25 @@ def heat_figure(
     done = frame[frame["feasible"]]
     best = done.groupby([rows, columns], dropna=False, sort=True)[objective]
     table = (best.min() if way == "minimise" else best.max()).unstack()
-    figure = new_figure(max(5.0, 0.9 * table.shape[1] + 2.5), max(3.0, 0.5 * table.shape[0] + 1.8))
+    high, wide = (min(size, MOST_CELLS) for size in table.shape)
+    figure = new_figure(max(5.0, 0.9 * wide + 2.5), max(3.0, 0.5 * high + 1.8))
     axes = figure.subplots()
     values = table.to_numpy(dtype=float)
-    scaled = np.log(values) if way == "minimise" and _is_wide(values[~np.isnan(values)]) else values
-    axes.imshow(scaled, aspect="auto", cmap="viridis" if way == "maximise" else "viridis_r")
-    if values.size <= 400:
+    logarithmic = way == "minimise" and _is_wide(values[~np.isnan(values)])
+    scaled = np.log(values) if logarithmic else values
+    colours = "viridis" if way == "maximise" else "viridis_r"
+    image = axes.imshow(values, aspect="auto", cmap=colours, norm="log" if logarithmic else "linear")
+    if max(table.shape) > MOST_CELLS:  # numbers would overlap
+        figure.colorbar(image, ax=axes, label=label_of(objective))
+    else:
         middle = np.nanmean([np.nanmin(scaled), np.nanmax(scaled)])
         bright = scaled > middle if way == "maximise" else scaled < middle
         for i, j in np.ndindex(values.shape):
             colour = "black" if bright[i, j] else "white"
             axes.text(j, i, _short(values[i, j]), ha="center", va="center", fontsize=8, color=colour)
-    axes.set_xticks(range(table.shape[1]), [_short(value) for value in table.columns])
-    axes.set_yticks(range(table.shape[0]), [_short(value) for value in table.index])
+    for ticks, labels in ((axes.set_xticks, table.columns), (axes.set_yticks, table.index)):
+        at = range(0, len(labels), -(-len(labels) // MOST_CELLS))
+        ticks(at, [_short(labels[place]) for place in at])
     axes.set_xlabel(columns)
     axes.set_ylabel(rows)
     axes.set_title(f"{title}: best {label_of(objective)} ({_arrow(way)} is better)", fontsize=10)
