@@ -159,7 +159,14 @@ def _rows(machine: str, given: Spikes, result: Result | None, reference: Result 
     if result is None:
         return [row(label, "cycles", "cycles", facts.source, printed_as=_text(listed), note=refused)]
     chosen = set(facts.layers.values())
-    cycles = sum(float(layer.cycles.sum()) for layer in result.ledger.layers if layer.name in chosen)
+    layers = [layer for layer in result.ledger.layers if layer.name in chosen]
+    cycles, waiting = (
+        sum(numbers)
+        for numbers in ((float(layer.cycles.sum()) for layer in layers), (layer.stall_cycles for layer in layers))
+    )
+    own = "the roundings and overlaps of the public simulator are not taken over"
+    if waiting > 0.01 * cycles:
+        own += f"; {waiting:,.0f} of these cycles wait for DRAM, {cycles - waiting:,.0f} do not"
     compared = given.is_published and listed is not None
     rows = []
     if listed is not None:
@@ -173,9 +180,7 @@ def _rows(machine: str, given: Spikes, result: Result | None, reference: Result 
                 reproduced=cycles if compared else None,
                 physical=cycles,
                 tolerance=0.02,
-                note="the roundings and overlaps of the public simulator are not taken over"
-                if compared
-                else f"not compared: spikes are {given.about}; give the trace with --trace",
+                note=own if compared else f"not compared: spikes are {given.about}; give the trace with --trace",
             )
         )
     rows += [
