@@ -46,7 +46,7 @@ def listing(what: str, machine: str) -> list[tuple[str, str]]:
         ]
     if what == "components":
         return _components(machine)
-    return []  # no experiment is published yet
+    return []  # experiments: `accelsim.reproduce` lists them
 
 
 def _components(machine: str) -> list[tuple[str, str]]:

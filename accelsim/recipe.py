@@ -257,6 +257,7 @@ class Optimizer(Section):
     """AdamW with one OneCycle learning-rate cycle over all epochs."""
 
     name: Literal["adamw"] = "adamw"
+    """The one there is."""
     batch_size: int = Field(64, ge=2)
     """Images per step; at least two, for the batch-norms."""
     learning_rate: float = Field(3e-3, gt=0.0)
@@ -276,13 +277,17 @@ class Recipe(Section):
     """A training, from data to the exported bundle."""
 
     format: Literal["accelsim.recipe/1"] = "accelsim.recipe/1"
+    """Format of the file, with its version; may be left out."""
     name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")
     """Name of the workload, and of its directory where none is given."""
     description: str = ""
     """What the network is, for the reader of the workload file."""
     data: Annotated[DigitsData | CifarData, Field(discriminator="name")]
+    """Images to learn from and to be tried on."""
     encoder: Annotated[FrameEncoder | MovingEncoder, Field(discriminator="name")] = FrameEncoder(name="direct")
+    """How images become inputs over time."""
     model: Annotated[DigitsNetModel | VggModel | ResNetModel | SpikformerModel, Field(discriminator="name")]
+    """The network."""
     neuron: TrainableNeuron = TrainableNeuron()
     norm_alpha: float | None = Field(None, gt=0.0)
     """Gain of every batch-norm before training in thresholds: alpha of tdBN. The network's own by default."""
@@ -290,12 +295,14 @@ class Recipe(Section):
     """Whether a batch-norm's statistics and gain are those of all timesteps together (tdBN), or of each timestep's own
     (BNTT; see `accelsim.snn.bntt`)."""
     timesteps: int = Field(4, ge=1, le=256)
+    """Timesteps T."""
     method: Annotated[
         Bptt | QcfsMethod | EvolutionMethod | HybridMethod | SingleSpikeMethod | QuantisedMethod | PrunedMethod,
         Field(discriminator="name"),
     ] = Bptt()
     """How the network comes about (`accelsim.snn.methods`)."""
     epochs: int = Field(10, ge=1)
+    """Passes over the images."""
     optimizer: Optimizer = Optimizer()
     seed: int = Field(0, ge=0, lt=2**63)
     """Of weights, batches and everything drawn at random in training."""

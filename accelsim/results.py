@@ -104,6 +104,11 @@ class LayerLedger:
         return self._added.keys()
 
     @property
+    def parts(self) -> Mapping[str, tuple[float, FloatArray | None]]:
+        """By action: what belongs to all timesteps alike, and [T] the rest; `counts` is their sum."""
+        return self._added
+
+    @property
     def counts(self) -> dict[str, FloatArray]:
         """``component.action``: [T] how often."""
         found = {}
@@ -111,7 +116,6 @@ class LayerLedger:
             if shared or by_step is None:
                 even = ones(self.timesteps) * (shared / self.timesteps)
                 by_step = even if by_step is None else by_step + even
-                self._added[action] = (0.0, by_step)
             found[action] = by_step
         return found
 
@@ -318,11 +322,9 @@ class Result:
         for layer in self.ledger.layers:
             bill, cycles = bills[layer.name], float(layer.cycles.sum())
             share = layer.cycles / cycles if cycles else np.full(layer.timesteps, 1.0 / layer.timesteps)
-            per_step = np.zeros(layer.timesteps)
+            per_step, counts = np.zeros(layer.timesteps), layer.counts
             for action, entry in bill.items():
-                per_step += (
-                    layer.counts[action] * entry.unit_energy_pj if action in layer.counts else entry.energy_pj * share
-                )
+                per_step += counts[action] * entry.unit_energy_pj if action in counts else entry.energy_pj * share
             layers.append(
                 {
                     "name": layer.name,

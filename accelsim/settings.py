@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import copy
 import re
-import types
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
@@ -15,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from accelsim.errors import InputError, Problem, did_you_mean, nearest
 from accelsim.files import Document, Keys, StrictLoader, dotted
+from accelsim.schema_keys import is_model, members, names_below, nearest_key, resolve_key, value_at, walk
 
 LARGEST_COUNT = 2**31 - 1
 
@@ -85,148 +85,6 @@ def as_overrides(overrides: Mapping[str, Any] | Iterable[str | Override] | None)
     return [item if isinstance(item, Override) else Override.parse(item) for item in overrides]
 
 
-# --- walking a schema -------------------------------------------------------------------------------
-
-
-def _members(annotation: Any) -> Iterator[Any]:
-    """The alternatives of an annotation, without Annotated, Optional and Union around them."""
-    origin = get_origin(annotation)
-    if origin is Annotated:
-        yield from _members(get_args(annotation)[0])
-    elif origin in (Union, types.UnionType):
-        for argument in get_args(annotation):
-            yield from _members(argument)
-    else:
-        yield annotation
-
-
-def _is_model(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
-
-
-def _child(annotation: Any, key: str | int) -> list[Any]:
-    """The annotations a value may have one step below `annotation`."""
-    found: list[Any] = []
-    for member in _members(annotation):
-        origin = get_origin(member)
-        if _is_model(member):
-            if key in member.model_fields:
-                found.append(member.model_fields[key].annotation)
-        elif _is_free_mapping(member):
-            if isinstance(key, str):
-                found.append(get_args(member)[1])
-        elif origin in (list, tuple, Sequence) and isinstance(key, int):
-            found.append(get_args(member)[0])
-    return found
-
-
-def _names_below(annotations: Iterable[Any]) -> list[str]:
-    names: list[str] = []
-    for annotation in annotations:
-        for member in _members(annotation):
-            if _is_model(member):
-                names += [name for name in member.model_fields if name not in names]
-    return names
-
-
-def _walk(model: type[BaseModel], where: Keys) -> list[Any]:
-    """The annotations at `where`. A tag of a union (an `op`, a `kind`) may stand between the keys."""
-    annotations: list[Any] = [model]
-    for key in where:
-        below = [child for annotation in annotations for child in _child(annotation, key)]
-        annotations = below or [m for a in annotations for m in _members(a) if _is_model(m) and key in _tags(m)]
-    return annotations
-
-
-def _tags(model: type[BaseModel]) -> set[Any]:
-    """The literal values of a model's fields: among them the tag that selects it in a union."""
-    literals = (m for info in model.model_fields.values() for m in _members(info.annotation))
-    return {value for member in literals if get_origin(member) is Literal for value in get_args(member)}
-
-
-def dotted_keys(model: type[BaseModel]) -> list[str]:
-    """Every dotted key a model knows (through models only: the keys people set by hand)."""
-
-    def below(annotation: Any, prefix: str) -> Iterator[str]:
-        for member in _members(annotation):
-            if _is_model(member):
-                for name, info in member.model_fields.items():
-                    path = f"{prefix}.{name}" if prefix else name
-                    yield path
-                    yield from below(info.annotation, path)
-
-    return list(dict.fromkeys(below(model, "")))
-
-
-def resolve_key(model: type[BaseModel], data: Mapping[str, Any], key: str) -> Keys | None:
-    """The place a dotted key names, or None. List items go by index or by their ``name``.
-
-    A name may itself have dots (``layers.block1.conv2.kernel``): the longest one that exists is taken.
-    """
-    return _resolve([model], data, key.split("."))
-
-
-def _resolve(annotations: list[Any], value: Any, parts: list[str]) -> Keys | None:
-    if not parts:
-        return ()
-    members = [member for annotation in annotations for member in _members(annotation)]
-    free = any(_is_free_mapping(member) for member in members)
-    is_list = isinstance(value, list) or (not free and any(get_origin(m) in (list, tuple) for m in members))
-    lengths: Sequence[int] = range(len(parts), 0, -1)
-    if free:  # a new name (an entry of a cost table) ends where its own keys begin
-        lengths = sorted(lengths, key=lambda n: -n if _get(value, ".".join(parts[:n])) is not None else n)
-    for taken in lengths:
-        step: str | int | None = ".".join(parts[:taken])
-        if is_list:
-            step = _index_in(value, str(step))
-        below = [] if step is None else [child for a in annotations for child in _child(a, step)]
-        rest = _resolve(below, _get(value, step), parts[taken:]) if below and step is not None else None
-        if rest is not None and step is not None:
-            return (step, *rest)
-    return None
-
-
-def _is_free_mapping(annotation: Any) -> bool:
-    origin = get_origin(annotation)
-    return isinstance(origin, type) and issubclass(origin, Mapping)
-
-
-def nearest_key(key: str, candidates: Sequence[tuple[type[BaseModel], Mapping[str, Any]]]) -> str:
-    """``"; did you mean ...?"`` for a key that none of the (model, data) pairs knows."""
-    for model, data in candidates:  # a misspelt end of a good beginning: layers.conv1.kernal
-        head, _, tail = key.rpartition(".")
-        where = resolve_key(model, data, head) if head else None
-        match = nearest(tail, _names_below(_walk(model, where))) if where else None
-        if match:
-            return f"; did you mean '{head}.{match}'?"
-    allowed = [name for model, _ in candidates for name in dotted_keys(model)]
-    match = nearest(key, allowed)
-    if match is None:  # a good end without its beginning: adc_bits, read_noise
-        tails = {name.rsplit(".", 1)[-1]: name for name in reversed(allowed)}
-        tail_match = nearest(key.rsplit(".", 1)[-1], tails)
-        match = tails[tail_match] if tail_match else None
-    return f"; did you mean '{match}'?" if match else ""
-
-
-def _index_in(items: Any, part: str) -> int | None:
-    if not isinstance(items, list):
-        return None
-    if part.isdigit():
-        return int(part) if int(part) < len(items) else None
-    for index, item in enumerate(items):
-        if isinstance(item, Mapping) and item.get("name") == part:
-            return index
-    return None
-
-
-def _get(value: Any, key: str | int) -> Any:
-    if isinstance(value, Mapping):
-        return value.get(key)
-    if isinstance(value, list) and isinstance(key, int) and key < len(value):
-        return value[key]
-    return None
-
-
 # --- validating -------------------------------------------------------------------------------------
 
 
@@ -243,7 +101,7 @@ def apply_overrides(
             raise InputError(Problem(f"unknown key '{override.key}'{hint}", where=str(override)))
         target: Any = result
         for step in where[:-1]:
-            below = _get(target, step)
+            below = value_at(target, step)
             if not isinstance(below, dict | list):
                 below = {}
                 target[step] = below
@@ -290,7 +148,7 @@ def value_problem(model: type[BaseModel], data: Mapping[str, Any], override: Ove
 def _is_misspelt_elsewhere(model: type[BaseModel], missing: ErrorDetails, details: Sequence[ErrorDetails]) -> bool:
     """Whether a required key is missing only because it is misspelt: then one complaint is enough."""
     *place, name = missing["loc"] or ("",)
-    allowed = _names_below(_walk(model, tuple(place)))
+    allowed = names_below(walk(model, tuple(place)))
     return missing["type"] == "missing" and any(
         other["type"] == "extra_forbidden"
         and list(other["loc"][:-1]) == place
@@ -364,8 +222,8 @@ def _message(model: type[BaseModel], data: Any, where: Keys, detail: ErrorDetail
     if kind == "missing":
         return f"required key '{where[-1]}' is missing" if where else "a required key is missing"
     if kind == "extra_forbidden":
-        exact = _names_below(_walk(model, tuple(detail["loc"][:-1])))  # of this member of a union
-        allowed = exact or _names_below(_walk(model, where[:-1]))
+        exact = names_below(walk(model, tuple(detail["loc"][:-1])))  # of this member of a union
+        allowed = exact or names_below(walk(model, where[:-1]))
         hint = did_you_mean(str(where[-1]), allowed)
         return f"unknown key '{where[-1]}'{hint} (allowed: {', '.join(allowed)})"
     if kind in _NUMBERS:
@@ -383,7 +241,7 @@ def _message(model: type[BaseModel], data: Any, where: Keys, detail: ErrorDetail
         return f"{key} '{tag}' is unknown, allowed: {', '.join(expected)}{did_you_mean(tag, expected)}"
     if kind == "union_tag_not_found":
         key = str(context.get("discriminator", "kind")).strip("'")
-        choices = [m for a in _walk(model, where) for m in _members(a) if _is_model(m) and key in m.model_fields]
+        choices = [m for a in walk(model, where) for m in members(a) if is_model(m) and key in m.model_fields]
         tags = [tag for m in choices for tag in get_args(m.model_fields[key].annotation)]
         return f"required key '{key}' is missing, allowed: {', '.join(map(str, tags))}"
     if kind in ("too_short", "too_long"):

@@ -13,7 +13,7 @@ from accelsim import api
 from accelsim.results import CATEGORIES, Result
 from tests.networks import MACHINES, machine, network
 
-# docs/design.md, "Contract of the command line": keys that every document has. More may stand beside them.
+# Keys that every document has. More may stand beside them.
 CONTRACT: dict[str, Any] = {
     "": ("schema", "version", "workload", "hardware", "totals", "estimated", "layers", "components", "area", "seed"),
     "workload": ("name", "timesteps", "hash"),
@@ -121,3 +121,16 @@ def test_result_shows_itself(digits: Result, tmp_path: Path) -> None:
     assert f"{digits.energy_pj:,.6g}" in digits._repr_html_()
     digits.plot(tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("name", "settings"), MACHINES)
+def test_asking_again_gives_the_same_document(name: str, settings: Any) -> None:
+    layers = [
+        {"op": "conv2d", "name": "conv", "out_channels": 5, "kernel": 3}, {"op": "neuron", "name": "lif"},
+        {"op": "flatten", "name": "flat"}, {"op": "linear", "name": "fc", "out_features": 3},
+    ]  # fmt: skip
+    inputs = {"shape": [3, 7, 7], "encoding": "rate"}
+    result = api.run(network({"timesteps": 7, "input": inputs, "layers": layers}), machine(name, settings))
+    first, bill = result.to_json(), list(result.rows())
+    assert result.to_json() == first
+    assert list(result.rows()) == bill

@@ -64,7 +64,8 @@ def infer(
         remedies: names of `accelsim.inference.REMEDIES`, or "all" that the bundle allows.
         repeats: chips made and tried, with seeds `seed`, `seed` + 1, ...
         seed: of programming variation and read noise.
-        early_exit: entropy threshold (0 never leaves early), or "sweep".
+        early_exit: entropy threshold from 0 (never leaves early) to 1, `math.inf` (leaves after the first timestep),
+            or "sweep".
         ablate: also put the machine together one non-ideality at a time.
         fidelity: of the machine's model.
         report: told (what, done, of how many) on the way.

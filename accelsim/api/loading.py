@@ -12,7 +12,8 @@ from accelsim.errors import InputError, Problem
 from accelsim.files import read_yaml
 from accelsim.hardware.load import schema_of
 from accelsim.machines import machines
-from accelsim.settings import Override, as_overrides, nearest_key, resolve_key
+from accelsim.schema_keys import nearest_key, resolve_key
+from accelsim.settings import Override, as_overrides
 from accelsim.workload.schema import WorkloadFile
 
 WorkloadLike = str | Path | wl.Workload | wl.Bundle
@@ -23,12 +24,20 @@ PREFIXES = ("workload", "hw")
 
 
 def load_workload(source: str | Path, settings: Settings = None) -> wl.Workload:
-    """Read, check and resolve a workload file, a bundle directory or a bundled workload (see `accelsim.workload`)."""
+    """Read, check and resolve a workload file, a bundle directory or a bundled workload (see `accelsim.workload`).
+
+    Raises:
+        InputError: everything that is wrong with the file, its data or the settings.
+    """
     return wl.load_workload(source, settings)
 
 
 def load_hardware(source: str | Path, settings: Settings = None) -> hw.Hardware:
-    """Read and check a hardware file or a bundled machine (see `accelsim.hardware`)."""
+    """Read and check a hardware file or a bundled machine (see `accelsim.hardware`).
+
+    Raises:
+        InputError: everything that is wrong with the file or the settings.
+    """
     machines()  # third machines bring their schemas
     return hw.load_hardware(source, settings)
 

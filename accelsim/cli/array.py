@@ -21,7 +21,10 @@ from accelsim.cli.shared import (
 from accelsim.errors import InputError, Problem
 
 
-@app.command()
+@app.command(
+    short_help="What wires, variation and noise do to one array.",
+    epilog="Example: accelsim crossbar --device neurram_wan2022 --rows 128 --cols 128",
+)
 def crossbar(
     rows: Annotated[int, typer.Option(help="Wordlines.")] = 64,
     cols: Annotated[int, typer.Option(help="Bitlines.")] = 64,
@@ -30,12 +33,12 @@ def crossbar(
     wordline_ohm: Annotated[float, typer.Option(help="Wire resistance per cell along a wordline.")] = 1.0,
     bitline_ohm: Annotated[float, typer.Option(help="Wire resistance per cell along a bitline.")] = 1.0,
     driver_ohm: Annotated[float, typer.Option(help="Resistance of a wordline driver.")] = 0.0,
-    sense_ohm: Annotated[float, typer.Option(help="Resistance at the foot of a bitline.")] = 0.0,
+    sense_ohm: Annotated[float, typer.Option(help="Sense resistance at the foot of a bitline.")] = 0.0,
     read_voltage_v: Annotated[float | None, typer.Option(help="Read voltage; the cell's by default.")] = None,
     density: Annotated[float, typer.Option(help="Share of active wordlines.")] = 0.2,
     reads: Annotated[int, typer.Option(help="Reads in the statistics.")] = 256,
     seed: Annotated[int, typer.Option(help="Seed of codes, spikes and noise.")] = 0,
-    sizes: Annotated[str, typer.Option(help="Array sizes of the loss table.")] = "16,32,64,128",
+    sizes: Annotated[str, typer.Option(help="Array sizes of the loss table, with commas.")] = "16,32,64,128",
     spice: Annotated[Path | None, typer.Option(help="Also write a netlist of the array there.")] = None,
     out: Out = None,
     format_: FormatOption = Format.table,

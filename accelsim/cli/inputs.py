@@ -15,7 +15,7 @@ from accelsim.cli.shared import (
 from accelsim.errors import InputError, Problem
 
 
-@app.command()
+@app.command(epilog="Example: accelsim validate my_machine.yaml my_snn")
 def validate(
     files: Annotated[list[Path], typer.Argument(help="Input files of any sort, or bundle directories.")],
 ) -> None:
@@ -33,7 +33,11 @@ def validate(
         raise InputError(problems)
 
 
-@app.command("list")
+@app.command(
+    "list",
+    short_help="What comes with accelsim, with a short description.",
+    epilog="Example: accelsim list components --hw spikeflow",
+)
 def list_(
     what: Annotated[
         str, typer.Argument(help="workloads, hardware, components, devices, ops, conventions or experiments.")
@@ -57,7 +61,7 @@ def list_(
         typer.echo(f"{name:<{width}}  {description}".rstrip())
 
 
-@app.command()
+@app.command(epilog="Example: accelsim schema workload > workload.schema.json")
 def schema(
     what: Annotated[str, typer.Argument(help="workload, hardware, costs, recipe, op_energies, conventions or sweep.")],
 ) -> None:

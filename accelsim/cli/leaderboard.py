@@ -10,7 +10,10 @@ import typer
 from accelsim.cli.shared import Fidelity, Format, FormatOption, Out, app, print_json, print_rich
 
 
-@app.command()
+@app.command(
+    short_help="Trained networks on machines: claimed gain, real gain.",
+    epilog="Example: accelsim leaderboard digits_snn digits_qcfs --images 90 --out board",
+)
 def leaderboard(
     bundles: Annotated[
         list[str] | None,
@@ -18,12 +21,13 @@ def leaderboard(
     ] = None,
     hw: Annotated[
         list[str] | None,
-        typer.Option("--hw", help="Hardware file or name of a bundled machine; may be repeated. sata and spikeflow."),
+        typer.Option("--hw", help="Hardware file or bundled machine; may be repeated. By default sata and spikeflow."),
     ] = None,
     data: Annotated[
         str | None,
         typer.Option(
-            metavar="digits|FILE.npz", help="Images to try; by default the digits where trained on, or own samples."
+            metavar="digits|FILE.npz",
+            help="Images to try; by default the digits where trained on them, else the bundle's.",
         ),
     ] = None,
     images: Annotated[int | None, typer.Option(help="Try the first so many images only.")] = None,

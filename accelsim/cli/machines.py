@@ -31,7 +31,10 @@ from accelsim.cli.shared import (
 )
 
 
-@app.command()
+@app.command(
+    short_help="What one inference costs on a machine, by layer.",
+    epilog="Example: accelsim run digits_snn --hw spikeflow --fidelity cycle --out out",
+)
 def run(
     workload: Workload,
     hw: Hw,
@@ -82,7 +85,10 @@ def run(
         print_rich(*(result_tables(result) for result in results))
 
 
-@app.command()
+@app.command(
+    short_help="The energy papers would claim beside what machines need.",
+    epilog="Example: accelsim compare digits_snn --hw sata --hw spikeflow --out out",
+)
 def compare(
     workload: Workload,
     hw: Hw,
@@ -124,14 +130,22 @@ def compare(
         )
 
 
-@app.command()
+@app.command(
+    short_help="Every energy convention in use, ending in machines.",
+    epilog="Example: accelsim explain digits_snn --reference spikesim_dense",
+)
 def explain(
     workload: Workload,
-    hw: Annotated[list[str] | None, typer.Option("--hw", help="Machine to end in; may be repeated.")] = None,
+    hw: Annotated[
+        list[str] | None,
+        typer.Option("--hw", help="Machine to end in; may be repeated. By default sata and spikeflow."),
+    ] = None,
     set_: Set = None,
     fidelity: Fidelity = "analytical",
     format_: FormatOption = Format.table,
-    reference: Annotated[str, typer.Option(help="Convention that the ratios are taken to.")] = "papers",
+    reference: Annotated[
+        str, typer.Option(help="Convention (accelsim list conventions) that the ratios are taken to.")
+    ] = "papers",
     plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Also draw the figures there.")] = None,
 ) -> None:
     """Why do these numbers differ? Every energy convention in use, ending in what machines need."""

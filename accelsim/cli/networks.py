@@ -24,7 +24,7 @@ from accelsim.cli.shared import (
 from accelsim.errors import InputError, Problem
 
 
-@app.command()
+@app.command(short_help="What a network computes, operation by operation.", epilog="Example: accelsim show digits_snn")
 def show(
     workload: Workload,
     set_: Set = None,
@@ -54,10 +54,12 @@ def show(
         typer.echo(str(summary))
 
 
-@app.command("import-topology")
+@app.command("import-topology", epilog="Example: accelsim import-topology layers.csv -o layers.yaml")
 def import_topology(
     csv: Annotated[Path, typer.Argument(help="Layer list in SCALE-Sim's CSV format.")],
-    out: Annotated[Path | None, typer.Option("-o", "--out", metavar="FILE", help="Write it there.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="FILE", help="Write it there; by default it is printed.")
+    ] = None,
     timesteps: Annotated[int, typer.Option(help="Timesteps T of the spiking network.")] = 4,
     density: Annotated[float, typer.Option(help="Share of spikes among the inputs of the layers.")] = 0.2,
 ) -> None:
@@ -74,16 +76,23 @@ def import_topology(
     typer.echo(f"{out}: written", err=True)
 
 
-@app.command("import-trace")
+@app.command(
+    "import-trace",
+    short_help="Turn packed spikes from elsewhere into a trace.",
+    epilog="Example: accelsim import-trace packed.npz vgg9_cifar10 -o vgg9.npz",
+)
 def import_trace(
     npz: Annotated[Path, typer.Argument(help="Packed spikes: <layer>.bits and <layer>.shape.")],
     workload: Workload,
     out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="Trace file to write.")],
     op: Annotated[
-        list[str] | None, typer.Option("--op", metavar="OPERATION=LAYER", help="Which layer belongs to an operation.")
+        list[str] | None,
+        typer.Option(
+            "--op", metavar="OPERATION=LAYER", help="Layer of the file that belongs to an operation; may be repeated."
+        ),
     ] = None,
     bit_order: Annotated[str, typer.Option(help="big (numpy's default) or little.")] = "big",
-    seed: Annotated[int, typer.Option(help="Of what is drawn for layers that the file lacks.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of what is drawn for layers that the file lacks.")] = 0,
     set_: Set = None,
 ) -> None:
     """Turn packed spikes from elsewhere into a trace of a workload (use it with --set activity.trace=FILE)."""
@@ -107,17 +116,23 @@ def import_trace(
     typer.echo(f"{out}: written", err=True)
 
 
-@app.command()
+@app.command(
+    short_help="Train a network as a recipe says; ends in a bundle.",
+    epilog="Example: accelsim train digits_qcfs --set epochs=4 --out quick",
+)
 def train(
     recipe: Annotated[str, typer.Argument(help="Recipe file, or name of a bundled recipe.")],
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Bundle directory; the recipe's name by default.")
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Bundle directory to write; the recipe's name by default."),
     ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the recipe; may be repeated."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of weights, batches and encoders, for the recipe's.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of weights, batches and encoders; by default the recipe's.")
+    ] = None,
 ) -> None:
     """Train a spiking network as a recipe says and write its bundle (needs PyTorch)."""
     try:
@@ -133,7 +148,10 @@ def train(
     typer.echo(command.train(recipe, out, set_ or [], seed, api.price))
 
 
-@app.command()
+@app.command(
+    short_help="Accuracy on a machine's arithmetic, and its cost.",
+    epilog="Example: accelsim infer digits_snn --hw spikeflow --remedies adc_range,gain",
+)
 def infer(
     bundle: Annotated[str, typer.Argument(help="Bundle directory, or name of a bundled one.")],
     hw: Annotated[str, typer.Option("--hw", help="Hardware file or name of a bundled machine.")],
@@ -147,7 +165,7 @@ def infer(
     noise: Annotated[str, typer.Option(help="Read noise: statistical, first_order, exact or none.")] = "statistical",
     first_layer: Annotated[
         str | None,
-        typer.Option(help="Analog inputs: on the crossbar (bit by bit), or digital; as the machine's file says."),
+        typer.Option(help="Analog inputs: crossbar (bit by bit) or digital; by default as the machine's file says."),
     ] = None,
     remedies: Annotated[
         str,
@@ -157,7 +175,10 @@ def infer(
         ),
     ] = "adc_range",
     early_exit: Annotated[
-        str | None, typer.Option(metavar="THRESHOLD|sweep", help="Leave when the entropy (0 to 1) is below.")
+        str | None,
+        typer.Option(
+            metavar="THRESHOLD|sweep", help="Leave when the entropy (0 to 1; inf: at once) is below, or try them all."
+        ),
     ] = None,
     ablate: Annotated[bool, typer.Option("--ablate", help="Also add one non-ideality at a time.")] = False,
     membrane_error: Annotated[

@@ -28,12 +28,18 @@ OPTIONS = {
 } | {"rate": "--injection-rate", "rows, cols": "--rows, --cols"}
 
 
-@app.command()
+@app.command(
+    short_help="Load-test a mesh of tiles: latency, saturation.",
+    epilog="Example: accelsim noc --traffic transpose --injection-rate 0.05",
+)
 def noc(
     rows: Annotated[int, typer.Option(help="Rows of tiles.")] = 4,
     cols: Annotated[int, typer.Option(help="Columns of tiles.")] = 4,
     traffic: Annotated[
-        str, typer.Option(metavar="PATTERN|FILE", help="uniform, transpose, ... or a CSV or NPZ file.")
+        str,
+        typer.Option(
+            metavar="PATTERN|FILE", help="uniform, transpose, bit-complement, neighbour, hotspot, or a CSV or NPZ file."
+        ),
     ] = "uniform",
     injection_rate: Annotated[
         float | None, typer.Option(help="Packets per node and cycle; without it, a file's messages are replayed.")

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from accelsim.reproduce.experiment import Done
 
 
-@app.command()
+@app.command(short_help="Published tables and figures, done again.", epilog="Example: accelsim reproduce fig5b table2")
 def reproduce(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME ...|all]", help="Experiments (accelsim list experiments).")
+        list[str] | None,
+        typer.Argument(metavar="[NAME ...|all]", help="Experiments (accelsim list experiments); all by default."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Also write JSON, Markdown, a page and pictures there.")
@@ -103,9 +104,11 @@ def _tables(done: Sequence[Done]) -> list[RenderableType]:
     return parts
 
 
-@app.command()
+@app.command(epilog="Example: accelsim report out/result.json")
 def report(
-    result: Annotated[Path, typer.Argument(metavar="RESULT.json", help="What accelsim wrote as JSON.")],
+    result: Annotated[
+        Path, typer.Argument(metavar="RESULT.json", help="JSON of run, compare, infer, explain or reproduce.")
+    ],
     out: Annotated[
         Path | None, typer.Option("-o", "--out", metavar="FILE.html", help="Where to; by default beside the result.")
     ] = None,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="accelsim",
     help="Cycle- and energy-level simulator of spiking-neural-network accelerators.",
+    epilog="Start with: accelsim compare digits_snn --hw sata --hw spikeflow",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -41,7 +42,7 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the workload or the hardware; may be repeated."),
 ]
-Fidelity = Annotated[str, typer.Option(help="analytical (closed form) or cycle, where the machine offers it.")]
+Fidelity = Annotated[str, typer.Option(help="analytical (closed form) or cycle (in time, from the spikes).")]
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Also write result files and plots there.")]
 FormatOption = Annotated[Format, typer.Option("--format", help="What to print.")]
 TraceOut = Annotated[

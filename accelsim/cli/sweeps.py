@@ -26,12 +26,15 @@ class _FileFirst(TyperGroup):
 
 
 sweeps = typer.Typer(
-    cls=_FileFirst, no_args_is_help=True, rich_markup_mode=None, help="Many points of a design space: sweep FILE."
+    cls=_FileFirst,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Many points of a design space: accelsim sweep FILE evaluates, accelsim sweep show DIR looks.",
 )
-app.add_typer(sweeps, name="sweep")
+app.add_typer(sweeps, name="sweep", short_help="Many points of a design space: searches, Pareto fronts.")
 
 
-@sweeps.command("run")
+@sweeps.command("run", epilog="Example: accelsim sweep quick -j 2 --out out/quick")
 def run(
     file: Annotated[str, typer.Argument(metavar="FILE", help="Sweep file, or name of a bundled sweep.")],
     jobs: Annotated[
@@ -78,7 +81,11 @@ def run(
         typer.echo(f"results.csv, pareto.png and more are in {folder}", err=True)
 
 
-@sweeps.command("show")
+@sweeps.command(
+    "show",
+    short_help="What a sweep found, also while it still runs.",
+    epilog="Example: accelsim sweep show out/quick --pareto energy_pj accuracy:max",
+)
 def show(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of a sweep, or a journal file.")],
     figures: Annotated[

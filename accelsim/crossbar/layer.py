@@ -21,7 +21,7 @@ from accelsim.crossbar.devices import Device
 from accelsim.crossbar.kernels.mvm import multiply, mvm_numpy, pack_matrices, pack_spikes
 from accelsim.crossbar.mapping import RowBlocks, linear_blocks
 from accelsim.crossbar.noise import statistical_variance
-from accelsim.crossbar.solution import Wires, solve_transfer
+from accelsim.crossbar.solution import Wires
 from accelsim.crossbar.weights import COMPLEMENTS, Encoding, encode
 
 FloatArray = npt.NDArray[np.float64]
@@ -217,13 +217,7 @@ def program_layer(
         arrays[:, :, tile, : part.shape[2]] = part
     target = device.conductance_s(arrays.transpose(0, 2, 1, 3), cell_bits)
     held = target if rng is None else device.program(target, rng)
-    solution = solve_transfer(
-        held,
-        wordline_ohm=wires.wordline_ohm,
-        bitline_ohm=wires.bitline_ohm,
-        driver_ohm=wires.driver_ohm,
-        sense_ohm=wires.sense_ohm,
-    )
+    solution = wires.solve(held)
     variance = None
     if noise_density is not None:
         variance = statistical_variance(held, device.read_sigma_s(held), wires, density=noise_density)

@@ -16,7 +16,7 @@ compare with.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numba
 import numpy as np
@@ -45,6 +45,10 @@ class Wires:
     def __post_init__(self) -> None:
         for name in ("wordline_ohm", "bitline_ohm", "driver_ohm", "sense_ohm"):
             object.__setattr__(self, name, checks.resistance(getattr(self, name), name))
+
+    def solve(self, conductance_s: npt.ArrayLike) -> CrossbarSolution:
+        """`solve_transfer` of arrays with these wires."""
+        return solve_transfer(conductance_s, **asdict(self))
 
 
 @dataclass(frozen=True)

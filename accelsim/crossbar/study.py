@@ -90,13 +90,7 @@ def study_array(
     target = device.conductance_s(codes, cell_bits)
     held = device.program(target, rng)
     spikes = (rng.random((reads, rows)) < density).astype(np.float64)
-    solution = solve_transfer(
-        held,
-        wordline_ohm=wires.wordline_ohm,
-        bitline_ohm=wires.bitline_ohm,
-        driver_ohm=wires.driver_ohm,
-        sense_ohm=wires.sense_ohm,
-    )
+    solution = wires.solve(held)
     step = device.lsb_s(cell_bits)
     ideal = spikes @ codes
     variance = statistical_variance(held, device.read_sigma_s(held), wires, density=density)

@@ -28,6 +28,7 @@ class ConventionFile(Section):
     """Energy conventions by name."""
 
     conventions: dict[str, _Any]
+    """Conventions by name; a `formula` and its constants each."""
 
 
 @dataclass(frozen=True)

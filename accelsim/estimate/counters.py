@@ -22,7 +22,9 @@ class Papers(ArithmeticConvention):
 
     formula: Literal["papers"]
     accumulations: Accumulations
+    """By firing rate, or exact."""
     first_layer: FirstLayer
+    """How often a static image's layer counts."""
 
     def tally(self, evidence: Evidence) -> Tally:
         """See the class."""
@@ -158,6 +160,7 @@ class NeuroBench(ArithmeticConvention):
 
     formula: Literal["neurobench"]
     dense: bool
+    """Count zero inputs and zero weights, too."""
 
     def tally(self, evidence: Evidence) -> Tally:
         """See the class."""

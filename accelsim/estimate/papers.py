@@ -36,6 +36,7 @@ class OpEnergy(Section):
     e_mac_pj: float = Field(ge=0)
     """One multiply-accumulate."""
     source: str
+    """Where the figures come from."""
 
 
 class _OpEnergies(Section):

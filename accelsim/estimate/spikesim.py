@@ -26,14 +26,23 @@ class Crossbar(Section):
     columns_per_adc: int = Field(ge=1)
     """The divisor 8 of the script, wherever it stands."""
     tile_buffer_pj: float = Field(ge=0)
+    """Tile buffer, once."""
     htree_pj: float = Field(ge=0)
+    """H-tree, once."""
     fetch_pj: float = Field(ge=0)
+    """Memory fetch, once."""
     neuron_pj: float = Field(ge=0)
+    """Neuronal module, once."""
     temp_buffer_pj: float = Field(ge=0)
+    """Registers of sums, X / columns_per_adc times."""
     subtract_pj: float = Field(ge=0)
+    """DIFF subtraction, 16 X / columns_per_adc times."""
     adc_pj: float = Field(ge=0)
+    """Conversion, (X / columns_per_adc)^2 times."""
     mux_pj: float = Field(ge=0)
+    """Multiplexer, (X / columns_per_adc)^2 times."""
     array_pj: float = Field(ge=0)
+    """Read of an array, X / columns_per_adc times for each of the k x k."""
 
     @property
     def _ports(self) -> float:
@@ -72,6 +81,7 @@ class SpikeSim(Convention):
 
     formula: Literal["spikesim"]
     activity: Literal["dense", "event"]
+    """Whether windows and wordlines without a spike cost as much as others."""
     crossbar: Crossbar
 
     def tally(self, evidence: Evidence) -> Tally:

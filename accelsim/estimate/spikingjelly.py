@@ -21,9 +21,13 @@ class NeuronAdditions(Section):
     """Additions of one neuron in one timestep, by model and reset: what the tool's element-wise rules see."""
 
     lif_hard: float = Field(ge=0)
+    """LIF, hard reset."""
     lif_soft: float = Field(ge=0)
+    """LIF, soft reset."""
     if_hard: float = Field(ge=0)
+    """IF, hard reset."""
     if_soft: float = Field(ge=0)
+    """IF, soft reset."""
     lif_undecayed_first_step_saves: float = Field(ge=0)
     """Additions that a LIF whose input is not divided by tau does not count in its first timestep."""
 
@@ -32,7 +36,9 @@ class Memory(Section):
     """The memory behind every operand."""
 
     energy_pj_per_byte: float = Field(ge=0)
+    """Energy of one byte read or written."""
     word_bytes: int = Field(ge=1)
+    """Bytes of an operand."""
 
 
 @dataclass

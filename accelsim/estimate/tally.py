@@ -43,9 +43,11 @@ class Convention(Section, ABC):
     """One named convention of ``hwconfigs/costs/conventions.yaml``."""
 
     title: str
+    """What tables call it."""
     leaves_out: str
     """What it leaves out, in one line."""
     source: str
+    """Where the counting rule comes from."""
 
     @abstractmethod
     def tally(self, evidence: Evidence) -> Tally:

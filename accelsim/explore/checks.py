@@ -19,7 +19,8 @@ from accelsim.explore.sources import HardwareSource, WorkloadSource, beside, is_
 from accelsim.explore.space import ENUMERABLE, Side, Space, Target
 from accelsim.files import Keys
 from accelsim.machines import machines
-from accelsim.settings import Section, resolve_key
+from accelsim.schema_keys import resolve_key
+from accelsim.settings import Section
 
 
 class Checker(KeyChecks):

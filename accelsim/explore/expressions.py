@@ -160,7 +160,7 @@ def _check(node: ast.expr, names: dict[str, None]) -> bool:
         except ValueError as error:  # of sqrt, log2
             raise ArithmeticError(error) from None
     elif isinstance(node, ast.BinOp) and isinstance(node.op, _DIVISIONS) and not asks[1]:
-        _arithmetic(node.op, 1, _evaluate(node.right, {}))
+        _arithmetic(node.op, 0, _evaluate(node.right, {}))
     return any(asks)
 
 

@@ -16,7 +16,8 @@ from accelsim.explore.schema import InferSection, SweepFile
 from accelsim.explore.sources import HardwareSource, WorkloadSource, beside
 from accelsim.explore.space import Axis, Continuous, Side, Target, spread
 from accelsim.files import Document, Keys, dotted
-from accelsim.settings import Override, Section, nearest_key, resolve_key, value_problem
+from accelsim.schema_keys import nearest_key, resolve_key
+from accelsim.settings import Override, Section, value_problem
 
 WORDS = ("workload", "hardware", "kind")
 """Names of expressions beside keys and figures."""

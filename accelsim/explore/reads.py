@@ -200,12 +200,13 @@ def packed_ledger(ledger: Ledger) -> dict[str, Any] | None:
     """
     layers, arrays = [], {}
     for index, layer in enumerate(ledger.layers):
-        counts = layer.counts
+        parts, nothing = layer.parts.values(), np.zeros(layer.timesteps)
         plain = {name: value for name, value in asdict(layer).items() if not name.startswith("_")}
         arrays[f"{index}.cycles"] = plain.pop("cycles")
-        layers.append({**plain, "actions": list(counts)})
-        if counts:
-            arrays[f"{index}.counts"] = np.stack([np.asarray(count, dtype=np.float64) for count in counts.values()])
+        layers.append({**plain, "actions": list(layer.actions)})
+        if parts:  # apart as they are in the ledger: added up they would be rounded otherwise
+            arrays[f"{index}.even"] = np.array([even for even, _ in parts], dtype=np.float64)
+            arrays[f"{index}.counts"] = np.stack([nothing if count is None else count for _, count in parts])
     head = {
         "layers": layers,
         "clock_mhz": ledger.clock_mhz,
@@ -227,7 +228,9 @@ def unpacked_ledger(arrays: shelf.Arrays) -> Ledger:
     for index, plain in enumerate(head["layers"]):
         actions = plain.pop("actions")
         layer = LayerLedger(**plain, cycles=arrays[f"{index}.cycles"])
-        for action, count in zip(actions, arrays[f"{index}.counts"] if actions else (), strict=True):
-            layer.add(action, count)
+        if actions:
+            for action, even, count in zip(actions, arrays[f"{index}.even"], arrays[f"{index}.counts"], strict=True):
+                layer.add(action, float(even))
+                layer.add(action, count)
         layers.append(layer)
     return Ledger(layers, head["clock_mhz"], head["instances"], head["notes"], head["details"])

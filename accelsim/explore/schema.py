@@ -63,10 +63,13 @@ class InferSection(Section):
     images: int | None = Field(None, ge=1)
     """The first so many images only."""
     ideal: bool = False
+    """Floating-point arithmetic instead of the machine's."""
     noise: Noise = "statistical"
+    """Model of the read noise."""
     remedies: list[str] = Field(default_factory=lambda: ["adc_range"])
     """Names of `accelsim.inference.REMEDIES`; `none` is short for an empty list."""
     repeats: int = Field(1, ge=1, le=1000)
+    """Chips made and tried, each with a seed of its own."""
     seed: int = Field(0, ge=0, lt=2**31)
     """Of programming variation and read noise."""
     early_exit: float | None = Field(None, ge=0, le=1)
@@ -134,8 +137,11 @@ class SweepFile(Section):
     """Many points of a design space: what to vary, what to keep within bounds, what to look for."""
 
     format: Literal["accelsim.sweep/1"] = "accelsim.sweep/1"
+    """Format of the file, with its version; may be left out."""
     name: str = Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    """Name in the journal, and of the output directory."""
     description: str = ""
+    """What it asks, in words."""
     workloads: Names
     """Workload files (beside the sweep file or from the working directory), bundles, or bundled names."""
     hardware: Names
@@ -151,6 +157,7 @@ class SweepFile(Section):
     objectives: Objectives
     """Figures of the result and whether they are minimised or maximised."""
     search: Search = "grid"
+    """Which points are tried."""
     budget: int | None = Field(None, ge=1)
     """Most points to try; needed by every search but the grid."""
     population: int | None = Field(None, ge=2)
@@ -159,3 +166,4 @@ class SweepFile(Section):
     seed: int = Field(0, ge=0, lt=2**31)
     """Of the search."""
     fidelity: str = "analytical"
+    """As of `accelsim run`: `analytical` or `cycle`."""

@@ -20,7 +20,8 @@ from accelsim.files import Keys, read_yaml
 from accelsim.hardware.costs import CostFile, load_costs
 from accelsim.hardware.load import build_hardware, described_hardware, schema_of
 from accelsim.machines import GROUP, machines
-from accelsim.settings import Override, Section, resolve_key
+from accelsim.schema_keys import resolve_key
+from accelsim.settings import Override, Section
 from accelsim.workload.load import build_workload
 from accelsim.workload.schema import WorkloadFile
 

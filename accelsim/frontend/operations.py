@@ -1,7 +1,7 @@
 """What each aten operation does to the values: views, element-wise arithmetic, firing, everything else.
 
 `handle` is called after an operation has run on at least one known tensor. Weighted operations, pooling and
-batch-norm stand in `weighted`.
+batch-norm are listed in `weighted`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from accelsim.frontend import weighted
 from accelsim.frontend.axes import Axis, Layout, Part, broadcast, has, permuted, reshaped, whole
 from accelsim.frontend.looking import observe
 from accelsim.frontend.over_time import filled, joined, sliced
+from accelsim.frontend.pooling import global_pool
+from accelsim.frontend.products import add_bias
 from accelsim.frontend.sites import WEIGHTED, Operand, Value
 from accelsim.frontend.verifying import picked
 
@@ -52,7 +54,7 @@ def handle(recorder: Recorder, func: Any, name: str, args: Sequence[Any], kwargs
         _joined(recorder, name, args, kwargs, out)
     elif name in _REDUCE:
         _reduced(recorder, name, args, kwargs, out)
-    elif name in _ADD and weighted.add_bias(recorder, args, kwargs, out):
+    elif name in _ADD and add_bias(recorder, args, kwargs, out):
         return
     elif torch.Tag.pointwise in func.tags or name in ("bernoulli", "native_dropout", "where", "masked_fill"):
         _pointwise(recorder, name, args, out)
@@ -189,7 +191,7 @@ def _slice(recorder: Recorder, name: str, value: Value, args: Sequence[Any], kwa
         ]
     recorder.opaque("slice", [value], [tuple(source.shape)], outputs, layouts)
     for tensor in outputs:
-        _keep_class(recorder, tensor, value)
+        recorder.keep_spiking(tensor, value)
 
 
 def _sliced_dimension(name: str, args: Sequence[Any], kwargs: dict[str, Any], dims: int) -> int:
@@ -204,12 +206,6 @@ def _first_of(name: str, args: Sequence[Any], kwargs: dict[str, Any], size: int)
         return 0
     key = {"select": "index", "slice": "start"}.get(name, "start")
     return int((args[2] if len(args) > 2 else kwargs.get(key)) or 0) % size
-
-
-def _keep_class(recorder: Recorder, tensor: Tensor, value: Value) -> None:
-    found = recorder.value(tensor)
-    if found is not None and value.spiking:
-        recorder.assign(tensor, replace(found, spiking=True))
 
 
 def _joined(recorder: Recorder, name: str, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor) -> None:
@@ -239,7 +235,7 @@ def _reduced(recorder: Recorder, name: str, args: Sequence[Any], kwargs: dict[st
     value = recorder.value(args[0])
     if value is None or out.dim() == 0:
         return
-    if weighted.global_pool(recorder, name, value, args, kwargs, out):
+    if global_pool(recorder, name, value, args, kwargs, out):
         return
     _opaque(recorder, f"{name}", args, out)
 
@@ -287,7 +283,7 @@ def _pointwise(recorder: Recorder, name: str, args: Sequence[Any], out: Any) -> 
         )
         recorder.emit_like(site, out, values[0].layout)
         if all(value.spiking for value in values):
-            _keep_class(recorder, out, values[0])
+            recorder.keep_spiking(out, values[0])
         return
     recorder.opaque(name, values, shapes, [out])
 

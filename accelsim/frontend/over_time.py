@@ -21,7 +21,7 @@ from accelsim.frontend.sites import Norm, Site, Use, Value
 from accelsim.workload.affine import TimeAffine
 
 if TYPE_CHECKING:
-    from accelsim.frontend.recorder import Recorder
+    from accelsim.frontend.bookkeeping import Bookkeeping
 
 Chain = tuple[Norm, ...]
 
@@ -29,7 +29,7 @@ Chain = tuple[Norm, ...]
 # --- while the network runs -------------------------------------------------------------------------------
 
 
-def note_use(recorder: Recorder, value: Value) -> None:
+def note_use(recorder: Bookkeeping, value: Value) -> None:
     """Note that something reads a value, through its batch-norms."""
     site, every = value.site, has(value.layout, recorder.time)
     for step, before in enumerate(value.by_step or ((),)):
@@ -63,7 +63,7 @@ def joined(values: Sequence[Value], layout: Layout, token: int) -> Value | None:
     return replace(together, norms=(), by_step=tuple(value.norms for value in values))
 
 
-def filled(recorder: Recorder, part: Tensor, value: Value) -> None:
+def filled(recorder: Bookkeeping, part: Tensor, value: Value) -> None:
     """`whole[t] = value`: a tensor whose every timestep was filled is the value over time."""
     target, steps = part._base, recorder.time.size
     if target is None or recorder.stepwise or steps < 2 or target.shape != (steps, *part.shape):

@@ -41,7 +41,7 @@ def replay(workload: Workload, weights: Mapping[str, npt.ArrayLike], inputs: npt
 
     Args:
         workload: the operations and neuron records.
-        weights: ``<op>.weight`` and ``<op>.bias``, as in a bundle.
+        weights: ``<op>.weight``, ``<op>.bias``, ``<op>.gain`` and ``<op>.offset``, as in a bundle.
         inputs: [N, *shape] (the same at every timestep) or [T, N, *shape].
 
     Raises:

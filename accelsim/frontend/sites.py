@@ -209,3 +209,8 @@ def renewed(
             axes.append(Axis("f", 1))
         result.append(tuple(parts))
     return tuple(result), tuple(axes)
+
+
+def output_axis(site: Site) -> Axis:
+    """The output channels of a convolution, the output features of a linear layer."""
+    return site.axes[0] if site.kind == "conv2d" else site.axes[-1]

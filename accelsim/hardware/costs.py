@@ -21,8 +21,11 @@ class ActionEntry(Section):
     """Cost of one action. Counts of actions priced per bit are in bits."""
 
     energy_pj: float | None = Field(None, ge=0)
+    """Energy of one action; this or the next."""
     energy_pj_per_bit: float | None = Field(None, ge=0)
+    """Energy of one bit, where the action is counted in bits."""
     source: str | None = None
+    """Where the figure comes from."""
 
     @model_validator(mode="after")
     def _one_price(self) -> ActionEntry:
@@ -42,37 +45,52 @@ class ComponentEntry(Section):
     """Costs of one component, per instance."""
 
     category: Category | None = None
+    """Under which its energy stands in the breakdown."""
     leakage_mw: float | None = Field(None, ge=0)
+    """Standing power of one instance."""
     area_um2: float | None = Field(None, ge=0)
+    """Area of one instance."""
     source: str | None = None
     """Where leakage and area come from."""
     actions: dict[str, ActionEntry] = Field(default_factory=dict)
+    """What it does, and what each costs."""
 
 
 class Parameter(Section):
     """One figure with its source; the unit is in its name."""
 
     value: float
+    """The figure."""
     source: str
+    """Where it comes from."""
 
 
 class ConverterPoint(Section):
     """A published converter."""
 
     bits: int = Field(ge=1)
+    """Resolution."""
     energy_pj: float = Field(gt=0)
+    """Energy of one conversion."""
     area_um2: float = Field(gt=0)
+    """Area of one converter."""
     source: str
+    """Where the figures come from."""
 
 
 class CostFile(Section):
     """A cost table as a file; every entry has a source."""
 
     format: Literal["accelsim.costs/1"] = "accelsim.costs/1"
+    """Format of the file, with its version; may be left out."""
     name: str
+    """Name of the table."""
     technology_nm: int = Field(ge=1)
+    """Node of its figures."""
     description: str = ""
+    """What it is, in words."""
     components: dict[str, ComponentEntry]
+    """Costs by component."""
     parameters: dict[str, Parameter] = Field(default_factory=dict)
     """Figures from which costs are computed, e.g. the capacitance of a wire."""
     converters: list[ConverterPoint] = Field(default_factory=list)

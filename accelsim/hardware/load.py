@@ -13,7 +13,8 @@ from accelsim.hardware.costs import CostFile, CostSection, CostTable, load_costs
 from accelsim.hardware.parts import Demand
 from accelsim.hardware.spikeflow import SpikeflowFile
 from accelsim.hardware.systolic import SystolicFile
-from accelsim.settings import Override, Section, as_overrides, resolve_key, validate
+from accelsim.schema_keys import resolve_key
+from accelsim.settings import Override, Section, as_overrides, validate
 
 
 class MachineFile(Protocol):

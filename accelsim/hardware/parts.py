@@ -59,9 +59,11 @@ class SramSpec(Section):
     """An on-chip SRAM; one access is one line."""
 
     size_bytes: int = Field(ge=1)
+    """Capacity, all banks together."""
     width_bytes: int = Field(ge=1)
     """Bytes of one line."""
     banks: int = Field(1, ge=1)
+    """Banks of the memory; CACTI's figures are for so many, leakage counts all."""
     double_buffered: bool = True
     """Half of the memory is filled while the other half is worked from."""
 

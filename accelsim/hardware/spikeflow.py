@@ -84,6 +84,7 @@ class AdcSpec(Section):
     """Analog-to-digital converters at the foot of the bitlines."""
 
     bits: int = Field(ge=1, le=16)
+    """Resolution."""
     columns_per_adc: int = Field(ge=1)
     """Bitlines that share one converter through a multiplexer, one after another."""
     cycles_per_conversion: int = Field(3, ge=1)
@@ -118,6 +119,7 @@ class TileSpec(Section):
     """A tile: PEs, a buffer, an H-tree, accumulators, and its router."""
 
     pes: int = Field(ge=1)
+    """PEs of one tile."""
     bus_bits: int = Field(512, ge=1)
     """Wires of the H-tree, a bit on each per cycle; inputs and sums take turns."""
 
@@ -188,7 +190,9 @@ class GrowingSram(Section):
     size_bytes: int | None = Field(None, ge=1)
     """Fixed size; by default what the network needs."""
     width_bytes: int = Field(ge=1)
+    """Bytes of one line."""
     banks: int = Field(1, ge=1)
+    """Banks of each macro."""
 
     @property
     def line_bits(self) -> int:
@@ -225,12 +229,19 @@ class SpikeflowFile(Section):
     """RRAM crossbars in PEs, PEs in tiles, tiles on a mesh around the neuronal module."""
 
     format: Literal["accelsim.hardware/1"] = "accelsim.hardware/1"
+    """Format of the file, with its version; may be left out."""
     kind: Literal["spikeflow"]
+    """Selects this schema."""
     name: str = Field(min_length=1)
+    """Name in results."""
     description: str = ""
+    """What it is, for `accelsim list hardware`."""
     source: str = ""
+    """Where the design comes from."""
     technology_nm: int = Field(65, ge=1)
+    """Technology node in nm; cells and memories must have figures for it."""
     clock_mhz: float = Field(gt=0)
+    """Clock of the whole machine."""
     crossbar: CrossbarSpec
     device: DeviceSpec
     adc: AdcSpec

@@ -30,9 +30,9 @@ class ArraySpec(Section):
     """Processing elements (PEs)."""
 
     rows: int = Field(ge=1)
-    """PEs along the output positions (os, tick-batch) or the receptive field (ws, is)."""
+    """PEs along the output positions (`os`, `tick-batch`) or the receptive field (`ws`, `is`)."""
     cols: int = Field(ge=1)
-    """PEs along the output channels (os, ws, tick-batch) or the output positions (is)."""
+    """PEs along the output channels (`os`, `ws`, `tick-batch`) or the output positions (`is`)."""
 
 
 class PeSpec(Section):
@@ -54,7 +54,7 @@ class Sparsity(Section):
     """`none`: every operand costs the same; `gate`: a zero spike stops the accumulation's energy, not
     its cycle and not its fetch; `skip`: zeros take no cycles either, and the slowest PE sets the pace."""
     sync: Literal["fold", "timestep"] = "fold"
-    """os, tick-batch with `skip`: where PEs wait for the slowest, at the end of every fold or of every timestep
+    """`os`, `tick-batch` with `skip`: where PEs wait for the slowest, at the end of every fold or of every timestep
     (tick-batch: of every timestep with the weights that the scratchpad holds)."""
     weights: Literal["none", "gate", "skip"] = "none"
     """The same for weights that are zero."""
@@ -81,6 +81,7 @@ class SpadSpec(Section):
     """A scratchpad of registers in every PE; 0 bytes: there is none."""
 
     size_bytes: int = Field(ge=0)
+    """Capacity in one PE; 0: there is none."""
 
 
 class ChannelSpec(DramSpec):
@@ -108,19 +109,26 @@ class SystolicFile(RelatedSections):
     """A systolic array."""
 
     format: Literal["accelsim.hardware/1"] = "accelsim.hardware/1"
+    """Format of the file, with its version; may be left out."""
     kind: Literal["systolic"]
+    """Selects this schema."""
     name: str = Field(min_length=1)
+    """Name in results."""
     description: str = ""
+    """What it is, for `accelsim list hardware`."""
     source: str = ""
+    """Where the design comes from."""
     technology_nm: int = Field(28, ge=1)
+    """Technology node in nm; cells and memories must have figures for it."""
     clock_mhz: float = Field(gt=0)
+    """Clock of the whole machine."""
     array: ArraySpec
     dataflow: Literal["os", "ws", "is", "tick-batch"] | RelatedDataflow
     """Output-, weight-, input-stationary, tick-batch (weights stay for all timesteps), or that of a related
     accelerator, which needs the section of its name."""
     drain: Literal["overlapped", "serial"] = "overlapped"
-    """os, tick-batch: whether results leave while the next fold enters, or row by row after each fold. No
-    difference to ws and is, whose results leave with the stream."""
+    """`os`, `tick-batch`: whether results leave while the next fold enters, or row by row after each fold. No
+    difference to `ws` and `is`, whose results leave with the stream."""
     schedule: Literal["layer-by-layer", "step-by-step"] = "layer-by-layer"
     """All timesteps of a layer first, or all layers of a timestep first."""
     sparsity: Sparsity = Sparsity()

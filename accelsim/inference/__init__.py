@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from accelsim.inference.adapt import adapted_layers, possible_remedies
     from accelsim.inference.arithmetic import FIRST_LAYERS, NOISES, REMEDIES, Arithmetic, Crossbars
     from accelsim.inference.datasets import Images, load_images
-    from accelsim.inference.executor import Network, Run
+    from accelsim.inference.executor import Network
     from accelsim.inference.exits import Exits, early_exits, normalised_entropy
     from accelsim.inference.result import EarlyExit, ExitPoint, InferenceResult
+    from accelsim.inference.run import Run
     from accelsim.inference.study import Plan, reference_runs, run_study
 
 _HOME = {
@@ -31,9 +32,10 @@ _HOME = {
     "ablation": ("AblationPoint", "ablate"),
     "arithmetic": ("FIRST_LAYERS", "NOISES", "REMEDIES", "Arithmetic", "Crossbars"),
     "datasets": ("Images", "load_images"),
-    "executor": ("Network", "Run"),
+    "executor": ("Network",),
     "exits": ("Exits", "early_exits", "normalised_entropy"),
     "result": ("EarlyExit", "ExitPoint", "InferenceResult"),
+    "run": ("Run",),
     "study": ("Plan", "reference_runs", "run_study"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.errors import InputError, Problem, did_you_mean
-from accelsim.inference.executor import check_inputs, classes_of
+from accelsim.inference.network_io import check_inputs, classes_of
 from accelsim.workload import Bundle
 from accelsim.workload.npz import read_npz
 

@@ -9,7 +9,6 @@ run.logits, run.trace
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,15 +16,15 @@ import numpy.typing as npt
 
 from accelsim.errors import InputError, Problem
 from accelsim.inference.arithmetic import Arithmetic
+from accelsim.inference.batch import Batch
 from accelsim.inference.crossbar_product import CrossbarProduct
-from accelsim.inference.neurons import Neurons
-from accelsim.inference.operations import pooling, scaled, summed, viewed
-from accelsim.inference.products import IdealProduct, Product, QuantisedProduct, attention, shifted
-from accelsim.inference.values import Recorder, Value, inward, outward
+from accelsim.inference.network_io import check_inputs
+from accelsim.inference.products import IdealProduct, Product, QuantisedProduct, shifted
+from accelsim.inference.run import Collector, Run
+from accelsim.inference.values import Value, inward
 from accelsim.inference.weights import activation_unit, quantised, read_layer, shifting_unit
-from accelsim.workload import Operation, Record, SpikeTrace, Workload
+from accelsim.workload import Operation, Record, Workload
 from accelsim.workload.affine import read_time_affines
-from accelsim.workload.outputs import is_constant
 from accelsim.workload.schema import ViewSpec
 
 Array = npt.NDArray[Any]
@@ -35,27 +34,6 @@ OnLayer = Callable[[Operation, list[Value]], list[Value]]
 DEFAULT_BATCH = 32
 _DEFAULT_DENSITY = 0.15  # share of active rows where nothing was calibrated
 _WIDEST_CODE = 255
-
-
-@dataclass(frozen=True)
-class Run:
-    """What one run over N images left behind."""
-
-    logits: npt.NDArray[np.float64]
-    """[T, N, classes] outputs of the last operation, timestep by timestep, not accumulated."""
-    trace: SpikeTrace
-    """Inputs of the weighted operations."""
-    spikes: Mapping[str, Record]
-    """Outputs of every neuron operation."""
-    potentials: Mapping[str, npt.NDArray[np.float32]]
-    """[T, N, *shape] membrane before the reset, in thresholds; empty unless asked for."""
-    conversions: int = 0
-    clipped: int = 0
-
-    @property
-    def predictions(self) -> npt.NDArray[np.int64]:
-        """[N] class with the largest mean logit."""
-        return np.asarray(self.logits.mean(axis=0).argmax(axis=1))
 
 
 class Network:
@@ -177,10 +155,10 @@ class Network:
         """
         given, static = check_inputs(self.workload, inputs)
         images = given.shape[0 if static else 1]
-        outcome = _Collector(self.workload, images if potentials is True else int(potentials))
+        outcome = Collector(self.workload, images if potentials is True else int(potentials))
         for first in range(0, images, batch):
             part = given[first : first + batch] if static else given[:, first : first + batch]
-            _Batch(self, part, static, first, outcome).run()
+            Batch(self, part, static, first, outcome).run()
             if progress is not None:
                 progress(min(first + batch, images), images)
         products = [product for product in self._products.values() if isinstance(product, CrossbarProduct)]
@@ -226,181 +204,3 @@ class Network:
         if op.name not in self._units:
             raise InputError(Problem(f"'{op.name}' has analog inputs; calibrate the network first"))
         return self._units[op.name]
-
-
-def check_inputs(workload: Workload, inputs: Array) -> tuple[npt.NDArray[np.float32], bool]:
-    """Inputs as float32 and whether they are the same at every timestep.
-
-    Raises:
-        InputError: shape, timesteps or values that the workload cannot have.
-    """
-    shape = workload.graph.input_shape
-    array = np.asarray(inputs)
-    if array.dtype.kind not in "biuf" or array.ndim - len(shape) not in (1, 2) or array.shape[-len(shape) :] != shape:
-        raise InputError(
-            Problem(
-                f"expected numbers of [images, {', '.join(map(str, shape))}], or with timesteps first; found "
-                f"{array.dtype} of {list(array.shape)}",
-                where="inputs",
-            )
-        )
-    static = array.ndim == len(shape) + 1
-    if array.size == 0:
-        raise InputError(Problem(f"no images: found shape {list(array.shape)}", where="inputs"))
-    if not np.isfinite(array).all():
-        found = "NaN" if np.isnan(array).any() else "infinity"
-        raise InputError(Problem(f"expected finite numbers, found {found}", where="inputs"))
-    if not static and len(array) < workload.timesteps:
-        raise InputError(Problem(f"{len(array)} timesteps, the workload has {workload.timesteps}", where="inputs"))
-    kind = workload.graph.input_type
-    least = -kind.max_value if kind.kind == "ternary" else 0
-    wrong = (array != np.rint(array)) | (array < least) | (array > kind.max_value)
-    if kind.is_spiking and (other := array[wrong]).size:
-        allowed = f"whole numbers from {least} to {kind.max_value}"
-        message = f"the network's input is {kind.kind} spikes, {allowed}; found other values, {other[0]:g} first"
-        raise InputError(Problem(message, where="inputs"))
-    if kind.spikes_later and (static or not np.isin(array[1 : workload.timesteps], (0, 1)).all()):
-        message = "the network's input is a frame and then binary spikes, [timesteps, images, ...]; found other values"
-        raise InputError(Problem(message, where="inputs"))
-    return array.astype(np.float32), static
-
-
-def classes_of(workload: Workload) -> int:
-    """Classes that the network tells apart: features of the last operation, of one of its tokens where it has them."""
-    shape = workload.graph.operations[-1].out_shape
-    return int(shape[-1] if len(shape) == 2 else np.prod(shape))
-
-
-def class_values(op: Operation, value: Value) -> npt.NDArray[np.float64]:
-    """[images, classes] of the last operation's output; tokens are averaged, as a transformer's head does."""
-    real = value.codes.astype(np.float64) * value.unit
-    if len(op.out_shape) == 2:
-        return np.asarray(real.mean(axis=1))
-    return np.asarray(outward(real).reshape(value.images, -1))
-
-
-class _Collector:
-    """Gathers records, logits and membranes over batches."""
-
-    def __init__(self, workload: Workload, potentials: int) -> None:
-        graph = workload.graph
-        self.workload, self.keep = workload, potentials
-        self.inputs: dict[str, Recorder] = {}
-        for op in graph.weighted:
-            for index, kind in enumerate(op.in_types):
-                self.inputs[op.name + (".rhs" if index else "")] = Recorder(kind, op.in_shapes[index])
-        self.spikes = {op.name: Recorder(op.out_type, op.out_shape) for op in graph.operations if op.kind == "neuron"}
-        self.logits: list[Array] = []
-        self.potentials: dict[str, list[Array]] = {name: [] for name in self.spikes}
-
-    def start_batch(self) -> None:
-        for recorder in (*self.inputs.values(), *self.spikes.values()):
-            recorder.start_batch()
-
-    def run(self, conversions: int, clipped: int) -> Run:
-        return Run(
-            np.concatenate(self.logits, axis=1),
-            SpikeTrace({name: recorder.record() for name, recorder in self.inputs.items()}),
-            {name: recorder.record() for name, recorder in self.spikes.items()},
-            {name: np.concatenate(parts, axis=1)[:, : self.keep] for name, parts in self.potentials.items() if parts},
-            conversions,
-            clipped,
-        )
-
-
-class _Batch:
-    """One batch of images through all timesteps.
-
-    Timestep after timestep, as hardware with shared membranes must; layer after layer where neurons wait
-    for all inputs (`accumulate_then_fire`). Both orders give the same spikes otherwise.
-    """
-
-    def __init__(self, network: Network, inputs: Array, static: bool, first_image: int, out: _Collector) -> None:
-        self.network, self.static, self.first_image, self.out = network, static, first_image, out
-        self.graph = network.workload.graph
-        self.steps = network.workload.timesteps
-        spiking = self.graph.input_type.is_spiking
-        frames = [inputs] if static else list(inputs[: self.steps])
-        later = self.graph.input_type.spikes_later
-        values = [
-            Value(inward(frame.astype(np.int32) if spiking or (later and step) else frame))
-            for step, frame in enumerate(frames)
-        ]
-        self.values: dict[str, list[Value]] = {"input": values}
-        bits = network.arithmetic.precision.membrane_bits if network.arithmetic.is_machine else None
-        self.neurons = Neurons(self.graph, bits, first_image < out.keep)
-        self.kept: dict[str, list[Array]] = {name: [] for name in out.potentials}
-
-    def run(self) -> None:
-        self.out.start_batch()
-        operations = self.graph.operations
-        if self.network.by_layer:
-            for op in operations:
-                self._all_steps(op)
-        else:
-            for step in range(self.steps):
-                for op in operations:
-                    self._one_step(op, step)
-        last = self.values[operations[-1].name]
-        logits = [class_values(operations[-1], value) for value in last]
-        self.out.logits.append(np.stack(logits * (self.steps // len(logits))))
-        for name, steps in self.kept.items():
-            if steps:
-                self.out.potentials[name].append(np.stack([outward(u) for u in steps]))
-
-    def _input(self, name: str, step: int) -> Value:
-        steps = self.values[name]
-        return steps[min(step, len(steps) - 1)]
-
-    def _all_steps(self, op: Operation) -> None:
-        if op.neuron is None or not op.neuron.accumulate_then_fire:
-            for step in range(self.steps):
-                self._one_step(op, step)
-            if op.kind in ("conv2d", "linear") and self.network.on_layer is not None:
-                self.values[op.name] = self.network.on_layer(op, self.values[op.name])
-            return
-        fired = self.neurons.fire(op, [self._input(op.inputs[0], step) for step in range(self.steps)])
-        self.values[op.name] = []
-        for spikes, potential in fired:
-            self._keep_spikes(op, spikes, potential)
-
-    def _one_step(self, op: Operation, step: int) -> None:
-        if op.neuron is not None:
-            self._keep_spikes(op, *self.neurons.step(op, self._input(op.inputs[0], step)))
-            return
-        constant = self.static and is_constant(op)
-        if constant and step > 0 and (self._reuses() or op.gemm is None):
-            return
-        operands = [self._input(name, step) for name in op.inputs]
-        for index, operand in enumerate(operands if op.gemm is not None else ()):
-            recorder = self.out.inputs[op.name + (".rhs" if index else "")]
-            if step == 0 or not (self.static and op.in_types[index].static):
-                recorder.add(operand)
-        self.values.setdefault(op.name, []).append(self._evaluate(op, operands, step))
-
-    def _place(self, op: Operation, operand: Value) -> float:
-        """What a spike of this timestep stands for in spikes of the last one: 1 but for radix coding."""
-        return operand.unit / self.values[op.inputs[0]][-1].unit if self.network.by_layer else 1.0
-
-    def _reuses(self) -> bool:
-        crossbars = self.network.arithmetic.crossbars
-        return crossbars is None or crossbars.reuse_static
-
-    def _keep_spikes(self, op: Operation, spikes: Value, potential: Array | None) -> None:
-        self.values.setdefault(op.name, []).append(spikes)
-        self.out.spikes[op.name].add(spikes)
-        if potential is not None:
-            self.kept[op.name].append(potential)
-
-    def _evaluate(self, op: Operation, operands: list[Value], step: int) -> Value:
-        if op.kind in ("conv2d", "linear"):
-            return self.network.weighted(op, operands[0], step, self.first_image, self._place(op, operands[0]))
-        if op.kind == "matmul":
-            return attention(op, *operands)
-        if op.kind in ("avgpool2d", "maxpool2d"):
-            return pooling(op, operands[0])
-        if op.kind == "add":
-            return summed(op, operands, self.network.arithmetic.is_machine)
-        if op.kind == "time_affine":
-            return scaled(self.network.in_time[op.name], operands[0], step, self.network.arithmetic.is_machine)
-        return viewed(op, operands[0])

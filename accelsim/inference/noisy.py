@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.crossbar import NoisyArray, solve_transfer
+from accelsim.crossbar import NoisyArray
 from accelsim.inference.arithmetic import Crossbars
 
 if TYPE_CHECKING:
@@ -28,13 +28,7 @@ class NoisyReads:
     def __init__(self, reader: Reader, settings: Crossbars) -> None:
         self._reader, self._settings = reader, settings
         held, wires = reader.programmed.conductance_s, settings.wires
-        solution = solve_transfer(
-            held,
-            wordline_ohm=wires.wordline_ohm,
-            bitline_ohm=wires.bitline_ohm,
-            driver_ohm=wires.driver_ohm,
-            sense_ohm=wires.sense_ohm,
-        )
+        solution = wires.solve(held)
         self._arrays: list[list[NoisyArray]] = []
         for block in range(held.shape[0]):
             row = []

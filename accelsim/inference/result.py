@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from accelsim.inference.ablation import AblationPoint
-    from accelsim.inference.executor import Run
+    from accelsim.inference.run import Run
 
 SCHEMA = "accelsim.inference/1"
 FloatArray = npt.NDArray[np.float64]

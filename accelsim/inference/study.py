@@ -15,9 +15,10 @@ from accelsim.inference.adapt import adapt_channels, adapt_norms
 from accelsim.inference.arithmetic import REMEDIES, Arithmetic
 from accelsim.inference.datasets import Images
 from accelsim.inference.errors import MembraneErrors, membrane_errors, sampled_images
-from accelsim.inference.executor import Network, Run
+from accelsim.inference.executor import Network
 from accelsim.inference.exits import check_threshold, early_exits, normalised_entropy, thresholds_that_matter
 from accelsim.inference.result import EarlyExit, InferenceResult
+from accelsim.inference.run import Run
 from accelsim.inference.statistics import interval_of_mean, mean_of, mismatch, wilson_interval
 from accelsim.inference.stepping import Price, step_costs, usual_way
 from accelsim.workload import Bundle, Workload

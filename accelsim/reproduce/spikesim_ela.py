@@ -25,8 +25,8 @@ from accelsim.settings import Section, validate
 Device = Literal["rram", "sram"]
 
 
-class Areas(Section):
-    """Areas in um2."""
+class Parts(Section):
+    """One figure for each part that has an area and needs energy."""
 
     crossbar: dict[str, float]
     adc: float
@@ -35,19 +35,17 @@ class Areas(Section):
     temp_buffer: float
     tile_buffer: float
     htree: float
+
+
+class Areas(Parts):
+    """Areas in um2."""
+
     memory_bit: float
 
 
-class Energies(Section):
+class Energies(Parts):
     """Energies in pJ."""
 
-    crossbar: dict[str, float]
-    adc: float
-    mux: float
-    subtract: float
-    temp_buffer: float
-    tile_buffer: float
-    htree: float
     fetch: float
     neuron: float
 

@@ -39,15 +39,8 @@ def export_network(
 
     Args:
         net: the network as it is to be deployed; it takes `images` and gives logits [timesteps, N, classes].
-        directory: where the bundle goes; an existing bundle is replaced.
         timesteps: T.
-        name: name of the workload.
-        description: what it is, for the reader of the workload file.
-        source: where it comes from: recipe, seed, accuracy.
-        images: what the trace and the logits are recorded on, [N, ...], or over time, [T, N, ...].
-        labels: classes of the images, [N].
-        precision: `weight_bits`, `membrane_bits`, `activation_bits` of the deployed network.
-        encoding: how the images are coded.
+        directory, name, description, source, images, labels, precision, encoding: as in `export_bundle`.
 
     Raises:
         InputError: something that a workload file cannot describe, or a directory that is no bundle.

@@ -141,7 +141,7 @@ class Bundle:
 
     @cached_property
     def weights(self) -> Arrays:
-        """``<op>.weight`` (PyTorch's layout) and ``<op>.bias``, float32."""
+        """``<op>.weight`` (PyTorch's layout), ``.bias``, ``.bn_*``, ``.gain`` and ``.offset``, float32."""
         return self._content.weights if self._content else read_weights(self.workload)
 
     def check_weights(self) -> None:

@@ -15,7 +15,8 @@ import numpy.typing as npt
 from accelsim import shelf
 from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.files import Document, bundled, content_hash, read_yaml
-from accelsim.settings import Override, as_overrides, resolve_key, validate
+from accelsim.schema_keys import resolve_key
+from accelsim.settings import Override, as_overrides, validate
 from accelsim.workload import schema
 from accelsim.workload.activity import Activity, from_density, from_stats, from_trace, to_stats
 from accelsim.workload.graph import Graph, Operation, Stage
@@ -51,11 +52,11 @@ class Workload:
 
     def derived(self, key: Hashable, make: Callable[[], T]) -> T:
         """What follows from this workload and `key` alone: made once, however many designs ask for it."""
-        if key not in self._derived:
-            if len(self._derived) >= MOST_DERIVED:
+        found: T | None = self._derived.get(key)
+        if found is None:
+            if len(self._derived) >= MOST_DERIVED:  # other threads may be at work here, too
                 self._derived.clear()
-            self._derived[key] = make()
-        found: T = self._derived[key]
+            found = self._derived[key] = make()
         return found
 
     @property

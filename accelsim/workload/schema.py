@@ -166,12 +166,19 @@ class Conv2dSpec(OpSpec):
 
     op: Literal["conv2d"]
     out_channels: int = Field(ge=1)
+    """Channels of the output."""
     kernel: SizePair
+    """Side of the window, or [height, width]."""
     stride: SizePair = (1, 1)
+    """Step of the window, or [vertical, horizontal]."""
     padding: PaddingPair = (0, 0)
+    """Zeros around the input, or [above and below, left and right]."""
     dilation: SizePair = (1, 1)
+    """Distance of neighbouring taps, or [vertical, horizontal]."""
     groups: int = Field(1, ge=1)
+    """Groups of channels that do not see one another; as many as channels: depthwise."""
     bias: bool = True
+    """Whether each output channel has a constant of its own."""
 
 
 class LinearSpec(OpSpec):
@@ -179,7 +186,9 @@ class LinearSpec(OpSpec):
 
     op: Literal["linear"]
     out_features: int = Field(ge=1)
+    """Features of the output."""
     bias: bool = True
+    """Whether each output feature has a constant of its own."""
 
 
 class MatmulSpec(OpSpec):
@@ -187,16 +196,22 @@ class MatmulSpec(OpSpec):
 
     op: Literal["matmul"]
     heads: int = Field(1, ge=1)
+    """Groups of features that are multiplied apart (attention heads)."""
     transpose_b: bool = False
+    """a times b transposed: [tokens, tokens] (queries with keys) instead of [tokens, features]."""
 
 
 class PoolFields(OpSpec):
     """Window of a pooling operation, shapes by PyTorch's rules."""
 
     kernel: SizePair
+    """Side of the window, or [height, width]."""
     stride: SizePair | None = None
+    """Step of the window; the window itself by default."""
     padding: PaddingPair = (0, 0)
+    """Zeros around the input, or [above and below, left and right]."""
     ceil_mode: bool = False
+    """Whether a window that hangs over the edge still counts."""
 
 
 class AvgPoolSpec(PoolFields):
@@ -250,6 +265,7 @@ class ViewSpec(OpSpec):
     in_order: bool = False
     """Whether the elements keep their order (a reshape); only then is it known what the view does to values."""
     out_shape: list[Annotated[int, Field(ge=1)]] = Field(min_length=1, max_length=3)
+    """Shape of the output."""
 
 
 class OpaqueSpec(OpSpec):
@@ -263,6 +279,7 @@ class OpaqueSpec(OpSpec):
     does: str = ""
     """What it is, in words."""
     out_shape: list[Annotated[int, Field(ge=1)]] = Field(min_length=1, max_length=3)
+    """Shape of the output."""
     activation: Literal["binary", "ternary", "uint", "real"] = "real"
     """What a value of its output can be."""
     max_value: int = Field(1, ge=1, le=255)
@@ -298,22 +315,28 @@ class FileRecord(Section):
     """One data file of a bundle."""
 
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    """Hash of the file's bytes."""
 
 
 class WorkloadFile(Section):
     """A workload: layers in order, their precision, and how active their inputs are."""
 
     format: Literal["accelsim.workload/1"] = "accelsim.workload/1"
+    """Format of the file, with its version; may be left out."""
     name: str = Field(min_length=1)
+    """Name in results."""
     description: str = ""
+    """What it is, for `accelsim list workloads`."""
     source: str = ""
     """Where the network comes from."""
     timesteps: int = Field(ge=1, le=4096)
+    """Timesteps T of one inference."""
     input: InputSpec
     precision: Precision = Precision()
     neuron: NeuronFields = NeuronFields()
     """The neuron record of every neuron operation that does not say otherwise."""
     activity: ActivitySpec = ActivitySpec()
     layers: list[LayerSpec] = Field(min_length=1)
+    """The operations in order."""
     files: dict[str, FileRecord] = Field(default_factory=dict)
     """Data files of a bundle with their content hashes; a changed file is refused."""

@@ -174,6 +174,7 @@ def test_ledgers_survive_the_shelf(tmp_path: Path) -> None:
             new.busy_cycles,
         )
     assert (again.instances, again.notes) == (ledger.instances, ledger.notes)
+    assert again.totals() == ledger.totals()  # also after somebody looked at the counts of each timestep
     shelf.use(tmp_path)
     try:
         first, second = Ledgers(), Ledgers()

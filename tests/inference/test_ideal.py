@@ -126,5 +126,5 @@ def test_what_cannot_run_is_refused():
         network.run(np.zeros((2, 3, 2, 6, 6)))
     with pytest.raises(InputError, match="binary spikes"):
         Network(NETWORKS["rate"], {}, Arithmetic()).run(np.full((4, 3, 2, 6, 6), 0.5))
-    with pytest.raises(InputError, match=r"conv1\.weight: expected 108 weights, found nothing"):
+    with pytest.raises(InputError, match=r"conv1\.weight: expected 108 weights with 6 outputs first, found nothing"):
         Network(workload, {}, Arithmetic()).run(np.zeros((3, 2, 6, 6)))

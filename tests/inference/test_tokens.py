@@ -7,7 +7,7 @@ import pytest
 
 import accelsim
 from accelsim.inference import Arithmetic, Network
-from accelsim.inference.executor import classes_of
+from accelsim.inference.network_io import classes_of
 from tests.inference.networks import inputs_for, make, weights_for
 
 LAYERS = [

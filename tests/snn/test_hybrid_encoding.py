@@ -16,7 +16,8 @@ from accelsim.errors import InputError
 from accelsim.estimate import estimate
 from accelsim.inference.arithmetic import Arithmetic
 from accelsim.inference.datasets import load_images
-from accelsim.inference.executor import Network, check_inputs
+from accelsim.inference.executor import Network
+from accelsim.inference.network_io import check_inputs
 from accelsim.inference.values import Value
 from accelsim.snn import load_recipe, train_recipe
 from accelsim.snn.encoders import hybrid

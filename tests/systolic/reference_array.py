@@ -21,15 +21,12 @@ Written from what the registers do, without a formula for cycles; nothing of the
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import count
-from typing import Any
 
 import numpy as np
 
-Token = Any
-MARK = object()
+from tests.systolic.registers import FreePe, Token, free_running, shifted_in, shifted_out, wavefront
 
 
 @dataclass(frozen=True)
@@ -95,115 +92,6 @@ class Outcome:
 
 def pieces(items: list[int], size: int) -> list[list[int]]:
     return [items[start : start + size] for start in range(0, len(items), size)]
-
-
-# --- registers ------------------------------------------------------------------------------------------------
-
-
-def wavefront(
-    rows: int,
-    cols: int,
-    west: list[list[Token]],
-    north: list[list[Token]],
-    pe: Callable[[int, int, Token, Token], Token],
-) -> int:
-    """Feed the edges slot by slot until the array is clear; cycles that took.
-
-    `pe` gets what comes from the west and from the north, and returns what it hands to the south; what came from
-    the west goes on to the east.
-    """
-    eastward: list[list[Token]] = [[None] * cols for _ in range(rows)]
-    southward: list[list[Token]] = [[None] * cols for _ in range(rows)]
-    west_delay: list[deque[Token]] = [deque([None] * row) for row in range(rows)]
-    north_delay: list[deque[Token]] = [deque([None] * column) for column in range(cols)]
-    for cycle in count():
-        for row in range(rows):
-            west_delay[row].append(west[cycle][row] if cycle < len(west) else MARK)
-        for column in range(cols):
-            north_delay[column].append(north[cycle][column] if cycle < len(north) else None)
-        for row in reversed(
-            range(rows)
-        ):  # from the far corner, so that everybody still sees the registers as they were
-            for column in reversed(range(cols)):
-                from_west = eastward[row][column - 1] if column else west_delay[row].popleft()
-                from_north = southward[row - 1][column] if row else north_delay[column].popleft()
-                eastward[row][column] = from_west
-                idle = from_west is None or from_west is MARK
-                southward[row][column] = None if idle else pe(row, column, from_west, from_north)
-        if eastward[-1][-1] is MARK:
-            return cycle
-    raise AssertionError
-
-
-def shifted_in(standing: list[list[Token]]) -> tuple[list[list[Token]], int]:
-    """The last row first, one row per cycle; registers and cycles."""
-    registers: list[list[Token]] = [[None] * len(standing[0]) for _ in standing]
-    cycles = 0
-    for row in reversed(standing):
-        registers = [row, *registers[:-1]]
-        cycles += 1
-    return registers, cycles
-
-
-def shifted_out(registers: list[list[Token]]) -> tuple[list[list[Token]], int]:
-    """What leaves at the south edge, one row per cycle, put back in the order of rows; and the cycles."""
-    out: list[list[Token]] = []
-    for _ in range(len(registers)):
-        out.insert(0, registers[-1])
-        registers = [[None] * len(registers[0]), *registers[:-1]]
-    return out, len(out)
-
-
-@dataclass
-class FreePe:
-    """A PE that works through its own operands; an order takes `inward` hops to it, word of it `outward` hops."""
-
-    inward: int
-    outward: int
-    drain: int
-    orders: deque[list[Token]] = field(default_factory=deque)
-    queue: deque[Token] | None = None
-    hops_in: int = 0
-    hops_out: int = 0
-    draining: int = 0
-    done: int = 0
-    """Orders that are through."""
-
-    def take(self) -> None:
-        self.queue = deque(self.orders.popleft())
-        self.hops_in, self.hops_out, self.draining = self.inward, self.outward, self.drain
-
-    def cycle(self, work: Callable[[Token], None]) -> None:
-        assert self.queue is not None
-        if self.hops_in:
-            self.hops_in -= 1
-        elif self.queue:
-            work(self.queue.popleft())
-        elif self.hops_out:
-            self.hops_out -= 1
-        else:
-            self.draining -= 1
-
-    @property
-    def through(self) -> bool:
-        return self.queue is None or not (self.hops_in or self.queue or self.hops_out or self.draining)
-
-
-def free_running(pes: dict[tuple[int, int], FreePe], work: Callable[[tuple[int, int], Token], None]) -> int:
-    """Let every PE go through all of its orders; cycles until the last is through."""
-    for cycle in count():
-        for pe in pes.values():
-            while pe.through and pe.orders:  # an order may take no time at all
-                pe.take()
-        if all(pe.through for pe in pes.values()):
-            return cycle
-        for place, pe in pes.items():
-            if not pe.through:
-                pe.cycle(lambda token, place=place: work(place, token))  # type: ignore[misc]
-    raise AssertionError
-
-
-# --- dataflows --------------------------------------------------------------------------------------------------
 
 
 class ReferenceArray:
@@ -494,30 +382,3 @@ def lif_finish(handed: list[tuple[int, int]], units: int) -> int:
         waiting = max(0, waiting - units)
         cycle += 1
     return cycle
-
-
-def receptive_fields(
-    values: np.ndarray,
-    kernel: tuple[int, int],
-    stride: tuple[int, int],
-    padding: tuple[int, int],
-    dilation: tuple[int, int],
-    groups: int,
-) -> np.ndarray:
-    """[groups, m, k] of one map [channels, height, width]: kernel row, kernel column, channel innermost."""
-    channels, height, width = values.shape
-    per_group = channels // groups
-    tops, lefts = (
-        range(-pad, size + pad - gap * (span - 1), step)
-        for size, span, step, pad, gap in zip((height, width), kernel, stride, padding, dilation, strict=True)
-    )
-    fields: list[int] = []
-    for group in range(groups):
-        for top in tops:
-            for left in lefts:
-                for y in range(top, top + kernel[0] * dilation[0], dilation[0]):
-                    for x in range(left, left + kernel[1] * dilation[1], dilation[1]):
-                        inside = 0 <= y < height and 0 <= x < width
-                        own = values[group * per_group : (group + 1) * per_group]
-                        fields += own[:, y, x].tolist() if inside else [0] * per_group
-    return np.array(fields).reshape(groups, len(tops) * len(lefts), kernel[0] * kernel[1] * per_group)
