@@ -38,7 +38,7 @@ class Setting(NamedTuple):
     maps_stay: frozenset[str]
     """Operations whose output goes to the next layer's input buffer without a detour through DRAM."""
     units_of_channel: int
-    """LIF units that serve a channel at the same time."""
+    """LIF units that serve a channel at the same time; asked for by gains of each timestep's own, else 0."""
 
 
 class Epilogue(Tally):

@@ -147,7 +147,7 @@ class LayerModel(Tally, ABC):
             self.executed,
             self.residency.membranes_stay,
             self.residency.maps_stay,
-            max(1, hardware.lif_units // hardware.array.cols),
+            max(1, hardware.lif_units // hardware.array.cols) if self.stage.of_kind("time_affine") else 0,
         )
         return self.workload.derived(
             ("epilogue", self.stage.name, setting), lambda: Epilogue(self.workload, self.stage, self.outputs, setting)

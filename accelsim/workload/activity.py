@@ -276,7 +276,8 @@ def held(record: Record, kind: ActivationType) -> Record:
     spikes = record.dense()[1:] != 0
     bits = np.zeros((kind.planes, record.steps, *first.bits.shape[2:]), dtype=np.uint8)
     bits[:, :1] = first.bits
-    bits[0, 1:] = np.packbits(spikes.reshape(*spikes.shape[:2], -1), axis=-1, bitorder="little")
+    flat = spikes.reshape(*spikes.shape[:2], record.elements)  # no timesteps at all where the frame stands alone
+    bits[0, 1:] = np.packbits(flat, axis=-1, bitorder="little")
     return Record("uint", record.shape, 1.0, bits)
 
 

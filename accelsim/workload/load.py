@@ -26,7 +26,7 @@ from accelsim.workload.shapes import build_graph
 from accelsim.workload.trace import SpikeTrace
 
 BUNDLE_FILE = "workload.yaml"
-MOST_DERIVED = 10_000  # things kept with a workload
+MOST_DERIVED = 4_000  # things kept with a workload
 
 T = TypeVar("T")
 

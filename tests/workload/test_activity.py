@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from accelsim.errors import InputError
 from accelsim.workload import SpikeTrace, schema
-from accelsim.workload.activity import SET_BITS_SHARE, from_density, from_stats, from_trace, quantized, to_stats
+from accelsim.workload.activity import SET_BITS_SHARE, from_density, from_stats, from_trace, held, quantized, to_stats
+from accelsim.workload.graph import ActivationType
 from accelsim.workload.trace import Record, encode
 
 CONV = [
@@ -278,3 +279,12 @@ def test_densities_per_timestep_and_too_few_of_them(graph_of):
     assert activity["fc"].density == pytest.approx([0.1, 0.3, 0.2, 0.2])
     assert notes == ["activity.density of 'fc' has 2 timesteps, the workload 4: the others take their mean, 0.2000"]
     assert density_of(graph, [0.1, 0.3, 0.9], timesteps=2)[0]["fc"].density == pytest.approx([0.1, 0.3])
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_a_frame_and_then_spikes_are_held_however_few_timesteps_there_are(steps: int) -> None:
+    rng = np.random.default_rng(0)
+    frame, later = rng.random((1, 2, 1, 3, 3)), (rng.random((steps - 1, 2, 1, 3, 3)) < 0.5).astype(float)
+    found = held(encode(np.concatenate([frame, later])), ActivationType("real", 255, 8, spikes_later=True)).dense()
+    assert np.array_equal(found[0], np.rint(frame[0] * 255 / frame.max()))
+    assert np.array_equal(found[1:], later)
