@@ -11,14 +11,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from accelsim.errors import InputError, Problem, did_you_mean
 
 if TYPE_CHECKING:
     from accelsim.results import Result
 
+FIRST = ("compare", "run", "infer", "explain", "sweep", "train", "leaderboard", "reproduce", "report")
+"""Commands in the order in which `--help` shows them; the others follow."""
+
+
+class Commands(TyperGroup):
+    """All commands, the main job first."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names in the order of `FIRST`, then as they were added."""
+        names = super().list_commands(ctx)
+        return [name for name in FIRST if name in names] + [name for name in names if name not in FIRST]
+
+
 app = typer.Typer(
     name="accelsim",
+    cls=Commands,
     help="Cycle- and energy-level simulator of spiking-neural-network accelerators.",
     epilog="Start with: accelsim compare digits_snn --hw sata --hw spikeflow",
     no_args_is_help=True,

@@ -7,9 +7,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numba.extending import register_jitable
 
+from accelsim.compiled import njit
 from accelsim.noc.state import NEVER
 
 

@@ -11,9 +11,9 @@ as it was, so it sleeps until the next flit or credit comes.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numba.extending import register_jitable
 
+from accelsim.compiled import njit
 from accelsim.noc.draws import draw_destination, gap
 from accelsim.noc.state import (
     ACCEPT,

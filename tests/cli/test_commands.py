@@ -178,3 +178,9 @@ def test_schema_fits_the_shipped_files(command: Command, what: str) -> None:
 
 def test_version(command: Command) -> None:
     assert command("--version").out.strip() == accelsim.__version__
+
+
+def test_help_begins_with_the_main_job(command: Command) -> None:
+    listed = [line.split()[0] for line in command("--help").out.partition("Commands:")[2].splitlines() if line.strip()]
+    assert listed[:3] == ["compare", "run", "infer"]
+    assert {"crossbar", "noc", "validate"} < set(listed)

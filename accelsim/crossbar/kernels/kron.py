@@ -9,8 +9,9 @@ everything adds, multiplies and divides positive numbers.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
+from accelsim.compiled import njit
 from accelsim.crossbar.dissection import (
     BOTTOM_SEGMENT,
     LANES,

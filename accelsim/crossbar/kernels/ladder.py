@@ -8,7 +8,9 @@ All conductances in siemens, resistances in ohm. Only sums, products and quotien
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
+
+from accelsim.compiled import njit
 
 
 @njit(cache=True, error_model="numpy")

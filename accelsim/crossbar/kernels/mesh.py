@@ -11,7 +11,8 @@ is accurate to a few roundings of its own size (the argument of Grassmann, Taksa
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from accelsim.compiled import njit
 
 # Nodes removed together: each entry of the rest is loaded and stored once for eight multiply-adds.
 PANEL = 8

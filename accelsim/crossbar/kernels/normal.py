@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from accelsim.compiled import njit
 from accelsim.crossbar.kernels.bits import bits_of, float_of
 
 ROUNDS = 10

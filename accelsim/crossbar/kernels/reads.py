@@ -14,7 +14,9 @@ Zero conductances and zero resistances need no special case.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
+
+from accelsim.compiled import njit
 
 _FLAGS = {"contract", "reassoc", "nsz"}
 

@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
+from accelsim.compiled import njit
 from accelsim.crossbar.kernels.reads import wire_loss
 
 _FLAGS = {"contract", "nsz"}

@@ -13,7 +13,8 @@ import heapq
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from accelsim.compiled import njit
 
 IntArray = npt.NDArray[np.int64]
 Spikes = npt.NDArray[np.uint8]

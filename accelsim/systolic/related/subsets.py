@@ -8,8 +8,8 @@ Compiled loops beside their plain-numpy siblings (``*_numpy``); spikes and windo
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from accelsim.compiled import njit
 from accelsim.crossbar.kernels.bits import population
 from accelsim.systolic.related.kernels import IntArray, Spikes, Words, unfold_numpy
 
