@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -345,13 +346,13 @@ class Result:
                         {"cycles": float(step), "energy_pj": float(pj)}
                         for step, pj in zip(layer.cycles, per_step, strict=True)
                     ],
-                    **({"details": layer.details} if layer.details else {}),
+                    **({"details": deepcopy(layer.details)} if layer.details else {}),
                 }
             )
         return layers
 
     def to_dict(self) -> dict[str, Any]:
-        """The document of ``--format json``."""
+        """The document of ``--format json``; the caller's own, to be changed at will."""
         document: dict[str, Any] = {
             "schema": SCHEMA,
             "version": self.version,
@@ -368,8 +369,8 @@ class Result:
             },
             "breakdown": self.breakdown(),
             "layers": self._layers(),
-            "components": self.components,
-            "area": self.area,
+            "components": {action: dict(figures) for action, figures in self.components.items()},
+            "area": dict(self.area),
             "unit_costs": {
                 action: {"energy_pj": cost.energy_pj, "category": cost.category, "source": cost.source}
                 for action, cost in self.unit_costs.items()
@@ -387,7 +388,7 @@ class Result:
             "notes": list(self.notes),
         }
         if self.ledger.details:
-            document["details"] = self.ledger.details
+            document["details"] = deepcopy(self.ledger.details)
         if self.images is not None:
             document["images"] = [dict(image) for image in self.images]
         return document

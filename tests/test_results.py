@@ -134,3 +134,12 @@ def test_asking_again_gives_the_same_document(name: str, settings: Any) -> None:
     first, bill = result.to_json(), list(result.rows())
     assert result.to_json() == first
     assert list(result.rows()) == bill
+
+
+def test_a_document_belongs_to_whom_asked_for_it(digits: Result) -> None:
+    before, document = digits.to_json(), digits.to_dict()
+    document["components"].clear()
+    document["layers"][0]["components"].clear()
+    next(iter(digits.to_dict()["components"].values()))["energy_pj"] = 0.0
+    document.get("details", {}).clear()
+    assert digits.to_json() == before
