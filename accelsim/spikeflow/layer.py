@@ -23,7 +23,7 @@ from accelsim.spikeflow.timing import WindowTiming, digital_cycles, neuron_cycle
 from accelsim.workload import ActivationType, Operation, Stage, Workload
 from accelsim.workload.affine import WORD_BITS, parameter_bits
 from accelsim.workload.graph import ceil_div
-from accelsim.workload.neurons import firing_turns, leak_action, stored_membranes, unit_turns
+from accelsim.workload.neurons import neuron_actions, stored_membranes
 from accelsim.workload.outputs import source
 
 FloatArray = npt.NDArray[np.float64]
@@ -245,18 +245,11 @@ class LayerModel:
         for op in () if self.workload.is_ann else self.stage.of_kind("time_affine"):
             self._time_affine(op)
         for op in self.stage.of_kind("neuron"):
-            record, each = op.neuron, float(op.out_elements * self.steps)
-            assert record is not None
+            assert op.neuron is not None
+            for action, times in neuron_actions(op.neuron, self.workload.is_ann):
+                self.ledger.add(action, float(op.out_elements * self.steps * times))
             if self.workload.is_ann:
-                self.ledger.add("activation.relu", each)
-                self.ledger.add("activation.requantize", each)
                 continue
-            self.ledger.add("lif.update", each * unit_turns(record))
-            action = leak_action(record.model, record.leak)
-            if action:
-                self.ledger.add(f"lif.{action}", each)
-            if record.reset == "soft":
-                self.ledger.add("lif.reset_subtract", each * firing_turns(record))
             stored = stored_membranes(op, self.hardware.lif.membrane_sharing) * membrane_bits
             if self.steps > 1:  # nothing to fetch at the first timestep, nothing to keep after the last
                 fetch = steps.first_and_later(self.steps, 0.0, 1.0)

@@ -17,7 +17,7 @@ from accelsim.systolic.tally import Lines, Tally
 from accelsim.systolic.traffic import lines
 from accelsim.workload import ActivationType, Operation, Stage, Workload
 from accelsim.workload.affine import WORD_BITS, parameter_bits
-from accelsim.workload.neurons import firing_turns, leak_action, stored_membranes, unit_turns
+from accelsim.workload.neurons import neuron_actions, stored_membranes, unit_turns
 from accelsim.workload.outputs import is_constant, source
 
 
@@ -86,19 +86,11 @@ class Epilogue(Tally):
     def _neurons(self) -> None:
         """LIF updates."""
         for op in self.stage.of_kind("neuron"):
-            record, each = op.neuron, float(op.out_elements * self.steps)
-            assert record is not None
-            if self.workload.is_ann:
-                self.ledger.add("activation.relu", each)
-                self.ledger.add("activation.requantize", each)
-                continue
-            self.ledger.add("lif.update", each * unit_turns(record))
-            action = leak_action(record.model, record.leak)
-            if action:
-                self.ledger.add(f"lif.{action}", each)
-            if record.reset == "soft":
-                self.ledger.add("lif.reset_subtract", each * firing_turns(record))
-            self.turns += op.out_elements * unit_turns(record)
+            assert op.neuron is not None
+            for action, times in neuron_actions(op.neuron, self.workload.is_ann):
+                self.ledger.add(action, float(op.out_elements * self.steps * times))
+            if not self.workload.is_ann:
+                self.turns += op.out_elements * unit_turns(op.neuron)
 
     def _pool_and_add(self) -> None:
         """Pooling and residual adds: the maps pass through the output buffer once more."""

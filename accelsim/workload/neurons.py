@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 from accelsim.workload.graph import Operation, ceil_div
 from accelsim.workload.schema import NeuronFields
@@ -31,6 +32,20 @@ def unit_turns(record: NeuronFields) -> int:
     accumulated first, taking them in and firing are turns of their own.
     """
     return 2 if record.accumulate_then_fire else record.max_spikes
+
+
+def neuron_actions(record: NeuronFields, is_ann: bool) -> Iterator[tuple[str, int]]:
+    """What a neuron does in each timestep, and how often; an ANN's activation in its place."""
+    if is_ann:
+        yield "activation.relu", 1
+        yield "activation.requantize", 1
+        return
+    yield "lif.update", unit_turns(record)
+    leak = leak_action(record.model, record.leak)
+    if leak:
+        yield f"lif.{leak}", 1
+    if record.reset == "soft":
+        yield "lif.reset_subtract", firing_turns(record)
 
 
 def _is_power_of_two(factor: float) -> bool:
