@@ -11,7 +11,7 @@ from typing import Any
 from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.hardware import Hardware
 from accelsim.hardware.load import SCHEMAS
-from accelsim.results import Ledger
+from accelsim.ledger import Ledger
 from accelsim.settings import Section
 from accelsim.workload import Workload
 

@@ -18,9 +18,10 @@ from accelsim.api.loading import HardwareLike, Settings, WorkloadLike, load_all,
 from accelsim.errors import InputError, Problem
 from accelsim.estimate import DEFAULT_OPS, Accumulations, Explanation, FirstLayer, estimate
 from accelsim.hardware.parts import Demand
+from accelsim.ledger import Ledger
 from accelsim.machines import simulate
 from accelsim.report.comparison import Comparison
-from accelsim.results import Estimate, Ledger, Result
+from accelsim.results import Estimate, Result
 from accelsim.workload.ann import DEFAULT_DENSITY, check_density
 from accelsim.workload.load import resolve_workload
 

@@ -20,8 +20,8 @@ from accelsim.explore.reads import Ledgers
 from accelsim.explore.sources import HardwareSource, Recent, WorkloadSource, code_version
 from accelsim.files import content_hash
 from accelsim.hardware.parts import Demand
+from accelsim.ledger import Ledger
 from accelsim.machines import simulate
-from accelsim.results import Ledger
 
 if TYPE_CHECKING:
     from accelsim.inference import ExitPoint, InferenceResult

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from accelsim import shelf
-from accelsim.results import LayerLedger, Ledger
+from accelsim.ledger import LayerLedger, Ledger
 from accelsim.settings import Section
 
 Path_ = tuple[str, ...]

@@ -11,7 +11,8 @@ from pydantic import Field, model_validator
 
 from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.files import bundled, read_yaml
-from accelsim.results import Ledger, PartCost, UnitCost
+from accelsim.ledger import Ledger
+from accelsim.results import PartCost, UnitCost
 from accelsim.settings import Section, validate
 
 Category = Literal["compute", "lif", "scratchpad", "buffer", "dram", "converter", "interconnect"]

@@ -13,7 +13,7 @@ import numpy as np
 from accelsim.hardware.costs import Action, Component
 from accelsim.hardware.memory import smallest_macro_bytes, sram
 from accelsim.hardware.parts import cells_component
-from accelsim.results import Ledger
+from accelsim.ledger import Ledger
 
 NAME = "exit_unit"
 _WORD_BITS = 16

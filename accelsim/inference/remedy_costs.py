@@ -24,7 +24,7 @@ import numpy as np
 from accelsim.hardware import CostTable, SpikeflowFile
 from accelsim.hardware.costs import Action, Component
 from accelsim.hardware.parts import cells_component, macros, per_bit
-from accelsim.results import LayerLedger, Ledger
+from accelsim.ledger import LayerLedger, Ledger
 from accelsim.workload import Workload
 
 TRIM, TRIM_MEMORY, COMPLEMENT, AFFINE = "adc_trim", "trim_memory", "complement", "channel_affine"

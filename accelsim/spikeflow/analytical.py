@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from accelsim.hardware.spikeflow import SpikeflowFile
-from accelsim.results import Ledger
+from accelsim.ledger import Ledger
 from accelsim.spikeflow.machine import Model
 from accelsim.spikeflow.network import Delays
 from accelsim.spikeflow.pipeline import Schedule, schedule

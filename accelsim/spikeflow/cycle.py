@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.hardware.spikeflow import SpikeflowFile
-from accelsim.results import Ledger
+from accelsim.ledger import Ledger
 from accelsim.spikeflow.analytical import network_details, run
 from accelsim.spikeflow.dissipation import array_energy_pj, stored_weights
 from accelsim.spikeflow.first_layer import is_digital

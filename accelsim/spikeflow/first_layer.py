@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.hardware.spikeflow import SpikeflowFile
-from accelsim.results import LayerLedger
+from accelsim.ledger import LayerLedger
 from accelsim.spikeflow.pipeline import Service
 from accelsim.workload import OpActivity, Operation
 from accelsim.workload.graph import ceil_div

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from accelsim import steps
 from accelsim.hardware.spikeflow import SpikeflowFile
-from accelsim.results import LayerLedger
+from accelsim.ledger import LayerLedger
 from accelsim.spikeflow import first_layer
 from accelsim.spikeflow.first_layer import is_digital
 from accelsim.spikeflow.mapping import Mapping

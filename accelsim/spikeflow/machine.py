@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from accelsim.hardware.parts import Demand
 from accelsim.hardware.spikeflow import SpikeflowFile
-from accelsim.results import LayerLedger, Ledger
+from accelsim.ledger import LayerLedger, Ledger
 from accelsim.spikeflow import buffers
 from accelsim.spikeflow.first_layer import is_digital
 from accelsim.spikeflow.layer import LayerModel

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from accelsim.hardware.systolic import SystolicFile
-from accelsim.results import LayerLedger, Ledger
+from accelsim.ledger import LayerLedger, Ledger
 from accelsim.systolic.cycle.plan import evenly
 from accelsim.systolic.layer import LayerModel
 from accelsim.systolic.network import build, instances, notes

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from accelsim.results import LayerLedger
+from accelsim.ledger import LayerLedger
 from accelsim.steps import FloatArray
 from accelsim.systolic.core import Core
 from accelsim.workload.graph import ceil_div

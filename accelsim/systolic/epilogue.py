@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from accelsim import steps
-from accelsim.results import LayerLedger
+from accelsim.ledger import LayerLedger
 from accelsim.steps import FloatArray
 from accelsim.systolic.tally import Lines, Tally
 from accelsim.systolic.traffic import lines

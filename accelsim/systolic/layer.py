@@ -17,7 +17,7 @@ import numpy as np
 
 from accelsim import steps
 from accelsim.hardware.systolic import SystolicFile
-from accelsim.results import LayerLedger
+from accelsim.ledger import LayerLedger
 from accelsim.steps import FloatArray
 from accelsim.systolic.cycle.plan import BUFFERS, Work
 from accelsim.systolic.epilogue import Epilogue, Setting

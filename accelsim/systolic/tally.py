@@ -8,7 +8,7 @@ import numpy as np
 
 from accelsim import steps
 from accelsim.hardware.systolic import Memories
-from accelsim.results import LayerLedger
+from accelsim.ledger import LayerLedger
 from accelsim.steps import FloatArray
 from accelsim.systolic.traffic import lines
 

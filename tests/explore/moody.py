@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from accelsim.errors import InputError, Problem
 from accelsim.hardware.costs import CostFile, CostSection, CostTable, from_file
+from accelsim.ledger import LayerLedger, Ledger
 from accelsim.machines import Machine
-from accelsim.results import LayerLedger, Ledger
 from accelsim.settings import Section
 
 

@@ -14,7 +14,7 @@ from accelsim.files import bundled
 from accelsim.hardware import bundled_hardware
 from accelsim.hardware.costs import load_costs
 from accelsim.hardware.parts import Demand
-from accelsim.results import LayerLedger, Ledger
+from accelsim.ledger import LayerLedger, Ledger
 from tests.networks import machine
 
 

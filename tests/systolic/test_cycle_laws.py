@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from accelsim import api
 from accelsim.hardware import Hardware
 from accelsim.hardware.systolic import SystolicFile
-from accelsim.results import Ledger
+from accelsim.ledger import Ledger
 from accelsim.systolic import simulate as closed_form
 from accelsim.systolic.cycle import kernels, memory, queue
 from accelsim.systolic.cycle.memory import COLUMNS, Room, run

@@ -12,7 +12,7 @@ import pytest
 
 from accelsim import api
 from accelsim.errors import InputError
-from accelsim.results import LayerLedger
+from accelsim.ledger import LayerLedger
 from accelsim.systolic import simulate as closed_form
 from accelsim.systolic.cycle.drawing import MOST_PIECES
 from accelsim.systolic.cycle.simulate import simulate as clocked

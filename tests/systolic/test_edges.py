@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from accelsim.results import LayerLedger
+from accelsim.ledger import LayerLedger
 from accelsim.systolic import simulate
 from accelsim.systolic.folds import tick_batch
 from tests.networks import network, systolic

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from accelsim import api
 from accelsim.hardware.systolic import SystolicFile
-from accelsim.results import LayerLedger
+from accelsim.ledger import LayerLedger
 from accelsim.systolic.cycle.simulate import simulate as clocked
 from accelsim.systolic.weights import WeightStore
 from accelsim.workload import Workload

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from accelsim import api
 from accelsim.errors import InputError
 from accelsim.hardware.systolic import SystolicFile
-from accelsim.results import Ledger
+from accelsim.ledger import Ledger
 from accelsim.systolic import simulate as closed_form
 from accelsim.systolic.cycle.expected import expected_max
 from accelsim.systolic.cycle.simulate import simulate as clocked
@@ -177,7 +177,8 @@ def test_cycles_equal_those_of_the_loops(case: tuple[dict[str, Any], SystolicFil
     mask = WeightStore(workload, file).of(workload.graph.weighted[0])
     weights = mask.mask if file.sparsity.weights == "skip" else np.ones(mask.shape, dtype=bool)
     found = total(clocked(workload, file))
-    assert found == loops(workload, file, codes, weights, planes)
+    # The weights come from DRAM also where no spike meets them: however fast it is, that takes a cycle.
+    assert found == max(loops(workload, file, codes, weights, planes), 1)
 
 
 # --- laws -------------------------------------------------------------------------------------------------

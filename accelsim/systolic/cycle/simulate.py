@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accelsim.hardware.systolic import SystolicFile
-from accelsim.results import Ledger
+from accelsim.ledger import Ledger
 from accelsim.systolic.cycle.clock import clock, summary
 from accelsim.systolic.cycle.drawing import timeline_of
 from accelsim.systolic.network import build, instances, notes
