@@ -20,6 +20,16 @@ OVER_TIME = (LIF, TimestepNorm, TimestepAffine)
 Net = TypeVar("Net", bound=nn.Module)
 
 
+def over_time(layer: nn.Module, value: Tensor, timesteps: int) -> Tensor:
+    """What a layer makes of [1 or timesteps, images, ...]; one that knows no time sees all of them as images."""
+    if isinstance(layer, OVER_TIME):
+        output: Tensor = layer(value, timesteps)
+    else:
+        flat = layer(value.flatten(0, 1))
+        output = flat.unflatten(0, value.shape[:2])
+    return output
+
+
 @dataclass(frozen=True)
 class Step:
     """One layer of a run: its input and output, [1 or timesteps, images, ...]."""
@@ -51,10 +61,7 @@ class SpikingNet(nn.Module):
         """Run and yield layer after layer; `inputs` is [1 or timesteps, images, ...]."""
         value = inputs
         for name, layer in self.layers.items():
-            if isinstance(layer, OVER_TIME):
-                output = layer(value, self.timesteps)
-            else:
-                output = layer(value.flatten(0, 1)).unflatten(0, value.shape[:2])
+            output = over_time(layer, value, self.timesteps)
             yield Step(name, layer, value, output)
             value = output
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from accelsim.snn.bntt import TimestepAffine, TimestepNorm
-from accelsim.snn.models import OVER_TIME, SpikingNet, Step
+from accelsim.snn.models import SpikingNet, Step, over_time
 from accelsim.snn.neuron import LIF, Memory
 
 
@@ -30,10 +30,7 @@ class SteppedNet(SpikingNet):
         front = dict(takewhile(lambda item: not isinstance(item[1], LIF), self.layers.items()))
         value = inputs
         for name, layer in front.items():
-            if isinstance(layer, OVER_TIME):
-                output = layer(value, self.timesteps)
-            else:
-                output = layer(value.flatten(0, 1)).unflatten(0, value.shape[:2])
+            output = over_time(layer, value, self.timesteps)
             yield Step(name, layer, value, output)
             value = output
         behind = {name: layer for name, layer in self.layers.items() if name not in front}
