@@ -4,16 +4,18 @@
 
 VGG9 on the systolic array, analytical, one core, journal on disk included. CPU seconds of this process, best of
 three rounds in turn, so that other work on the machine disturbs least; the run of a model alone in the same round says
-how fast the machine was. Two workers against one are wall times of points that last 20 ms each, which only mean
-something while nothing else runs.
+how fast the machine was. Two workers against one are wall times of points that last 20 ms each, in short batches in
+turn, with the same comparison for plain Python processes, which says what the machine allows.
 """
 
 from __future__ import annotations
 
 import argparse
+import statistics
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -72,26 +74,73 @@ def model_seconds(points: int) -> float:
     return time.process_time() - start
 
 
-def workers_seconds(jobs: int, points: int) -> float:
-    """Wall seconds of cycle-level points on worker processes that are started already."""
-    shapes = {"array.rows": {"range": [8, 7 + points, 1]}, "dataflow": ["os"]}
-    content = sweep_of(shapes, "cycle")
-    plan = load_sweep(content)
+class Workers:
+    """Worker processes that stay, for batches of cycle-level points."""
 
-    def work() -> Iterator[tuple[int, dict[str, Any]]]:
-        for number, candidate in enumerate(plan.space.grid()):
-            yield number, candidate.point.to_dict()
+    def __init__(self, jobs: int, points: int) -> None:
+        shapes = {"array.rows": {"range": [8, 7 + points, 1]}, "dataflow": ["os"]}
+        plan = load_sweep(sweep_of(shapes, "cycle"))
+        self._points = [candidate.point.to_dict() for candidate in plan.space.grid()]
+        self._pool = LocalPool(plan.task, jobs)
+        self._batch = 0
+        for _ in range(2):  # workers start, machine code is fetched, caches fill
+            self.seconds()
 
-    pool = LocalPool(plan.task, jobs)
-    answers = pool.run(work())
-    next(answers)  # the workers are there, or nearly so
+    def seconds(self) -> float:
+        """Wall seconds of a batch, every point simulated anew."""
+        # A setting that no earlier batch had: nothing is served from what a worker keeps.
+        self._batch += 1
+        for point in self._points:
+            point["for_hardware"] = {**point["for_hardware"], "clock_mhz": 1000.0 + self._batch}
+        start = time.perf_counter()
+        found = [answer["status"] for _, answer in self._pool.run(iter(list(enumerate(self._points))))]
+        seconds = time.perf_counter() - start
+        assert set(found) == {"done"}, "a point failed: this says nothing about speed"
+        return seconds
+
+    def close(self) -> None:
+        """End them."""
+        self._pool.close()
+
+
+def processes_seconds(jobs: int) -> float:
+    """Wall seconds of a plain Python loop in so many processes at the same time, their start not counted."""
+    code = "input(); print(sum(i * i for i in range(6_000_000)), flush=True); input()"
+    started = [
+        subprocess.Popen([sys.executable, "-S", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        for _ in range(jobs)
+    ]
+    time.sleep(0.3)
     start = time.perf_counter()
-    found = [answer["status"] for _, answer in answers]
-    assert set(found) == {"done"}, "a point failed: this says nothing about speed"
-    done = len(found)
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+    for process in started:
+        assert process.stdout is not None
+        process.stdout.readline()
     seconds = time.perf_counter() - start
-    pool.close()
-    return seconds / done
+    for process in started:
+        process.communicate(b"\n")
+    return seconds
+
+
+def two_against_one(rounds: int, points: int) -> tuple[list[float], list[float]]:
+    """What a second worker gains, and what a second plain Python process gains, in each round.
+
+    The machine's speed may change from second to second, so all are taken in turn, in short batches.
+    """
+    pools = [Workers(1, points), Workers(2, points)]
+    gains, limits = [], []
+    for turn in range(rounds):
+        order = (0, 1) if turn % 2 else (1, 0)
+        seconds = {index: pools[index].seconds() for index in order}
+        plain = {index: processes_seconds(index + 1) for index in order}
+        gains.append(seconds[0] / seconds[1])
+        limits.append(2 * plain[0] / plain[1])
+    for pool in pools:
+        pool.close()
+    return gains, limits
 
 
 def main() -> None:
@@ -116,8 +165,10 @@ def main() -> None:
         print(f"{name:15s} {1e3 * seconds:7.3f} ms per point {1 / seconds:8.0f} points/s")
     print(f"journal share of a point with new counts: {best['journal'] / best['new counts']:.1%}")
     if options.workers:
-        one, two = (workers_seconds(jobs, 200) for jobs in (1, 2))
-        print(f"two workers against one, cycle level: {one / two:.2f} x")
+        gains, limits = two_against_one(rounds=15, points=60)
+        for name, values in (("two workers against one, cycle level", gains), ("two plain processes", limits)):
+            low, middle, high = statistics.quantiles(values, n=4)
+            print(f"{name:37s} {middle:.2f} x (median; quartiles {low:.2f} to {high:.2f})")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ Work = Iterator[tuple[int, dict[str, Any]]]
 Answers = Generator[tuple[int, dict[str, Any]], None, None]
 """(number, what `worker.answer` gives) as points are finished, in any order."""
 
-CHUNK_S = 0.2
+CHUNK_S = 0.05
 """Work handed to a worker at once."""
 MOST_IN_CHUNK = 128
 PIPE_BYTES = 30_000
