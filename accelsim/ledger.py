@@ -58,8 +58,16 @@ class LayerLedger:
             shared, by_step = self._added.get(action, (0.0, None))
             self._added[action] = (shared + count, by_step)
 
+    def each(self, action: str, count: float, when: FloatArray) -> None:
+        """Count `action` as often at each timestep of `when`, [T] of 1 and 0."""
+        everywhere = when is ones(self.timesteps)  # as a rule; a number is counted faster than an array
+        self.add(action, float(count * self.timesteps) if everywhere else count * when)
+
     def merge(self, other: LayerLedger) -> None:
         """Add all counts of another part of the layer."""
+        if not self._added:
+            self._added = dict(other._added)
+            return
         for action, (more, by_step) in other._added.items():
             known = self._added.get(action)
             if known is None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from accelsim.compiled import njit
 from accelsim.errors import InputError, Problem
 
 IntArray = npt.NDArray[np.int64]
@@ -113,28 +115,43 @@ class Mesh:
         """
         source = np.asarray(source, np.int64)
         destination = np.asarray(destination, np.int64)
-        weight = np.broadcast_to(np.asarray(amount, np.float64), source.shape)
+        weight = np.ascontiguousarray(np.broadcast_to(np.asarray(amount, np.float64), source.shape))
         x, y = self.steps(source, destination)
-        row, col = np.divmod(source, self.cols)
-        end_col = destination % self.cols
         loads = np.zeros((self.nodes, PORTS))
-        across = loads.reshape(self.rows, self.cols, PORTS)
-        for port, chosen in ((EAST, x > 0), (WEST, x < 0)):
-            along = _runs(row[chosen], col[chosen], x[chosen], weight[chosen], self.rows, self.cols)
-            across[:, :, port] = along
-        for port, chosen in ((SOUTH, y > 0), (NORTH, y < 0)):
-            along = _runs(end_col[chosen], row[chosen], y[chosen], weight[chosen], self.cols, self.rows)
-            across[:, :, port] = along.T
-        np.add.at(loads[:, LOCAL], destination, weight)
+        fill_link_loads(source, destination, x, y, weight, self.rows, self.cols, loads)
         return loads
 
 
-def _runs(line: IntArray, start: IntArray, steps: IntArray, weight: FloatArray, lines: int, size: int) -> FloatArray:
-    """Sum of the weights that leave each place of each line, [lines, size]; runs may pass the end of a ring."""
-    # A run of n steps leaves n places: up from `start`, or down from it. Marked on a line laid out twice.
-    first = np.where(steps > 0, start, start + steps + 1) % size
-    marks = np.zeros((lines, 2 * size + 1))
-    np.add.at(marks, (line, first), weight)
-    np.add.at(marks, (line, first + np.abs(steps)), -weight)
-    total = np.cumsum(marks, axis=1)
-    return total[:, :size] + total[:, size : 2 * size]
+@njit(cache=True)
+def fill_link_loads(
+    source: Any, destination: Any, x: Any, y: Any, weight: Any, rows: int, cols: int, loads: Any
+) -> None:
+    """Add up what leaves by each port, [nodes, ports]: along the row first, then along the column.
+
+    A run of n steps leaves n places. Its ends are marked on a line laid out twice (runs may pass the end of a ring),
+    and the marks summed up along the line.
+    """
+    across = np.zeros((2, rows, 2 * cols + 1))  # east, west
+    along = np.zeros((2, cols, 2 * rows + 1))  # south, north
+    for i in range(len(source)):
+        row, col, end = source[i] // cols, source[i] % cols, destination[i] % cols
+        if x[i]:
+            first = col if x[i] > 0 else (col + x[i] + 1) % cols
+            across[int(x[i] < 0), row, first] += weight[i]
+            across[int(x[i] < 0), row, first + abs(x[i])] -= weight[i]
+        if y[i]:
+            first = row if y[i] > 0 else (row + y[i] + 1) % rows
+            along[int(y[i] < 0), end, first] += weight[i]
+            along[int(y[i] < 0), end, first + abs(y[i])] -= weight[i]
+        loads[destination[i], LOCAL] += weight[i]
+    for way in range(2):
+        for row in range(rows):
+            total = 0.0
+            for place in range(2 * cols):
+                total += across[way, row, place]
+                loads[row * cols + place % cols, EAST if way == 0 else WEST] += total
+        for col in range(cols):
+            total = 0.0
+            for place in range(2 * rows):
+                total += along[way, col, place]
+                loads[place % rows * cols + col, SOUTH if way == 0 else NORTH] += total

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
+import numpy.typing as npt
 
 from accelsim.hardware.spikeflow import SpikeflowFile
 from accelsim.ledger import Ledger
 from accelsim.spikeflow.machine import Model
-from accelsim.spikeflow.network import Delays
-from accelsim.spikeflow.pipeline import Schedule, schedule
+from accelsim.spikeflow.pipeline import Delays, Schedule, schedule
 from accelsim.workload import Workload
+
+FloatArray = npt.NDArray[np.float64]
 
 
 def simulate(workload: Workload, hardware: SpikeflowFile) -> Ledger:
@@ -20,43 +24,36 @@ def simulate(workload: Workload, hardware: SpikeflowFile) -> Ledger:
     ports, digital unit) bounds the whole.
     """
     model = Model.build(workload, hardware)
-    delays = model.network.unloaded()
-    links = model.network.link_flits()
+    delays, links = model.network.unloaded, model.network.link_flits
     loads = model.loads(links)
     if hardware.pipeline == "rows":  # otherwise no two layers meet on the mesh
         waits = model.network.port_waits(max(loads.values()))
-        for name, wait in waits.items():
-            delays[name].fetch[:] += wait[0]
-            delays[name].back[:] += wait[1]
+        delays = {name: _later(delay, *waits[name]) for name, delay in delays.items()}
     plan = run(model, delays)
     shared = [cycles for name, cycles in loads.items() if not name.startswith("layer ")]
     model.attribute_time(plan, max(shared))
     return model.ledger(plan, loads, {"network": network_details(model, links, plan.end)})
 
 
-def run(
-    model: Model,
-    delays: dict[str, Delays],
-    extra: dict[str, np.ndarray[tuple[int, int], np.dtype[np.float64]]] | None = None,
-) -> Schedule:
+def _later(delay: Delays, fetch: float, back: float) -> Delays:
+    """Packets that wait for others."""
+    return Delays(delay.fetch + fetch, delay.send, delay.back + back, delay.drain)
+
+
+def run(model: Model, delays: Mapping[str, Delays], extra: Mapping[str, FloatArray] | None = None) -> Schedule:
     """The schedule for given network delays."""
     return schedule(
         model.workload.graph,
         model.services,
         model.workload.timesteps,
         model.hardware.pipeline,
-        send={name: delay.send for name, delay in delays.items()},
-        fetch={name: delay.fetch for name, delay in delays.items()},
-        back={name: delay.back for name, delay in delays.items()},
-        drain={name: delay.drain for name, delay in delays.items()},
+        delays=delays,
         extra=extra,
         input_rows=model.input_rows(),
     )
 
 
-def network_details(
-    model: Model, links: np.ndarray[tuple[int, int], np.dtype[np.float64]], end: float
-) -> dict[str, float | int]:
+def network_details(model: Model, links: FloatArray, end: float) -> dict[str, float | int]:
     """What the mesh carried."""
     mesh = model.chip.mesh
     return {

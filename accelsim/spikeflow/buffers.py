@@ -24,8 +24,8 @@ def required(workload: Workload, hardware: SpikeflowFile, layers: list[LayerMode
     tile = hardware.memories.tile_buffer
     tiles = {}
     for model in layers:
-        if model.traffic is not None:
-            buffer = model.traffic.buffer
+        if model.placed is not None:
+            buffer = model.placed.traffic.buffer
             tiles[model.stage.name] = {
                 "rows_of_window_bits": buffer.windows.reach * buffer.row_bits,
                 # One more row, so that it can come while the others are in use.

@@ -30,8 +30,7 @@ from accelsim.spikeflow.analytical import network_details, run
 from accelsim.spikeflow.dissipation import array_energy_pj, stored_weights
 from accelsim.spikeflow.first_layer import is_digital
 from accelsim.spikeflow.machine import Model
-from accelsim.spikeflow.network import Delays
-from accelsim.spikeflow.pipeline import Schedule
+from accelsim.spikeflow.pipeline import Delays, Schedule
 from accelsim.spikeflow.timelines import timeline
 from accelsim.workload import Workload
 
@@ -49,7 +48,7 @@ LONG_PASS = 2_000_000  # flits x links in one pass beyond which a terminal gets 
 def simulate(workload: Workload, hardware: SpikeflowFile) -> Ledger:
     """Counts and times of one inference; see the module."""
     model = Model.build(workload, hardware, from_trace=True, array_pj=_array_energies(workload, hardware))
-    with _progress(model.network.link_flits()) as report:
+    with _progress(model.network.link_flits) as report:
         plan, delays, links, passes = settle(model, report)
     matmuls = model.loads(links).get("digital unit", 0.0)
     model.attribute_time(plan, matmuls)
@@ -121,9 +120,9 @@ def settle(
     Returns:
         The schedule, its delays, flits of each link [nodes, 5], and how it went.
     """
-    delays = model.network.unloaded()
+    delays = model.network.unloaded
     extra: dict[str, FloatArray] = {}
-    plan, links, passes = run(model, delays), model.network.link_flits(), Passes()
+    plan, links, passes = run(model, delays), model.network.link_flits, Passes()
     passes.ends.append(plan.end)
     quiet = 0
     while passes.number < passes.most and not passes.settled:
@@ -163,7 +162,7 @@ def module_waits(model: Model, plan: Schedule, known: dict[str, FloatArray]) -> 
     for name, service in firing:
         times = plan.times[name]
         steps, n_rows = times.done.shape
-        width = service.interval.shape[1] // n_rows
+        width = service.windows // n_rows
         for t in range(steps):
             at = first + t * n_rows + np.arange(n_rows)
             if service.runs[t]:
@@ -217,11 +216,13 @@ def _progress(links: FloatArray) -> Iterator[Callable[[str, int, int], None]]:
 
 def _same(a: dict[str, Delays], b: dict[str, Delays]) -> bool:
     """Whether the network did to every packet what an empty one would do."""
-    return all(
-        np.array_equal(a[name].fetch[a[name].fetch != 0], b[name].fetch[a[name].fetch != 0])
-        and np.array_equal(a[name].back[a[name].back != 0], b[name].back[a[name].back != 0])
-        for name in a
-    )
+    return all(_equal(a[name].fetch, b[name].fetch) and _equal(a[name].back, b[name].back) for name in a)
+
+
+def _equal(found: FloatArray, known: FloatArray) -> bool:
+    """Whether delays of packets that were sent are as known."""
+    sent = found != 0
+    return np.array_equal(found[sent], np.broadcast_to(known, found.shape)[sent])
 
 
 def _array_energies(workload: Workload, hardware: SpikeflowFile) -> dict[str, FloatArray]:
@@ -238,14 +239,19 @@ def _array_energies(workload: Workload, hardware: SpikeflowFile) -> dict[str, Fl
 
 def _waits(model: Model, plan: Schedule, delays: dict[str, Delays]) -> None:
     """Tell each layer how long its packets were on their way, beside an empty network."""
-    empty = model.network.unloaded()
+    empty = model.network.unloaded
     for layer in model.ledgers:
         if layer.name in delays:
             on = model.services[layer.name].runs > 0
             layer.details["network_wait_cycles"] = {
-                "fetch": float((delays[layer.name].fetch[on] - empty[layer.name].fetch[on]).mean()),
-                "return": float((delays[layer.name].back[on] - empty[layer.name].back[on]).mean()),
+                "fetch": _mean(delays[layer.name].fetch, on) - _mean(empty[layer.name].fetch, on),
+                "return": _mean(delays[layer.name].back, on) - _mean(empty[layer.name].back, on),
             }
+
+
+def _mean(delays: FloatArray, on: npt.NDArray[np.bool_]) -> float:
+    """Over some timesteps, and all messages."""
+    return float(np.broadcast_to(delays, (len(on), delays.shape[1]))[on].mean())
 
 
 def _chip_picture(model: Model, links: FloatArray):  # type: ignore[no-untyped-def]

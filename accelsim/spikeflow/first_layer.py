@@ -17,42 +17,49 @@ from accelsim.ledger import LayerLedger
 from accelsim.spikeflow.pipeline import Service
 from accelsim.workload import OpActivity, Operation
 from accelsim.workload.graph import ceil_div
-from accelsim.workload.schema import Precision
 
 FloatArray = npt.NDArray[np.float64]
 
 
 def is_digital(op: Operation, hardware: SpikeflowFile) -> bool:
     """Whether a weighted operation runs on the multipliers."""
-    return hardware.first_layer == "digital" and op.kind != "matmul" and not op.in_types[0].is_spiking
+    return hardware.first_layer == "digital" and needs_products(op)
+
+
+def needs_products(op: Operation) -> bool:
+    """Whether stored weights meet analog inputs."""
+    return op.kind != "matmul" and not op.in_types[0].is_spiking
 
 
 def fill(
     ledger: LayerLedger,
     op: Operation,
     runs: FloatArray,
-    hardware: SpikeflowFile,
-    precision: Precision,
     activity: OpActivity,
+    *,
+    weight_bits: int,
+    multipliers: int,
+    weight_line_bits: int,
+    global_line_bits: int,
 ) -> Service:
     """Count the layer's products and reads; `runs` says at which timesteps it computes (1) or not (0).
 
     Returns:
         Its timing; the neuronal module's share is to be added.
     """
-    gemm, macs = op.products(), hardware.digital.macs
+    gemm = op.products()
     analog = runs.copy()
     if op.in_types[0].spikes_later:
         analog[1:] = 0.0
         ledger.add("digital_unit.accumulate", activity.mean_accumulations * (runs - analog))
     ledger.add("mac_unit.multiply_add", gemm.macs * analog)
-    line = hardware.memories.first_layer.line_bits
-    full, rest = divmod(gemm.n, macs)
-    lines = full * ceil_div(macs * precision.weight_bits, line) + ceil_div(rest * precision.weight_bits, line)
+    full, rest = divmod(gemm.n, multipliers)
+    lines = full * ceil_div(multipliers * weight_bits, weight_line_bits) + ceil_div(
+        rest * weight_bits, weight_line_bits
+    )
     ledger.add("first_layer.read", gemm.m * gemm.groups * gemm.k * lines * runs)
     bits = gemm.k * gemm.groups * op.in_types[0].planes_in_time(len(runs))
-    window = np.ceil(bits / hardware.memories.global_buffer.line_bits)
-    ledger.add("global_buffer.read", gemm.m * window * runs)
-    ledger.utilization = gemm.n / (ceil_div(gemm.n, macs) * macs)
-    cycles = np.full((len(runs), gemm.m), float(gemm.groups * gemm.k * ceil_div(gemm.n, macs)))
-    return Service(runs, cycles, cycles, 0.0)
+    ledger.add("global_buffer.read", gemm.m * np.ceil(bits / global_line_bits) * runs)
+    ledger.utilization = gemm.n / (ceil_div(gemm.n, multipliers) * multipliers)
+    cycles = np.array([[float(gemm.groups * gemm.k * ceil_div(gemm.n, multipliers))]])
+    return Service(runs, cycles, cycles, gemm.m)

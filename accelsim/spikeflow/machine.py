@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from statistics import fmean
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,15 +15,17 @@ from accelsim.hardware.parts import Demand
 from accelsim.hardware.spikeflow import SpikeflowFile
 from accelsim.ledger import LayerLedger, Ledger
 from accelsim.spikeflow import buffers
+from accelsim.spikeflow.arrays import Scheme, count_arrays
 from accelsim.spikeflow.first_layer import is_digital
 from accelsim.spikeflow.layer import LayerModel
-from accelsim.spikeflow.network import Flow, Network
-from accelsim.spikeflow.packets import executed
+from accelsim.spikeflow.network import Network, noc_spec
 from accelsim.spikeflow.pipeline import Schedule, Service
-from accelsim.spikeflow.placement import Chip, place
-from accelsim.spikeflow.silence import Spoken, everything, expected, measured
+from accelsim.spikeflow.placement import Chip, Placed, place
+from accelsim.spikeflow.silence import Spoken, spoken_of
+from accelsim.spikeflow.surroundings import Setting, Surroundings
 from accelsim.spikeflow.timing import WindowTiming, window_timings
-from accelsim.workload import Operation, Workload
+from accelsim.steps import first_and_later
+from accelsim.workload import Stage, Workload
 from accelsim.workload.affine import channels_of
 
 FloatArray = npt.NDArray[np.float64]
@@ -39,9 +42,13 @@ class Model:
     network: Network
     from_trace: bool
     """Silence comes from spikes, not from densities."""
-    ledgers: list[LayerLedger] = field(default_factory=list)
 
-    @property
+    @cached_property
+    def ledgers(self) -> list[LayerLedger]:
+        """Of the layers in order."""
+        return [layer.ledger for layer in self.layers]
+
+    @cached_property
     def services(self) -> dict[str, Service]:
         """Of each weighted operation."""
         return {layer.stage.name: layer.service for layer in self.layers if layer.service is not None}
@@ -64,29 +71,23 @@ class Model:
             array_pj: [T] energy of a layer's arrays by name, where it was computed from their weights.
         """
         traced = from_trace and workload.trace is not None and not workload.is_ann
-        outputs = workload.outputs
-        chip, timings = _placed(workload, hardware, traced)
-        layers, ledgers = [], []
+        setting, scheme = Setting.of(hardware), Scheme.of(hardware, workload.precision.weight_bits)
+        chip, spoken, timings = _placed(workload, hardware, scheme.skips, traced)
+        lines = hardware.memories.tile_buffer.line_bits, hardware.memories.global_buffer.line_bits
+        flit_bits, layers = hardware.noc.flit_bits, []
         for stage in workload.stages:
-            spoken = None
-            if stage.name in chip.placed:
-                assert stage.core is not None
-                spoken = _spoken(workload, hardware, chip, stage.core, traced)
-            energy = (array_pj or {}).get(stage.name)
-            timing = timings.get(stage.name)
-            layer = LayerModel(workload, hardware, stage, outputs[stage.name], chip, timing, spoken, energy)
+            layer = LayerModel(stage, _surroundings(workload, stage, setting))
+            name, placed = stage.name, chip.placed.get(stage.name)
+            if placed is not None:
+                arrays = _arrays(workload, placed, scheme, spoken[name], traced, (array_pj or {}).get(name))
+                layer.lay(placed, timings[name], spoken[name], arrays)
+                layer.count_movement(chip, *lines, flit_bits)
+            layer.count_time()
             layers.append(layer)
-            ledgers.append(layer.fill())
-        for layer in layers:
-            if any("input" in op.inputs for op in layer.stage.members):
-                layer.image_from_dram()
-                break
-        flows = {
-            layer.stage.name: Flow(layer.placed, layer.traffic, layer.service.runs)
-            for layer in layers
-            if layer.placed is not None and layer.traffic is not None and layer.service is not None
-        }
-        return cls(workload, hardware, chip, layers, Network(chip, hardware, flows), traced, ledgers)
+        _image_from_dram(workload, hardware, layers)
+        spec = noc_spec(hardware)
+        network = workload.derived(("network", chip.key, spec), lambda: Network.of(chip, hardware))
+        return cls(workload, hardware, chip, layers, network, traced)
 
     # -- time ------------------------------------------------------------------------------------------
 
@@ -105,19 +106,17 @@ class Model:
 
     def neuron_load(self) -> float:
         """Cycles per image of the neuronal module (ANN: of the activation units)."""
-        return sum(service.neurons * service.interval.size for service in self.services.values())
+        return sum(service.neurons * service.work.size * service.windows for service in self.services.values())
 
     def loads(self, link_flits: FloatArray) -> dict[str, float]:
         """Cycles per image in which each resource works: the largest one is the pace of a stream of images."""
         work = {f"layer {layer.name}": layer.busy_cycles for layer in self.ledgers if layer.busy_cycles}
         matmuls = [self.services[op.name] for op in self.workload.graph.weighted if op.kind == "matmul"]
         if matmuls:
-            work["digital unit"] = float(
-                sum((service.interval.sum(axis=1) * service.runs).sum() for service in matmuls)
-            )
+            work["digital unit"] = sum(float(service.work @ service.runs) for service in matmuls)
         work["activation units" if self.workload.is_ann else "neuronal module"] = self.neuron_load()
         work["busiest link of the mesh"] = float(link_flits.max(initial=0.0))
-        work["module ports"] = float(self.network.sent_by_ports().max(initial=0.0))
+        work["module ports"] = float(self.network.sent_by_ports.max(initial=0.0))
         moved = sum(layer.total("dram.read_bits") for layer in self.ledgers)
         work["DRAM"] = moved / self._dram_bits_per_cycle
         return work
@@ -131,11 +130,13 @@ class Model:
         finished, reached = plan.finished, 0.0
         for model, layer in zip(self.layers, self.ledgers, strict=True):
             finish = max(reached, finished.get(layer.name, reached))
-            layer.cycles = (finish - reached) * _shares(model.service, layer.timesteps)
+            layer.cycles = (finish - reached) * model.shares()
             reached = finish
         excess = np.ceil(shared) - reached
         if excess > 0:
-            asked = np.array([_asked(model) for model in self.layers])
+            placed = self.chip.placed
+            flits = dict(zip(placed, self.chip.exchanged.flits_of_layers(len(placed)).tolist(), strict=True))
+            asked = np.array([model.asked(flits.get(model.stage.name, 0.0)) for model in self.layers])
             asked = asked if asked.sum() else np.ones(len(asked))
             for layer, part in zip(self.ledgers, excess * asked / asked.sum(), strict=True):
                 layer.stall_cycles += float(part)
@@ -227,7 +228,7 @@ class Model:
         copied = [f"{name} x{item.copies}" for name, item in chip.placed.items() if item.copies > 1]
         if copied:
             notes.append(f"copies of weights: {', '.join(copied)}")
-        streaming = [model.stage.name for model in self.layers if model.traffic and model.traffic.buffer.streams]
+        streaming = [model.stage.name for model in self.layers if model.placed and model.placed.traffic.buffer.streams]
         if streaming:
             notes.append(f"tile buffers too small for the rows of a window, rows fetched again: {', '.join(streaming)}")
         if any(op.kind == "matmul" for op in self.workload.graph.weighted):
@@ -239,78 +240,80 @@ class Model:
         return notes
 
 
-def _placed(workload: Workload, hardware: SpikeflowFile, traced: bool) -> tuple[Chip, dict[str, WindowTiming]]:
+def _surroundings(workload: Workload, stage: Stage, setting: Setting) -> Surroundings:
+    return workload.derived(
+        ("surroundings", stage.name, setting),
+        lambda: Surroundings(workload, stage, workload.outputs[stage.name], setting),
+    )
+
+
+def _arrays(
+    workload: Workload, placed: Placed, scheme: Scheme, spoken: Spoken, traced: bool, array_pj: FloatArray | None
+) -> LayerLedger:
+    mapping, runs = placed.mapping, placed.runs
+
+    def count() -> LayerLedger:
+        accumulations = np.asarray(workload.activity[mapping.op.name].mean_accumulations)
+        return count_arrays(mapping, scheme, spoken, runs, accumulations, array_pj)
+
+    if array_pj is not None:
+        return count()
+    key = "arrays", mapping.op.name, mapping.cut.within_pe, scheme, placed.executions, traced
+    return workload.derived(key, count)
+
+
+def _placed(
+    workload: Workload, hardware: SpikeflowFile, skips: bool, traced: bool
+) -> tuple[Chip, dict[str, Spoken], dict[str, WindowTiming]]:
     """The chip; where there is room for copies, after finding out which layers are slow without."""
     chip = place(workload, hardware)
+    spoken = {name: spoken_of(workload, item.mapping, skips, traced) for name, item in chip.placed.items()}
     timings = window_timings(chip, hardware)
     if hardware.placement.extra_tiles:
         times = {}
         for name, item in chip.placed.items():
-            op = item.mapping.op
-            planes = _spoken(workload, hardware, chip, op, traced).planes
-            runs = executed(op, hardware, workload.timesteps)
-            times[name] = float((timings[name].interval(planes).sum(axis=1) * runs).sum())
+            interval, _ = timings[name].of(spoken[name].planes)
+            times[name] = Service(item.runs, interval, interval, item.windows).busy(item.windows)
         chip = place(workload, hardware, times)
         timings = window_timings(chip, hardware)
-    return chip, timings
+    return chip, spoken, timings
 
 
-def _spoken(workload: Workload, hardware: SpikeflowFile, chip: Chip, op: Operation, traced: bool) -> Spoken:
-    mapping = chip.placed[op.name].mapping
-    if hardware.zero_skipping == "none":
-        return everything(op, mapping, workload.timesteps)
-    if traced:
-        assert workload.trace is not None
-        return measured(op, mapping, workload.trace[op.name], workload.timesteps)
-    return expected(op, mapping, workload.activity[op.name])
+def _image_from_dram(workload: Workload, hardware: SpikeflowFile, layers: list[LayerModel]) -> None:
+    """The first layer to read the network's input has it brought in, once for each timestep at which it changes."""
+    graph, steps, memories = workload.graph, workload.timesteps, hardware.memories
+    bits = math.prod(graph.input_shape) * graph.input_type.planes_in_time(steps)
+    when = first_and_later(steps, 1.0, 0.0 if graph.input_type.static else 1.0)
+    for layer in layers:
+        if any("input" in op.inputs for op in layer.stage.members):
+            layer.image_from_dram(bits, when, memories.dram.line_bits, memories.global_buffer.line_bits)
+            return
 
 
-def _shares(service: Service | None, timesteps: int) -> FloatArray:
-    """Share of each timestep in a layer's work."""
-    if service is None:
-        return np.full(timesteps, 1.0 / timesteps)
-    repeated = service.neurons * service.interval.shape[1]
-    work = np.where(service.runs > 0, service.interval.sum(axis=1), repeated)
-    return work / work.sum() if work.sum() else np.full(timesteps, 1.0 / timesteps)
-
-
-def _asked(model: LayerModel) -> float:
-    """What a layer asks of the resources that all share: flits and neurons."""
-    asked = model.service.neurons * model.service.interval.size if model.service else 0.0
-    if model.traffic is not None and model.service is not None and model.placed is not None:
-        runs, windows = model.service.runs, model.service.interval.shape[1]
-        asked += float(runs.sum()) * float(windows * model.traffic.sum_flits.sum())
-        rows = model.traffic.row_flits_of_image(runs).sum() * model.placed.copies
-        asked += float(model.traffic.rows_sent * rows)
-    elif model.service is not None:
-        asked += model.ledger.busy_cycles
-    return asked
-
-
-def _plain(value: FloatArray | float) -> list[float]:
-    """What may differ in time, or does not."""
-    return [float(value)] if isinstance(value, int | float) else value.reshape(-1).tolist()
+def _spread(value: FloatArray | float) -> tuple[float, float]:
+    """Mean and largest of what may differ in time, or does not."""
+    return (value, value) if isinstance(value, int | float) else (float(value.mean()), float(value.max()))
 
 
 def _layer_details(model: LayerModel) -> dict[str, Any]:
-    if model.placed is None or model.traffic is None or model.service is None:
+    placed, timing, service = model.placed, model.timing, model.service
+    if placed is None or timing is None or service is None:
         return {}
-    assert model.timing is not None
     assert model.spoken is not None
-    mapping, timing = model.placed.mapping, model.timing
-    planes = model.spoken.mean_planes  # pe and depth are linear in it
+    pe = timing.overhead + model.spoken.mean_planes * timing.plane  # linear in bit-planes, so of their mean
+    down, longest = _spread(timing.distribute)
     return {
-        "crossbars": model.placed.crossbars,
-        "pes": model.placed.pes,
-        "tiles": sorted(set(model.placed.tiles.reshape(-1).tolist())),
-        "copies": model.placed.copies,
-        "cell_utilization": mapping.cell_utilization,
+        "crossbars": placed.crossbars,
+        "pes": placed.pes,
+        "tiles": sorted(set(placed.tiles.reshape(-1).tolist())),
+        "copies": placed.copies,
+        "cell_utilization": placed.mapping.cell_utilization,
         "stage_cycles": {
-            "tile_buffer_and_htree_down": max(_plain(timing.distribute)),
-            "pe": float(timing.pe(planes)),
+            "tile_buffer_and_htree_down": longest,
+            "pe": pe,
             "htree_up": timing.collect,
-            "neuronal_module": model.service.neurons,
+            "neuronal_module": service.neurons,
         },
-        "window_cycles": float(model.service.interval.mean()),
-        "window_depth_cycles": fmean(_plain(timing.distribute)) + float(timing.pe(planes)) + timing.collect,
+        "window_cycles": service.mean_interval,
+        "window_depth_cycles": down + pe + timing.collect,
     }

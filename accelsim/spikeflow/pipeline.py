@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from accelsim.spikeflow.kernels import serve_rows
-from accelsim.spikeflow.windows import Windows, windows_of
+from accelsim.spikeflow.windows import windows_of
 from accelsim.workload import Graph, Operation
 from accelsim.workload.graph import VIEWS
 from accelsim.workload.schema import PoolFields
@@ -21,15 +22,17 @@ IntArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Service:
-    """What a weighted operation asks of its unit and of the network, in cycles. Arrays are [T, windows] but `runs`."""
+    """What a weighted operation asks of its unit and of the neuronal module, in cycles."""
 
     runs: FloatArray
     """[T] 1 where it computes, 0 where it repeats the sums of the timestep before."""
     interval: FloatArray
-    """From one window to the next."""
+    """[T or 1, windows or 1] from one window to the next; 1 where all are alike."""
     depth: FloatArray
-    """Of one window through all stages of a tile."""
-    neurons: float
+    """[T or 1, windows or 1] of one window through all stages of a tile."""
+    windows: int
+    """Of one timestep."""
+    neurons: float = 0.0
     """Of one window in the neuronal module."""
     copies: int = 1
     capacity: int = 1 << 30
@@ -37,12 +40,41 @@ class Service:
     streams: bool = False
     """The tile buffer is too small for the rows of a window."""
 
+    @cached_property
+    def work(self) -> FloatArray:
+        """[T] all windows of a timestep, one after another (on one copy of the weights), whether it computes or not."""
+        total = np.add.reduce(self.interval, axis=1) * (self.windows / self.interval.shape[1])
+        return total if len(total) > 1 else np.repeat(total, len(self.runs))
+
+    @cached_property
+    def mean_interval(self) -> float:
+        """Over all windows and timesteps."""
+        return float(np.add.reduce(self.work)) / (len(self.runs) * self.windows)
+
     def busy(self, width: int) -> float:
         """Cycles per image in which the operation's own unit works: the longest of its copies."""
+        if self.copies == 1:
+            return float(self.work @ self.runs)
         part = -(-width // self.copies)
-        steps = self.interval.reshape(len(self.runs), -1, width) * self.runs[:, None, None]
+        if self.interval.shape[1] == 1:
+            return float(self.work @ self.runs) / width * part
+        steps = self.interval.reshape(len(self.interval), -1, width) * self.runs[:, None, None]
         parts = [steps[:, :, start : start + part].sum() for start in range(0, width, part)]
         return float(max(parts))
+
+
+@dataclass(frozen=True)
+class Delays:
+    """Network delays of one layer in cycles; what does not differ in time or between windows is there once."""
+
+    fetch: FloatArray
+    """[T or 1, messages or 1] from sending rows until they are in all tiles."""
+    send: FloatArray
+    """[T or 1, messages or 1] cycles for which sending rows occupies the busiest of the module's ports."""
+    back: FloatArray
+    """[T or 1, windows or 1] from the leaving of a window's sums until all are at the neuronal module."""
+    drain: float = 0.0
+    """Cycles for which the sums of one window occupy the busiest of the module's ports."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +101,14 @@ class Schedule:
     """Of each weighted operation."""
     ready: dict[str, FloatArray]
     """[T, rows] when each row of each operation's output exists at the neuronal module."""
+    finished: dict[str, float]
+    """Cycle at which each weighted operation has done its last timestep."""
     end: float
     """Cycle at which everything is done."""
 
-    @property
-    def finished(self) -> dict[str, float]:
-        """Cycle at which each weighted operation has done its last timestep."""
-        return {name: float(times.done.max()) for name, times in self.times.items()}
+
+_NOTHING = np.zeros((1, 1))
+_NO_DELAYS = Delays(_NOTHING, _NOTHING, _NOTHING)
 
 
 def schedule(
@@ -84,10 +117,7 @@ def schedule(
     timesteps: int,
     pipeline: str,
     *,
-    send: Mapping[str, FloatArray] | None = None,
-    fetch: Mapping[str, FloatArray] | None = None,
-    back: Mapping[str, FloatArray] | None = None,
-    drain: Mapping[str, float] | None = None,
+    delays: Mapping[str, Delays] | None = None,
     extra: Mapping[str, FloatArray] | None = None,
     input_rows: FloatArray | None = None,
 ) -> Schedule:
@@ -101,90 +131,96 @@ def schedule(
         services: of each weighted operation.
         timesteps: T.
         pipeline: "rows" or "none".
-        send, fetch, back, drain: network delays by operation (see `network.Delays`); none by default.
+        delays: of the network by operation; none by default.
         extra: [T, rows] further wait in the neuronal module by operation.
         input_rows: [T, rows] when the rows of the network's input exist; at the start by default.
     """
     rows_in = graph.input_shape[1] if len(graph.input_shape) == 3 else 1
     ready = {"input": np.zeros((timesteps, rows_in)) if input_rows is None else input_rows}
     times: dict[str, Times] = {}
+    finished: dict[str, float] = {}
     for op in graph.operations:
         inputs = [ready[name] for name in op.inputs] or [np.zeros((timesteps, 1))]
         if op.gemm is None:
             ready[op.name] = _passed_on(op, inputs)
             continue
-        windows = windows_of(op)
-        need = _rows_of(op, windows, inputs)
-        if pipeline == "none" and times:
-            need = np.maximum(need, max(float(before.done.max()) for before in times.values()))
-        times[op.name] = _serve(
-            op.name, need, windows, services[op.name], send or {}, fetch or {}, back or {}, drain or {}, extra or {}
+        before = max(finished.values(), default=0.0) if pipeline == "none" else 0.0
+        wait = (extra or {}).get(op.name, _NOTHING)
+        found, finished[op.name] = _serve(
+            op, inputs, before, services[op.name], (delays or {}).get(op.name, _NO_DELAYS), wait
         )
-        ready[op.name] = times[op.name].done
-    return Schedule(times, ready, max(float(array.max()) for array in ready.values()))
+        times[op.name], ready[op.name] = found, found.done
+    # What has no unit of its own is ready when the last of its inputs is.
+    end = max(float(ready["input"].max()), *finished.values(), 0.0)
+    return Schedule(times, ready, finished, end)
 
 
 def _serve(
-    name: str,
-    need: FloatArray,
-    windows: Windows,
+    op: Operation,
+    inputs: list[FloatArray],
+    not_before: float,
     service: Service,
-    send: Mapping[str, FloatArray],
-    fetch: Mapping[str, FloatArray],
-    back: Mapping[str, FloatArray],
-    drain: Mapping[str, float],
-    extra: Mapping[str, FloatArray],
-) -> Times:
-    steps, rows = len(service.runs), windows.rows
-    messages = rows if service.streams else len(windows.needed)
-    total = service.interval.shape[1]
+    delays: Delays,
+    extra: FloatArray,
+) -> tuple[Times, float]:
+    """The operation's times, and the last of them."""
+    windows, steps = windows_of(op), len(service.runs)
+    rows, total = windows.rows, service.windows
+    # The last of several inputs; of what has no rows of its own, all rows exist at once.
+    ready = inputs[0] if op.kind == "conv2d" else functools.reduce(np.maximum, map(_at_once, inputs))
     found = Times(
-        np.zeros((steps, messages)),
+        np.zeros((steps, rows if service.streams else len(windows.needed))),
         np.zeros((steps, rows)),
         np.zeros((steps, total)),
         np.zeros((steps, total)),
         np.zeros((steps, rows)),
     )
-    serve_rows(
-        np.ascontiguousarray(need),
-        service.runs > 0,
+    latest = serve_rows(
+        ready,
+        windows.needed,
+        not_before,
+        service.runs,
         windows.first,
         windows.last,
-        windows.width if service.interval.shape[1] > 1 else 1,
+        windows.width if total > 1 else 1,
         service.copies,
         service.capacity,
         service.streams,
-        send.get(name, np.zeros((steps, messages))),
-        fetch.get(name, np.zeros((steps, messages))),
+        delays.send,
+        delays.fetch,
         service.interval,
         service.depth,
-        back.get(name, np.zeros((steps, total))),
-        drain.get(name, 0.0),
+        delays.back,
+        delays.drain,
         service.neurons,
-        extra.get(name, np.zeros((steps, rows))),
+        extra,
         found.inject,
         found.start,
         found.leave,
         found.arrive,
         found.done,
     )
-    return found
+    return found, latest
 
 
-def _rows_of(op: Operation, windows: Windows, inputs: list[FloatArray]) -> FloatArray:
-    """[T, needed rows] when each input row exists (the last of several inputs; all rows before it, too)."""
-    if op.kind == "conv2d":  # of what has no rows of its own (`opaque`), all exist at once
-        rows = np.broadcast_to(inputs[0], (len(inputs[0]), max(inputs[0].shape[1], op.in_shapes[0][1])))
-        return np.maximum.accumulate(rows, axis=1)[:, windows.needed]
-    return np.asarray(np.max([array.max(axis=1, keepdims=True) for array in inputs], axis=0))
+def _at_once(rows: FloatArray) -> FloatArray:
+    """[T, 1] when all rows exist."""
+    return rows if rows.shape[1] == 1 else np.maximum.reduce(rows, axis=1, keepdims=True)
+
+
+@lru_cache(maxsize=1024)
+def _last_rows(rows: int, kernel: int, stride: int, padding: int, rows_in: int) -> IntArray:
+    """[rows] the last input row behind each row of pooled output."""
+    last = np.arange(rows) * stride - padding + kernel - 1
+    return np.clip(last, 0, rows_in - 1)
 
 
 def _passed_on(op: Operation, inputs: list[FloatArray]) -> FloatArray:
     """Operations in the data path without a unit of their own that could hold anything up."""
     if isinstance(op.spec, PoolFields):
-        stride = (op.spec.stride or op.spec.kernel)[0]
-        last = np.arange(op.out_shape[1]) * stride - op.spec.padding[0] + op.spec.kernel[0] - 1
-        return np.maximum.accumulate(inputs[0], axis=1)[:, np.clip(last, 0, inputs[0].shape[1] - 1)]
+        stride, rows_in = (op.spec.stride or op.spec.kernel)[0], inputs[0].shape[1]
+        last = _last_rows(op.out_shape[1], op.spec.kernel[0], stride, op.spec.padding[0], rows_in)
+        return np.maximum.accumulate(inputs[0], axis=1)[:, last]
     if op.kind in (*VIEWS, "opaque"):  # axes change: rows are rows no longer
-        inputs = [array.max(axis=1, keepdims=True) for array in inputs]
+        inputs = [_at_once(array) for array in inputs]
     return functools.reduce(np.maximum, inputs)

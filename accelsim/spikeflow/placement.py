@@ -8,32 +8,76 @@ nearest to such a router, the next one the next place, and so on: sorting is exa
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Mapping as Mapping_
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from accelsim.hardware.spikeflow import SpikeflowFile
 from accelsim.noc import Mesh
-from accelsim.spikeflow.first_layer import is_digital
-from accelsim.spikeflow.mapping import Mapping, map_layer
-from accelsim.spikeflow.packets import LayerTraffic, tile_flits
+from accelsim.spikeflow.first_layer import needs_products
+from accelsim.spikeflow.kernels import fill_exchanged, fill_nearest
+from accelsim.spikeflow.mapping import Cut, Mapping, mapped
+from accelsim.spikeflow.packets import LayerTraffic, Packets, executed
 from accelsim.workload import Workload
 from accelsim.workload.graph import ceil_div
 
+FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+
+
+class Floor(NamedTuple):
+    """All of a machine that decides where weights lie and what travels, so that designs alike in it share a chip."""
+
+    cut: Cut
+    packets: Packets
+    sum_bits: int
+    """Of a partial sum."""
+    tile_buffer_bits: int
+    """Of a tile, for input rows."""
+    module_ports: int
+    torus: bool
+    order: str
+    extra_tiles: int
+    share_tiles: bool
+    reuses: bool
+    """Sums of a static input are kept."""
+    digital_first: bool
+    """Layers with analog inputs stay off the crossbars."""
+
+    @classmethod
+    def of(cls, hardware: SpikeflowFile, weight_bits: int) -> Floor:
+        """Read from a machine."""
+        noc, placement = hardware.noc, hardware.placement
+        return cls(
+            Cut.of(hardware, weight_bits),
+            Packets.of(hardware),
+            hardware.accumulator_bits,
+            hardware.memories.tile_buffer.working_bits,
+            noc.module_ports,
+            noc.torus,
+            placement.order,
+            placement.extra_tiles,
+            placement.share_tiles,
+            hardware.static_input == "reuse",
+            hardware.first_layer == "digital",
+        )
 
 
 @dataclass(frozen=True)
 class Placed:
-    """A mapped layer, its copies, and the tiles they take."""
+    """A mapped layer, its copies, the tiles they take, and the packets it exchanges with the neuronal module."""
 
     mapping: Mapping
     tiles: IntArray
     """[copies, tiles of one copy] numbers of the tiles."""
     traffic: LayerTraffic
+    runs: FloatArray
+    """[T] 1 where the layer computes."""
 
     @property
     def copies(self) -> int:
@@ -50,6 +94,80 @@ class Placed:
         """PEs of all copies."""
         return self.copies * self.mapping.pes
 
+    @property
+    def windows(self) -> int:
+        """Windows of one timestep."""
+        return self.mapping.op.products().m
+
+    @cached_property
+    def executions(self) -> float:
+        """Timesteps at which the layer computes."""
+        return float(np.add.reduce(self.runs))
+
+    @cached_property
+    def executions_of_kind(self) -> FloatArray:
+        """[kinds] timesteps at which input rows of each kind (`LayerTraffic.planes`) are sent."""
+        return np.asarray(np.bincount(self.traffic.kind, self.runs, len(self.traffic.planes)), dtype=np.float64)
+
+    @cached_property
+    def copy_of_window(self) -> IntArray:
+        """[windows] which copy of the weights each works on."""
+        width = self.traffic.buffer.windows.width
+        part = -(-width // self.copies)
+        return (np.arange(self.windows) % width) // part
+
+    @cached_property
+    def windows_of_copy(self) -> IntArray:
+        """[copies] windows of one timestep that each copy works on."""
+        if self.copies == 1:
+            return np.array([self.windows])
+        return np.bincount(self.copy_of_window, minlength=self.copies)
+
+
+class Exchanged(NamedTuple):
+    """What tiles and module exchange for one image; an entry for every tile of every copy of every layer."""
+
+    tile: IntArray
+    layer: IntArray
+    fetched: FloatArray
+    """Flits to the tile."""
+    returned: FloatArray
+    """Flits from it."""
+    messages: FloatArray
+    """Messages to it."""
+    sums: FloatArray
+    """Messages from it."""
+
+    @classmethod
+    def of(cls, placed: Collection[Placed]) -> Exchanged:
+        """Of these layers."""
+        tiles = np.array([item.tiles.size for item in placed], dtype=np.int64)
+        found = np.empty((4, int(tiles.sum())))
+        start = 0
+        for item in placed:
+            traffic, end = item.traffic, start + item.tiles.size
+            fill_exchanged(
+                traffic.row_flits,
+                item.executions_of_kind,
+                traffic.buffer.rows_in_messages,
+                traffic.buffer.messages,
+                traffic.sum_flits,
+                item.windows_of_copy * item.executions,
+                found[:, start:end],
+            )
+            start = end
+        numbers = [item.tiles.reshape(-1) for item in placed]
+        tile = np.concatenate(numbers) if numbers else np.zeros(0, dtype=np.int64)
+        return cls(tile, np.repeat(np.arange(len(tiles)), tiles), *found)
+
+    def flits_of_layers(self, layers: int) -> FloatArray:
+        """[layers] flits to and from the tiles of each."""
+        return np.asarray(np.bincount(self.layer, self.fetched + self.returned, layers), dtype=np.float64)
+
+    def flits_of_tiles(self, tiles: int) -> FloatArray:
+        """[tiles] flits from and to each."""
+        return np.asarray(np.bincount(self.tile, self.fetched + self.returned, tiles), dtype=np.float64)
+
 
 @dataclass(frozen=True)
 class Chip:
@@ -64,6 +182,9 @@ class Chip:
     """[tiles] node of each tile."""
     port: IntArray
     """[tiles] node of the module through which each tile is reached."""
+    exchanged: Exchanged
+    key: Hashable
+    """Of all that the chip follows from, beside the network."""
 
     @cached_property
     def hops(self) -> IntArray:
@@ -80,36 +201,37 @@ class Chip:
         return held
 
 
-def place(workload: Workload, hardware: SpikeflowFile, times: dict[str, float] | None = None) -> Chip:
-    """Map every layer with weights and lay its tiles out.
+def place(workload: Workload, hardware: SpikeflowFile, times: Mapping_[str, float] | None = None) -> Chip:
+    """Map every layer with weights and lay its tiles out; designs with the same `Floor` share the chip.
 
     Args:
         workload: the network.
         hardware: the machine; `placement` decides.
         times: cycles that one copy of each layer works per image; what `extra_tiles` are spent by.
     """
-    mappings = {
-        op.name: map_layer(op, hardware, workload.precision.weight_bits)
-        for op in workload.graph.weighted
-        if op.kind != "matmul" and not is_digital(op, hardware)
-    }
-    placed, tiles = _assign_tiles(mappings, hardware, _copies(mappings, hardware, times or {}), workload.timesteps)
-    ports = hardware.noc.module_ports
-    mesh = _smallest_mesh(tiles + ports, hardware.noc.torus)
-    port_nodes = _module_nodes(mesh, ports)
-    flits = tile_flits(workload, hardware, placed, tiles)
-    if hardware.placement.order == "snake":
-        node = _snake(mesh, port_nodes)[:tiles]
-        distance = mesh.hops(node[:, None], port_nodes[None, :])
+    floor = Floor.of(hardware, workload.precision.weight_bits)
+    key = ("chip", floor, tuple(times.items()) if times else ())
+    return workload.derived(key, lambda: _place(workload, floor, times or {}, key))
+
+
+def _place(workload: Workload, floor: Floor, times: Mapping_[str, float], key: Hashable) -> Chip:
+    placed, tiles = _assign_tiles(workload, floor, times)
+    mesh = _smallest_mesh(tiles + floor.module_ports, floor.torus)
+    ports = _module_nodes(mesh, floor.module_ports)
+    exchanged = Exchanged.of(placed.values())
+    flits = exchanged.flits_of_tiles(tiles)
+    if floor.order == "snake":
+        node = _snake(mesh, ports)[:tiles]
+        distance = mesh.hops(node[:, None], ports[None, :])
         port = _share_out(distance, flits)
     else:
-        node, port = _nearest(mesh, port_nodes, flits)
-    return Chip(placed, tiles, mesh, port_nodes, node, port_nodes[port])
+        node, port = _nearest(mesh, ports, flits)
+    return Chip(placed, tiles, mesh, ports, node, ports[port], exchanged, key)
 
 
-def _copies(mappings: dict[str, Mapping], hardware: SpikeflowFile, times: dict[str, float]) -> dict[str, int]:
+def _copies(mappings: dict[str, Mapping], extra_tiles: int, times: Mapping_[str, float]) -> dict[str, int]:
     """Spend the extra tiles: always on the slowest layer, until it cannot be afforded or has no more columns."""
-    budget = hardware.placement.extra_tiles
+    budget = extra_tiles
     copies = dict.fromkeys(mappings, 1)
     while budget and times:
         slowest = max(copies, key=lambda name: times.get(name, 0.0) / copies[name])
@@ -122,24 +244,30 @@ def _copies(mappings: dict[str, Mapping], hardware: SpikeflowFile, times: dict[s
     return copies
 
 
-def _assign_tiles(
-    mappings: dict[str, Mapping], hardware: SpikeflowFile, copies: dict[str, int], timesteps: int
-) -> tuple[dict[str, Placed], int]:
+def _assign_tiles(workload: Workload, floor: Floor, times: Mapping_[str, float]) -> tuple[dict[str, Placed], int]:
+    """All layers in their tiles, one after another, and the number of tiles."""
+    mappings = {
+        op.name: mapped(op, floor.cut)
+        for op in workload.graph.weighted
+        if op.kind != "matmul" and not (floor.digital_first and needs_products(op))
+    }
+    copies = _copies(mappings, floor.extra_tiles, times)
     placed: dict[str, Placed] = {}
     tile, used = 0, 0  # the tile being filled, and its PEs in use
     for name, mapping in mappings.items():
-        if hardware.placement.share_tiles and used and copies[name] == 1:
-            mapping = replace(mapping, first_pe=used)
+        if floor.share_tiles and used and copies[name] == 1:
+            mapping = mapped(mapping.op, floor.cut, used)
         elif used:
             tile, used = tile + 1, 0
-        numbers = []
+        starts, end = [], mapping.first_pe + mapping.pes
         for _ in range(copies[name]):
-            numbers.append(np.arange(tile, tile + mapping.tiles))
-            end = mapping.first_pe + mapping.pes
-            tile, used = tile + end // mapping.tile_pes, end % mapping.tile_pes
+            starts.append(tile)
+            tile, used = tile + end // floor.cut.tile_pes, end % floor.cut.tile_pes
             if used and copies[name] > 1:
                 tile, used = tile + 1, 0
-        placed[name] = Placed(mapping, np.array(numbers), LayerTraffic(mapping.op, mapping, hardware, timesteps))
+        tiles = np.array(starts)[:, None] + np.arange(mapping.tiles)
+        traffic = LayerTraffic(mapping, floor.packets, floor.sum_bits, floor.tile_buffer_bits, workload.timesteps)
+        placed[name] = Placed(mapping, tiles, traffic, executed(mapping.op, floor.reuses, workload.timesteps))
     return placed, tile + (used > 0)
 
 
@@ -176,35 +304,27 @@ def _share_out(distance: IntArray, flits: Sequence[float] | npt.NDArray[np.float
     return chosen
 
 
-def _nearest(mesh: Mesh, ports: IntArray, flits: npt.NDArray[np.float64]) -> tuple[IntArray, IntArray]:
+def _nearest(mesh: Mesh, ports: IntArray, flits: FloatArray) -> tuple[IntArray, IntArray]:
     """(node, port) of each tile, the busiest nearest; of equally near places one at the least busy port."""
-    node, port = np.zeros(len(flits), dtype=np.int64), np.zeros(len(flits), dtype=np.int64)
-    load = [0.0] * len(ports)
-    waiting = iter(np.argsort(-flits, kind="stable").tolist())
-    for near in _rings(mesh, tuple(ports.tolist())):
-        left = [list(places) for places in near]  # by port; a place between two ports stands in both lists
-        taken: set[int] = set()
-        while any(left):
-            choice = min((p for p in range(len(left)) if left[p]), key=load.__getitem__)
-            place = left[choice].pop()
-            if place in taken:
-                continue
-            tile = next(waiting, None)
-            if tile is None:
-                return node, port
-            taken.add(place)
-            node[tile], port[tile] = place, choice
-            load[choice] += float(flits[tile])
-    return node, port
+    found = np.zeros((2, len(flits)), dtype=np.int64)
+    places, starts = _rings(mesh, tuple(ports.tolist()))
+    fill_nearest(np.argsort(-flits, kind="stable"), flits, places, starts, mesh.nodes, found)
+    return found[0], found[1]
 
 
 @lru_cache(maxsize=256)
-def _rings(mesh: Mesh, ports: tuple[int, ...]) -> tuple[tuple[tuple[int, ...], ...], ...]:
-    """The free nodes by their distance from the nearest port, and by which ports are that near."""
+def _rings(mesh: Mesh, ports: tuple[int, ...]) -> tuple[IntArray, IntArray]:
+    """The free nodes by their distance from the nearest port: all that are that near to each port, one after another.
+
+    A node between two ports stands in the lists of both. Returns the lists and where they start, [rings, ports + 1].
+    """
     free = _snake(mesh, np.array(ports))
     distance = mesh.hops(free[:, None], np.array(ports)[None, :])
     shortest = distance.min(axis=1)
-    return tuple(
-        tuple(tuple(free[(shortest == links) & (distance[:, index] == links)].tolist()) for index in range(len(ports)))
+    lists = [
+        [free[(shortest == links) & (distance[:, index] == links)] for index in range(len(ports))]
         for links in np.unique(shortest)
-    )
+    ]
+    sizes = np.array([[len(places) for places in near] for near in lists], dtype=np.int64)
+    ends = np.cumsum(sizes).reshape(sizes.shape)
+    return np.concatenate([places for near in lists for places in near]), np.hstack((ends[:, :1] - sizes[:, :1], ends))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from accelsim.spikeflow.mapping import Mapping
-from accelsim.workload import Operation
+from accelsim.workload import Operation, Workload
 from accelsim.workload.activity import OpActivity, held
 from accelsim.workload.schema import Conv2dSpec
 from accelsim.workload.trace import Record
@@ -23,7 +23,7 @@ class Spoken:
     """What is not silent of one layer, mean over images."""
 
     planes: FloatArray
-    """[T, windows] bit-planes of a window with any spike."""
+    """[T or 1, windows or 1] bit-planes of a window with any spike; 1 where all are alike."""
     groups: FloatArray
     """[T, sets] (row group, window, bit-plane) with any spike: reads of one crossbar's rows."""
 
@@ -33,21 +33,33 @@ class Spoken:
         return float(self.planes.mean())
 
 
+def spoken_of(workload: Workload, mapping: Mapping, skips: bool, traced: bool) -> Spoken:
+    """What is read of a layer; designs that cut its weights alike share it.
+
+    Args:
+        workload: the network.
+        mapping: the layer's weights on crossbars.
+        skips: silent crossbars are not read.
+        traced: their silence is found in the spikes of the trace.
+    """
+    op = mapping.op
+
+    def listen() -> Spoken:
+        if not skips:
+            return everything(op, mapping, workload.timesteps)
+        if traced:
+            assert workload.trace is not None
+            return measured(op, mapping, workload.trace[op.name], workload.timesteps)
+        return expected(op, mapping, workload.activity[op.name])
+
+    return workload.derived(("spoken", op.name, mapping.cut.within_pe, skips, traced), listen)
+
+
 def everything(op: Operation, mapping: Mapping, timesteps: int) -> Spoken:
     """Without skipping: all is read."""
-    planes = op.in_types[0].planes_in_time(timesteps)
-    return _everything(tuple(planes.tolist()), op.products().m, mapping.rows, mapping.sets)
-
-
-@lru_cache(maxsize=1024)
-def _everything(planes: tuple[float, ...], windows: int, rows: int, sets: int) -> Spoken:
-    found = Spoken(
-        np.repeat(np.array(planes)[:, None], windows, axis=1),
-        np.repeat(windows * np.array(planes)[:, None] * rows, sets, axis=1),
-    )
-    found.planes.setflags(write=False)
-    found.groups.setflags(write=False)
-    return found
+    planes = op.in_types[0].planes_in_time(timesteps)[:, None]
+    groups = np.repeat(op.products().m * planes * mapping.rows, mapping.sets, axis=1)
+    return Spoken(planes[:1] if len(np.unique(planes)) == 1 else planes, groups)
 
 
 def expected(op: Operation, mapping: Mapping, activity: OpActivity) -> Spoken:
@@ -62,7 +74,7 @@ def expected(op: Operation, mapping: Mapping, activity: OpActivity) -> Spoken:
     sizes, place = np.unique(mapping.layout.block_rows, return_inverse=True)
     by_size = 1.0 - (quiet[:, :, None] ** sizes).mean(axis=1)
     spoken = by_size[:, place].reshape(len(quiet), mapping.sets, mapping.row_blocks).sum(axis=2)
-    return Spoken(np.repeat(window, gemm.m, axis=1), spoken * gemm.m * planes * mapping.kernel_positions)
+    return Spoken(window, spoken * gemm.m * planes * mapping.kernel_positions)
 
 
 def measured(op: Operation, mapping: Mapping, record: Record, timesteps: int) -> Spoken:

@@ -20,7 +20,8 @@ def timeline(model: Model, plan: Schedule) -> Timeline:
             continue
         times = plan.times[name]
         rows = times.start.shape[1]
-        per_row = service.interval.reshape(len(service.runs), rows, -1)
+        per_row = np.broadcast_to(service.interval, (len(service.runs), service.windows))
+        per_row = per_row.reshape(len(service.runs), rows, -1)
         part = -(-per_row.shape[2] // service.copies)
         busy = np.max([per_row[:, :, at : at + part].sum(axis=2) for at in range(0, per_row.shape[2], part)], axis=0)
         for t in np.flatnonzero(service.runs):
@@ -32,7 +33,7 @@ def timeline(model: Model, plan: Schedule) -> Timeline:
         if layer.service is None or not layer.service.neurons:
             continue
         times = plan.times[layer.stage.name]
-        work = layer.service.neurons * layer.service.interval.shape[1] / times.done.shape[1]
+        work = layer.service.neurons * layer.service.windows / times.done.shape[1]
         for step in range(times.done.shape[0]):
             for row in range(times.done.shape[1]):
                 end = float(times.done[step, row])

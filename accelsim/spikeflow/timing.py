@@ -8,11 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.hardware.spikeflow import SpikeflowFile
+from accelsim.spikeflow.kernels import fill_window_load
 from accelsim.spikeflow.mapping import Mapping
 from accelsim.spikeflow.placement import Chip
-from accelsim.workload import Operation, Stage, Workload
-from accelsim.workload.graph import ceil_div
-from accelsim.workload.neurons import stored_membranes, unit_turns
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -33,22 +31,15 @@ class WindowTiming:
     collect: float
     """Sums of the PEs up the H-tree (the fullest tile)."""
 
-    def pe(self, planes: FloatArray | float) -> FloatArray:
-        """Cycles of a PE for so many bit-planes."""
-        return np.asarray(self.overhead + np.asarray(planes) * self.plane)
-
-    def interval(self, planes: FloatArray | float) -> FloatArray:
-        """Cycles from one window to the next: the slowest stage."""
-        return np.maximum(self.pe(planes), np.maximum(self.distribute, self.tree))
-
-    def depth(self, planes: FloatArray | float) -> FloatArray:
-        """Cycles of one window through all stages."""
-        return np.asarray(self.distribute + self.pe(planes) + self.collect)
+    def of(self, planes: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """For so many bit-planes, cycles from one window to the next (the slowest stage), and through all stages."""
+        pe = self.overhead + planes * self.plane
+        return np.maximum(pe, np.maximum(self.distribute, self.tree)), pe + (self.distribute + self.collect)
 
 
 def turns(mapping: Mapping, hardware: SpikeflowFile) -> int:
     """Multiplexer turns: columns in use that share a converter, one after another."""
-    return min(hardware.adc.columns_per_adc, max(mapping.column_widths) + mapping.reference_columns)
+    return min(hardware.adc.columns_per_adc, mapping.layout.widest + mapping.reference_columns)
 
 
 def window_timings(chip: Chip, hardware: SpikeflowFile) -> dict[str, WindowTiming]:
@@ -84,47 +75,9 @@ def window_timings(chip: Chip, hardware: SpikeflowFile) -> dict[str, WindowTimin
 
 def _window_load(mapping: Mapping, planes: int, hardware: SpikeflowFile) -> IntArray:
     """[3, tiles] cycles of each tile's buffer and H-tree down, of the H-tree both ways, and up, for one window."""
-    bus, line = hardware.tile.bus_bits, hardware.memories.tile_buffer.line_bits
-    bits = mapping.layout.rows_of_tile * planes
-    down, up = -(-bits // bus), -(-mapping.layout.sums_of_pes * hardware.accumulator_bits // bus)
-    return np.array([np.maximum(-(-bits // line), down), down + up, up])
-
-
-def neuron_cycles(workload: Workload, stage: Stage, positions: int, hardware: SpikeflowFile, kept_bits: int) -> float:
-    """Cycles in the neuronal module (or, for an ANN, the activation units) for the outputs of one window.
-
-    Units and memory work side by side: as many outputs in a cycle as there are units, one line of membranes read
-    and one written. `kept_bits` of sums that are stored for the next timesteps pass through the same port.
-    """
-    if workload.is_ann:
-        return sum(
-            _per_window(op.out_elements, positions, hardware.digital.activations_per_cycle)
-            for op in stage.of_kind("neuron")
-        )
-    line, cycles = hardware.memories.membrane.line_bits, 0.0
-    for op in stage.of_kind("neuron"):
-        assert op.neuron is not None
-        cycles += max(
-            _per_window(op.out_elements * unit_turns(op.neuron), positions, hardware.lif_units),
-            _per_window(_stored_bits(workload, hardware, op) + kept_bits, positions, line),
-        )
-    return cycles
-
-
-def _stored_bits(workload: Workload, hardware: SpikeflowFile, op: Operation) -> int:
-    if workload.timesteps == 1:
-        return 0
-    return stored_membranes(op, hardware.lif.membrane_sharing) * workload.precision.membrane_bits
-
-
-def _per_window(amount: int, positions: int, at_once: int) -> float:
-    """Cycles for one window's part; less than one where outputs are pooled before they come here."""
-    if amount % positions:
-        return amount / positions / at_once
-    return float(ceil_div(amount // positions, at_once))
-
-
-def digital_cycles(op: Operation, hardware: SpikeflowFile) -> float:
-    """Cycles of the digital unit for a product of two activations, one pair of bits per lane and cycle."""
-    planes = op.in_types[0].planes * op.in_types[1].planes
-    return float(ceil_div(op.products().macs * planes, hardware.digital.lanes))
+    layout, line = mapping.layout, hardware.memories.tile_buffer.line_bits
+    found = np.empty((3, len(layout.shares)), dtype=np.int64)
+    fill_window_load(
+        layout.rows_of_tile, layout.sums_of_pes, planes, line, hardware.tile.bus_bits, hardware.accumulator_bits, found
+    )
+    return found

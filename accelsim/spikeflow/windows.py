@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
@@ -9,13 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.hardware.spikeflow import SpikeflowFile
 from accelsim.workload import Operation
 from accelsim.workload.graph import ceil_div
 from accelsim.workload.schema import Conv2dSpec
 
 if TYPE_CHECKING:
-    from accelsim.spikeflow.mapping import Mapping
+    from accelsim.spikeflow.layout import Layout
 
 IntArray = npt.NDArray[np.int64]
 
@@ -43,6 +43,11 @@ class Windows:
         return len(self.first)
 
     @cached_property
+    def tapped(self) -> int:
+        """Input rows behind all output rows, those of several counted for each."""
+        return int(self.taps.sum())
+
+    @cached_property
     def one_each(self) -> IntArray:
         """[needed rows] 1: messages of one input row."""
         return np.ones(len(self.needed), dtype=np.int64)
@@ -51,6 +56,11 @@ class Windows:
     def at_least_one(self) -> IntArray:
         """[output rows] messages of all input rows behind an output row; sent even where all of them are padding."""
         return np.maximum(self.taps, 1)
+
+    @cached_property
+    def rows_streamed(self) -> int:
+        """Input rows in `at_least_one`."""
+        return int(self.at_least_one.sum())
 
     @cached_property
     def reach(self) -> int:
@@ -106,7 +116,7 @@ class RowBuffer:
     @property
     def rows_sent(self) -> int:
         """Input rows that enter the tile buffers in one timestep."""
-        return int(self.windows.taps.sum()) if self.streams else len(self.windows.needed)
+        return self.windows.tapped if self.streams else len(self.windows.needed)
 
     @property
     def messages(self) -> int:
@@ -115,13 +125,18 @@ class RowBuffer:
 
     @property
     def rows_of_message(self) -> IntArray:
-        """[messages] input rows in each."""
+        """[messages] input rows in each; a message is sent even where all rows are padding."""
         return self.windows.at_least_one if self.streams else self.windows.one_each
 
+    @property
+    def rows_in_messages(self) -> int:
+        """Input rows in all messages of one timestep."""
+        return self.windows.rows_streamed if self.streams else len(self.windows.needed)
 
-def row_buffer(op: Operation, mapping: Mapping, hardware: SpikeflowFile) -> RowBuffer:
-    """The tile buffers of a placed layer."""
+
+def row_buffer(op: Operation, layout: Layout, tile_buffer_bits: int) -> RowBuffer:
+    """The tile buffers of a placed layer, `tile_buffer_bits` each for input rows."""
     windows = windows_of(op)
     row_bits = ceil_div(op.in_elements * op.in_types[0].planes, windows.rows_in)
-    most = max(1, int(np.ceil(row_bits * max(mapping.layout.input_shares))))
-    return RowBuffer(windows, hardware.memories.tile_buffer.working_bits // most, most)
+    most = max(1, math.ceil(row_bits * float(np.maximum.reduce(layout.shares))))
+    return RowBuffer(windows, tile_buffer_bits // most, most)

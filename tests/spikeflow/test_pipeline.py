@@ -22,7 +22,7 @@ def constant(op: Operation, cycles: list[float]) -> Service:
     """Each row takes as long as given for its timestep: its windows have equal shares."""
     windows = windows_of(op)
     each = np.repeat(np.array(cycles)[:, None] / windows.width, windows.rows * windows.width, axis=1)
-    return Service(np.ones(len(cycles)), each, each, 0.0)
+    return Service(np.ones(len(cycles)), each, each, each.shape[1])
 
 
 def slowly(workload: Workload, services: dict[str, list[float]]) -> dict[str, float]:

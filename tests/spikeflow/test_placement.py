@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelsim.spikeflow.packets import flits_of, tile_flits
+from accelsim.spikeflow.packets import Packets, flits_of
 from accelsim.spikeflow.placement import Chip, place
 from accelsim.workload import Workload
 from tests.networks import documents, network, spikeflow
@@ -19,7 +19,7 @@ from tests.networks import documents, network, spikeflow
 def chip_of(workload: Workload, **changes: Any) -> tuple[Chip, np.ndarray]:
     hardware = spikeflow(**changes)
     chip = place(workload, hardware)
-    return chip, tile_flits(workload, hardware, chip.placed, chip.tiles)
+    return chip, chip.exchanged.flits_of_tiles(chip.tiles)
 
 
 @settings(max_examples=40, deadline=None)
@@ -79,7 +79,7 @@ def test_snake_neighbours_are_neighbours() -> None:
 @given(bits=st.integers(0, 5000))
 def test_packets_hold_what_they_carry(packet: int, bits: int) -> None:
     hardware = spikeflow(noc={"packet_flits": packet})
-    flits = int(flits_of(bits, hardware))
+    flits = int(flits_of(bits, Packets.of(hardware)))
     packets = -(-flits // packet)
     assert flits * 64 - 16 * packets >= bits  # room for all bits and one header each
     shorter = flits - 1
