@@ -60,8 +60,13 @@ class LayerLedger:
 
     def each(self, action: str, count: float, when: FloatArray) -> None:
         """Count `action` as often at each timestep of `when`, [T] of 1 and 0."""
+        self.each_of(when, {action: count})
+
+    def each_of(self, when: FloatArray, counts: Mapping[str, float]) -> None:
+        """Count several actions, each as often at each timestep of `when`, [T] of 1 and 0."""
         everywhere = when is ones(self.timesteps)  # as a rule; a number is counted faster than an array
-        self.add(action, float(count * self.timesteps) if everywhere else count * when)
+        for action, count in counts.items():
+            self.add(action, float(count * self.timesteps) if everywhere else count * when)
 
     def merge(self, other: LayerLedger) -> None:
         """Add all counts of another part of the layer."""

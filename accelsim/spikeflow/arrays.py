@@ -8,8 +8,8 @@ import numpy as np
 
 from accelsim.hardware.spikeflow import SpikeflowFile
 from accelsim.ledger import LayerLedger
-from accelsim.spikeflow.mapping import Mapping
-from accelsim.spikeflow.packets import plane_kinds
+from accelsim.spikeflow.mapping import Blocks, Mapping
+from accelsim.spikeflow.packets import InputRows
 from accelsim.spikeflow.silence import Spoken
 from accelsim.steps import FloatArray
 
@@ -46,6 +46,7 @@ class Scheme(NamedTuple):
 def count_arrays(
     mapping: Mapping,
     scheme: Scheme,
+    rows: InputRows,
     spoken: Spoken,
     runs: FloatArray,
     accumulations: FloatArray,
@@ -56,6 +57,7 @@ def count_arrays(
     Args:
         mapping: the layer's weights on crossbars.
         scheme: how weights are read.
+        rows: the layer's input.
         spoken: what is not silent of the input.
         runs: [T] 1 where the layer computes.
         accumulations: [T] that spikes cause.
@@ -63,18 +65,17 @@ def count_arrays(
     """
     op = mapping.op
     ledger = LayerLedger(op.name, op.kind, len(runs))
-    _crossbars(ledger, mapping, scheme, spoken, runs, accumulations * runs, array_pj)
+    _crossbars(ledger, mapping.blocks, scheme, spoken, runs, accumulations * runs, array_pj)
     _sums(ledger, mapping, scheme, runs)
-    planes, kind = plane_kinds(op.in_types[0], len(runs))
-    for index, number in enumerate(planes):
-        _inputs(ledger, mapping, scheme, number, runs if len(planes) == 1 else runs * (kind == index))
+    for kind, planes in enumerate(rows.planes):
+        _inputs(ledger, mapping, scheme, planes, rows.when(kind, runs))
     ledger.freeze()
     return ledger
 
 
 def _crossbars(
     ledger: LayerLedger,
-    mapping: Mapping,
+    blocks: Blocks,
     scheme: Scheme,
     spoken: Spoken,
     runs: FloatArray,
@@ -82,9 +83,9 @@ def _crossbars(
     array_pj: FloatArray | None,
 ) -> None:
     """Reads and conversions: every column of every array that is read, one bit-plane of the input at a time."""
-    arrays = mapping.arrays_per_weight
+    arrays = blocks.crossbar.arrays_per_weight
     # A spike raises its wordline in every array of its row block: all column blocks and slices.
-    raised = events / mapping.op.products().n * mapping.col_blocks * arrays
+    raised = events / blocks.op.products().n * blocks.col_blocks * arrays
     if array_pj is None:
         ledger.add("crossbar.cell_read", events * arrays + raised * (scheme.signed == "offset_column"))
         if scheme.baseline == "column":  # its cells conduct with every active row
@@ -92,15 +93,15 @@ def _crossbars(
     else:
         ledger.add("crossbar.array_pj", array_pj * runs)
     ledger.add("driver.row_drive", raised)
-    columns = mapping.layout.set_widths + mapping.col_blocks * mapping.reference_columns
+    columns = blocks.set_widths + blocks.col_blocks * blocks.crossbar.reference_columns
     reads = spoken.groups * runs[:, None]  # of the row groups of each set, by all their arrays
     conversions = reads @ columns * arrays
     ledger.add("adc.convert", conversions)
     ledger.add("mux.switch", conversions)
     if scheme.sample_hold:
         ledger.add("sample_hold.sample", conversions)
-    ledger.details["array_reads"] = float(reads.sum() * mapping.col_blocks * arrays)
-    ledger.utilization = mapping.cell_utilization
+    ledger.details["array_reads"] = float(reads.sum() * blocks.col_blocks * arrays)
+    ledger.utilization = blocks.cell_utilization
 
 
 def _sums(ledger: LayerLedger, mapping: Mapping, scheme: Scheme, runs: FloatArray) -> None:
@@ -109,10 +110,10 @@ def _sums(ledger: LayerLedger, mapping: Mapping, scheme: Scheme, runs: FloatArra
     gemm, planes = op.products(), op.in_types[0].planes_in_time(len(runs))
     outputs, diff, slices = gemm.outputs, scheme.signed == "diff", scheme.slices
     signed = {"diff": 1 if scheme.sign_sum == "column" else 0, "differential_pair": slices}.get(scheme.signed, 0)
-    ledger.add("shift_add.add", outputs * mapping.rows * (slices * planes - 1) * runs)
+    ledger.add("shift_add.add", outputs * mapping.blocks.rows * (slices * planes - 1) * runs)
     if signed:
-        ledger.add("shift_add.add", outputs * mapping.rows * (signed * planes - 1) * runs)
-    within_pe = mapping.rows - mapping.pes_per_column
+        ledger.add("shift_add.add", outputs * mapping.blocks.rows * (signed * planes - 1) * runs)
+    within_pe = mapping.blocks.rows - mapping.pes_per_column
     streams = 2 if signed else 1  # magnitude and sign sum run side by side until the subtraction
     ledger.each("pe_accumulator.add", outputs * max(0, within_pe) * streams, runs)
     ledger.each("diff.subtract", outputs * mapping.pes_per_column, runs)  # every scheme subtracts something
@@ -125,10 +126,10 @@ def _inputs(ledger: LayerLedger, mapping: Mapping, scheme: Scheme, planes: int, 
     if not np.logical_or.reduce(runs):
         return
     gemm = mapping.op.products()
-    inputs = gemm.m * gemm.k * gemm.groups * planes * mapping.col_blocks
+    inputs = gemm.m * gemm.k * gemm.groups * planes * mapping.blocks.col_blocks
     ledger.each("htree.move_bits", inputs + gemm.outputs * mapping.pes_per_column * scheme.sum_bits, runs)
     ledger.each("pe_buffer.write_bits", inputs, runs)
     ledger.each("pe_buffer.read_bits", inputs, runs)
-    ledger.each("switch_matrix.select_bits", inputs * mapping.arrays_per_weight, runs)
+    ledger.each("switch_matrix.select_bits", inputs * mapping.blocks.crossbar.arrays_per_weight, runs)
     if scheme.skips:
         ledger.each("skip_detector.check_bits", inputs, runs)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from accelsim.hardware.parts import Demand
 from accelsim.hardware.spikeflow import SpikeflowFile
+from accelsim.spikeflow.kernels import peak
 from accelsim.spikeflow.layer import LayerModel
 from accelsim.spikeflow.pipeline import Schedule
 from accelsim.spikeflow.windows import windows_of
@@ -50,22 +51,21 @@ def required(workload: Workload, hardware: SpikeflowFile, layers: list[LayerMode
 
 def peak_bits(workload: Workload, plan: Schedule) -> float:
     """Most bits of feature maps alive at once: from when a row exists until nobody needs it any more."""
-    moments: list[FloatArray] = []
-    changes: list[FloatArray] = []
+    comes, goes, bits = [], [], []
     for name, free in _released(workload, plan).items():
         written = plan.ready[name]
         op = workload.graph.by_name.get(name)
         shape, kind = (op.out_shape, op.out_type) if op else (workload.graph.input_shape, workload.graph.input_type)
-        bits = math.prod(shape) * kind.planes / written.shape[1]
+        bits.append(math.prod(shape) * kind.planes / written.shape[1])
         if kind.static:  # held once for all timesteps
             written, free = written[:1], free.max(axis=0, keepdims=True)
-        moments += [written.reshape(-1), np.maximum(free, written + 1.0).reshape(-1)]  # sending takes a cycle or more
-        changes += [np.full(written.size, bits), np.full(written.size, -bits)]
-    if not moments:
+        comes.append(written.reshape(-1))
+        goes.append(free.reshape(-1))
+    if not bits:
         return 0.0
-    when, change = np.concatenate(moments), np.concatenate(changes)
-    order = np.lexsort((change, when))  # what is freed at a moment makes room for what is written then
-    return float(np.maximum(np.cumsum(change[order]), 0.0).max(initial=0.0))
+    written, owner = np.concatenate(comes), np.repeat(np.arange(len(bits)), [len(rows) for rows in comes])
+    freed = np.maximum(np.concatenate(goes), written + 1.0)  # sending takes a cycle or more
+    return float(peak(written, freed, np.array(bits), owner))
 
 
 def _released(workload: Workload, plan: Schedule) -> dict[str, FloatArray]:

@@ -22,8 +22,8 @@ def fill_tiles(
     first_pe: int,
     spans: Any,
     found: Any,
-) -> None:
-    """Fill in what a layer has in each of its tiles.
+) -> int:
+    """Fill in what a layer has in each of its tiles; returns the partial sums that leave them all for one output.
 
     Args:
         widths: [columns] outputs of each column block.
@@ -36,6 +36,7 @@ def fill_tiles(
     """
     crossbars = positions * row_blocks * arrays
     per_column = -(-crossbars // pe_crossbars)
+    leaving = 0
     # The tile that has counted a row group, or a block of channels, last: PEs come tile by tile.
     counted_rows = np.full(len(block_rows) * positions, -1, np.int64)
     counted_block = np.full(len(block_rows), -1, np.int64)
@@ -46,6 +47,7 @@ def fill_tiles(
         spans[column, 1] = (before + per_column - 1) // tile_pes
         for tile in range(spans[column, 0], spans[column, 1] + 1):
             found[0, tile] += widths[column]
+            leaving += widths[column]
         for place in range(per_column):
             tile = (before + place) // tile_pes
             found[1, tile] += widths[column]
@@ -59,6 +61,7 @@ def fill_tiles(
                 if counted_block[channels] != tile:
                     counted_block[channels] = tile
                     found[3, tile] += block_rows[channels]
+    return leaving
 
 
 @njit(cache=True)
@@ -81,7 +84,9 @@ def flits_of_messages(bits: Any, packet_flits: int, flit_bits: int, header_bits:
 @njit(cache=True)
 def fill_packets(
     bits_of_row: Any,
-    shares: Any,
+    most_bits: int,
+    channels: Any,
+    all_channels: int,
     widths: Any,
     spans: Any,
     sum_bits: int,
@@ -91,28 +96,37 @@ def fill_packets(
     row_bits: Any,
     row_flits: Any,
     sum_flits: Any,
-) -> None:
+) -> tuple[int, int]:
     """Fill in what travels between a layer's tiles and the neuronal module.
 
     Args:
         bits_of_row: [kinds] of one input row.
-        shares: [tiles] of it that each tile needs.
+        most_bits: of one input row with all of its bit-planes.
+        channels: [tiles] of `all_channels` that each tile needs.
         widths: [columns] outputs of each column block.
         spans: [columns, 2] its first and last tile.
         sum_bits: of a partial sum.
         packet_flits, flit_bits, header_bits: see `flits_of_message`.
         row_bits, row_flits: [kinds, tiles] out: bits and flits of one input row.
         sum_flits: [tiles] zeros, out: flits of the partial sums of one output position.
+
+    Returns:
+        Bits of an input row that the fullest tile holds; flits of a window's sums from all tiles.
     """
-    for kind in range(len(bits_of_row)):
-        for tile in range(len(shares)):
-            bits = int(np.ceil(bits_of_row[kind] * shares[tile]))
+    fullest, leaving = 1, 0
+    for tile in range(len(channels)):
+        share = channels[tile] / all_channels
+        fullest = max(fullest, int(np.ceil(most_bits * share)))
+        for kind in range(len(bits_of_row)):
+            bits = int(np.ceil(bits_of_row[kind] * share))
             row_bits[kind, tile] = bits
             row_flits[kind, tile] = flits_of_message(bits, packet_flits, flit_bits, header_bits)
     for column in range(len(widths)):
         flits = flits_of_message(widths[column] * sum_bits, packet_flits, flit_bits, header_bits)
         for tile in range(spans[column, 0], spans[column, 1] + 1):
             sum_flits[tile] += flits
+            leaving += flits
+    return fullest, leaving
 
 
 @njit(cache=True)
@@ -212,8 +226,8 @@ def moved(
 @njit(cache=True)
 def fill_window_load(
     rows: Any, sums: Any, planes: int, line_bits: int, bus_bits: int, sum_bits: int, found: Any
-) -> None:
-    """Fill in the cycles that one window takes in each tile of a layer.
+) -> tuple[int, int, int]:
+    """Fill in the cycles that one window takes in each tile of a layer; returns the most of each kind.
 
     Args:
         rows: [tiles] wordlines that a window needs.
@@ -223,12 +237,36 @@ def fill_window_load(
         sum_bits: of a partial sum.
         found: [3, tiles] out: tile buffer and H-tree down, H-tree both ways, H-tree up.
     """
+    most = np.zeros(3, np.int64)
     for tile in range(len(rows)):
         bits = rows[tile] * planes
         down, up = -(-bits // bus_bits), -(-sums[tile] * sum_bits // bus_bits)
         found[0, tile] = max(-(-bits // line_bits), down)
         found[1, tile] = down + up
         found[2, tile] = up
+        for way in range(3):
+            most[way] = max(most[way], found[way, tile])
+    return most[0], most[1], most[2]
+
+
+@njit(cache=True)
+def peak(written: Any, freed: Any, bits: Any, owner: Any) -> float:
+    """Most bits held at a time.
+
+    Args:
+        written, freed: [n] when each piece comes and goes; what goes at a moment makes room for what comes then.
+        bits: [owners] of a piece.
+        owner: [n]
+    """
+    comes, goes = np.argsort(written), np.argsort(freed)
+    held, most, gone = 0.0, 0.0, 0
+    for i in comes:
+        while gone < len(goes) and freed[goes[gone]] <= written[i]:
+            held -= bits[owner[goes[gone]]]
+            gone += 1
+        held += bits[owner[i]]
+        most = max(most, held)
+    return most
 
 
 @njit(cache=True)

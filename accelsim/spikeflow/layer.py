@@ -61,15 +61,20 @@ class LayerModel:
         """Spikes from the global buffer over the mesh to tiles and into PEs; sums the other way, added on it."""
         placed = self.placed
         assert placed is not None
-        mapping, traffic, each, runs = placed.mapping, placed.traffic, self.ledger.each, placed.runs
-        gemm, layout = mapping.op.products(), mapping.layout
+        mapping, traffic, rows = placed.mapping, placed.traffic, placed.traffic.rows
+        gemm, copies, rows_sent = mapping.op.products(), placed.copies, traffic.buffer.rows_sent
         outputs, leaving = gemm.outputs, gemm.m * mapping.partial_sums
-        each("tile_accumulator.add", outputs * mapping.pes_per_column - leaving, runs)
-        each("global_accumulator.add", leaving - outputs, runs)
-        each("control.step", gemm.m * mapping.tiles, runs)
-        hops, rows_sent = chip.hops[placed.tiles], traffic.rows_sent
-        for kind, planes in enumerate(traffic.planes):
-            when = runs if len(traffic.planes) == 1 else runs * (traffic.kind == kind)
+        self.ledger.each_of(
+            placed.runs,
+            {
+                "tile_accumulator.add": outputs * mapping.pes_per_column - leaving,
+                "global_accumulator.add": leaving - outputs,
+                "control.step": gemm.m * mapping.tiles,
+            },
+        )
+        hops = chip.hops[placed.tiles]
+        for kind, planes in enumerate(rows.planes):
+            when = rows.when(kind, placed.runs)
             if not np.logical_or.reduce(when):
                 continue
             spike_hops, sum_hops, row_flits, written, read = moved(
@@ -77,19 +82,22 @@ class LayerModel:
                 traffic.row_flits[kind],
                 traffic.sum_flits,
                 traffic.row_bits[kind],
-                layout.rows_of_tile,
+                mapping.rows_of_tile,
                 planes,
                 tile_line_bits,
             )
-            each("global_buffer.read", ceil_div(traffic.bits_of_row[kind], global_line_bits) * rows_sent, when)
-            # Copies share the windows.
-            over_links = rows_sent * spike_hops + gemm.m * float(sum_hops) / placed.copies
-            each("noc.link_bits", over_links * flit_bits, when)
-            # One router more than links.
-            flits = rows_sent * row_flits * placed.copies + gemm.m * traffic.sum_flits_of_window
-            each("noc.router_bits", (over_links + flits) * flit_bits, when)
-            each("tile_buffer.write", written * rows_sent * placed.copies, when)
-            each("tile_buffer.read", gemm.m * read, when)
+            over_links = rows_sent * spike_hops + gemm.m * float(sum_hops) / copies  # copies share the windows
+            flits = rows_sent * row_flits * copies + gemm.m * traffic.sum_flits_of_window
+            self.ledger.each_of(
+                when,
+                {
+                    "global_buffer.read": ceil_div(int(rows.bits[kind]), global_line_bits) * rows_sent,
+                    "noc.link_bits": over_links * flit_bits,
+                    "noc.router_bits": (over_links + flits) * flit_bits,  # one router more than links
+                    "tile_buffer.write": written * rows_sent * copies,
+                    "tile_buffer.read": gemm.m * read,
+                },
+            )
 
     def asked(self, flits: float) -> float:
         """What the layer asks of the resources that all share: its flits, and time of neurons."""

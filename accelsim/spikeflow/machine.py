@@ -254,11 +254,11 @@ def _arrays(
 
     def count() -> LayerLedger:
         accumulations = np.asarray(workload.activity[mapping.op.name].mean_accumulations)
-        return count_arrays(mapping, scheme, spoken, runs, accumulations, array_pj)
+        return count_arrays(mapping, scheme, placed.traffic.rows, spoken, runs, accumulations, array_pj)
 
     if array_pj is not None:
         return count()
-    key = "arrays", mapping.op.name, mapping.cut.within_pe, scheme, placed.executions, traced
+    key = "arrays", mapping.op.name, mapping.blocks.crossbar, mapping.pes_per_column, scheme, placed.executions, traced
     return workload.derived(key, count)
 
 
@@ -267,7 +267,7 @@ def _placed(
 ) -> tuple[Chip, dict[str, Spoken], dict[str, WindowTiming]]:
     """The chip; where there is room for copies, after finding out which layers are slow without."""
     chip = place(workload, hardware)
-    spoken = {name: spoken_of(workload, item.mapping, skips, traced) for name, item in chip.placed.items()}
+    spoken = {name: spoken_of(workload, item.mapping.blocks, skips, traced) for name, item in chip.placed.items()}
     timings = window_timings(chip, hardware)
     if hardware.placement.extra_tiles:
         times = {}
@@ -307,7 +307,7 @@ def _layer_details(model: LayerModel) -> dict[str, Any]:
         "pes": placed.pes,
         "tiles": sorted(set(placed.tiles.reshape(-1).tolist())),
         "copies": placed.copies,
-        "cell_utilization": placed.mapping.cell_utilization,
+        "cell_utilization": placed.mapping.blocks.cell_utilization,
         "stage_cycles": {
             "tile_buffer_and_htree_down": longest,
             "pe": pe,

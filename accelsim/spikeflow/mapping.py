@@ -8,161 +8,128 @@ order, PEs fill tiles.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from accelsim.hardware.spikeflow import SpikeflowFile
-from accelsim.spikeflow.layout import Layout, lay_out
+from accelsim.spikeflow.kernels import fill_tiles
 from accelsim.workload import Operation
 from accelsim.workload.graph import ceil_div
 from accelsim.workload.schema import Conv2dSpec
 
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
 
-class Cut(NamedTuple):
-    """All of a machine that decides how weights are cut into crossbars, PEs and tiles."""
+
+class Crossbar(NamedTuple):
+    """All of a machine that decides how weights are cut into crossbars."""
 
     rows: int
-    """Wordlines of a crossbar."""
+    """Wordlines."""
     cols: int
-    """Its columns."""
     reference_columns: int
-    """Columns of each crossbar that are no outputs of their own."""
+    """Columns that are no outputs of their own."""
     arrays_per_weight: int
-    pe_crossbars: int
-    tile_pes: int
+    """Columns read for one weight: bit slices, times the signed scheme."""
 
     @classmethod
-    def of(cls, hardware: SpikeflowFile, weight_bits: int) -> Cut:
+    def of(cls, hardware: SpikeflowFile, weight_bits: int) -> Crossbar:
         """Read from a machine."""
-        return cls(
-            hardware.crossbar.rows,
-            hardware.crossbar.cols,
-            hardware.reference_columns,
-            hardware.arrays_per_weight(weight_bits),
-            hardware.pe.crossbars,
-            hardware.tile.pes,
-        )
-
-    @property
-    def weight_columns(self) -> int:
-        """Columns of a crossbar that hold weights."""
-        return self.cols - self.reference_columns
-
-    @property
-    def within_pe(self) -> tuple[int, ...]:
-        """What decides everything up to the PEs, in whichever tile they lie."""
-        return self[:-1]
+        crossbar = hardware.crossbar
+        return cls(crossbar.rows, crossbar.cols, hardware.reference_columns, hardware.arrays_per_weight(weight_bits))
 
 
-@dataclass(frozen=True)
-class Mapping:
-    """A layer's weights on crossbars."""
+class Blocks:
+    """A layer's weights cut into crossbars; groups that are smaller than a crossbar share one block-diagonally."""
 
-    op: Operation
-    cut: Cut
-    sets: int
-    """Independent blocks of channels: 1, or as many as grouped convolutions need."""
-    groups_per_set: int
-    kernel_positions: int
-    row_blocks: int
-    """Blocks of input channels of one set, for one kernel position."""
-    col_blocks: int
-    """Blocks of output channels of one set."""
-    first_pe: int = 0
-    """PEs of the first tile that belong to the layer before."""
-
-    @property
-    def arrays_per_weight(self) -> int:
-        """Columns read for one weight: bit slices, times the signed scheme."""
-        return self.cut.arrays_per_weight
-
-    @property
-    def reference_columns(self) -> int:
-        """Columns of each crossbar that are no outputs of their own."""
-        return self.cut.reference_columns
-
-    @cached_property
-    def rows(self) -> int:
+    def __init__(self, op: Operation, crossbar: Crossbar) -> None:
+        gemm, cols = op.products(), crossbar.cols - crossbar.reference_columns
+        kernel = op.spec.kernel if isinstance(op.spec, Conv2dSpec) else (1, 1)
+        self.op, self.crossbar = op, crossbar
+        self.kernel_positions: int = kernel[0] * kernel[1]
+        inputs = gemm.k // self.kernel_positions
+        self.groups_per_set: int = max(1, min(crossbar.rows // inputs, cols // gemm.n, gemm.groups))
+        self.sets: int = ceil_div(gemm.groups, self.groups_per_set)
+        """Independent blocks of channels: 1, or as many as grouped convolutions need."""
+        self.row_blocks: int = ceil_div(inputs * self.groups_per_set, crossbar.rows)
+        """Blocks of input channels of one set, for one kernel position."""
+        self.col_blocks: int = ceil_div(gemm.n * self.groups_per_set, cols)
+        """Blocks of output channels of one set."""
+        self.rows: int = self.kernel_positions * self.row_blocks
         """Row blocks behind one output: partial results that must be added."""
-        return self.kernel_positions * self.row_blocks
-
-    @property
-    def set_rows(self) -> int:
-        """Wordlines in use behind one column block: the receptive field of one set."""
-        return self.op.products().k * self.groups_per_set
-
-    @cached_property
-    def pes_per_column(self) -> int:
-        """PEs that share one column block."""
-        return ceil_div(self.rows * self.arrays_per_weight, self.cut.pe_crossbars)
-
-    @property
-    def columns(self) -> int:
+        self.columns: int = self.sets * self.col_blocks
         """Column blocks over all sets."""
-        return self.sets * self.col_blocks
-
-    @property
-    def crossbars(self) -> int:
+        self.crossbars: int = self.columns * self.rows * crossbar.arrays_per_weight
         """Crossbars holding weights."""
-        return self.columns * self.rows * self.arrays_per_weight
-
-    @property
-    def pes(self) -> int:
-        """PEs the layer occupies."""
-        return self.columns * self.pes_per_column
-
-    @cached_property
-    def tiles(self) -> int:
-        """Tiles in which the layer has PEs."""
-        return ceil_div(self.first_pe + self.pes, self.cut.tile_pes)
+        together = [min(self.groups_per_set, gemm.groups - s * self.groups_per_set) for s in range(self.sets)]
+        self.widths: IntArray = np.array(_cut([gemm.n * number for number in together], cols, self.col_blocks))
+        """[columns] outputs of each column block: as many as a crossbar has columns for, or what is left."""
+        self.widest = int(self.widths.max())
+        """Outputs of the widest column block."""
+        self.set_widths: IntArray = self.widths.reshape(self.sets, self.col_blocks).sum(axis=1)
+        """[sets] outputs of each block of channels."""
+        rows = _cut([inputs * number for number in together], crossbar.rows, self.row_blocks)
+        self.block_rows: IntArray = np.array(rows)
+        """[sets x row blocks] wordlines in use of each block of input channels."""
+        self.wordlines = int(self.block_rows.sum())
+        """Input channels of all blocks."""
 
     @property
     def cell_utilization(self) -> float:
         """Share of the cells of the layer's crossbars that hold weights."""
-        return self.op.weights * self.arrays_per_weight / (self.crossbars * self.cut.rows * self.cut.cols)
+        cells = self.crossbars * self.crossbar.rows * self.crossbar.cols
+        return self.op.weights * self.crossbar.arrays_per_weight / cells
 
-    @cached_property
-    def layout(self) -> Layout:
-        """What lies in which tile."""
-        gemm = self.op.products()
-        return lay_out(
-            (gemm.groups, gemm.k // self.kernel_positions, gemm.n),
-            (self.sets, self.groups_per_set, self.kernel_positions, self.row_blocks, self.col_blocks),
-            (self.arrays_per_weight, self.cut.pe_crossbars, self.cut.tile_pes, self.first_pe),
-            (self.cut.rows, self.cut.weight_columns),
+
+def _cut(totals: list[int], size: int, blocks: int) -> list[int]:
+    """Each total cut into so many blocks of at most `size`."""
+    return [min(size, max(0, total - block * size)) for total in totals for block in range(blocks)]
+
+
+class Mapping:
+    """A layer's crossbars in PEs and tiles."""
+
+    def __init__(self, blocks: Blocks, pe_crossbars: int, tile_pes: int, first_pe: int = 0) -> None:
+        """`pe_crossbars` of a PE, `tile_pes` of a tile, of the first of which `first_pe` belong to the layer before."""
+        arrays = blocks.crossbar.arrays_per_weight
+        self.blocks, self.op, self.tile_pes, self.first_pe = blocks, blocks.op, tile_pes, first_pe
+        self.pes_per_column: int = ceil_div(blocks.rows * arrays, pe_crossbars)
+        """PEs that share one column block."""
+        self.pes: int = blocks.columns * self.pes_per_column
+        """PEs the layer occupies."""
+        self.tiles: int = ceil_div(first_pe + self.pes, tile_pes)
+        """Tiles in which the layer has PEs."""
+        self.tiles_of_column: IntArray = np.empty((blocks.columns, 2), dtype=np.int64)
+        """[columns, 2] the first and the last tile of each column block."""
+        found = np.zeros((4, self.tiles), dtype=np.int64)
+        self.partial_sums: int = fill_tiles(
+            blocks.widths,
+            blocks.block_rows,
+            blocks.col_blocks,
+            blocks.kernel_positions,
+            blocks.row_blocks,
+            arrays,
+            pe_crossbars,
+            tile_pes,
+            first_pe,
+            self.tiles_of_column,
+            found,
         )
-
-    @property
-    def column_widths(self) -> tuple[int, ...]:
-        """For each column block, its outputs: as many as a crossbar has columns for, or what is left."""
-        return self.layout.column_widths
-
-    @cached_property
-    def partial_sums(self) -> int:
         """Partial sums that leave a tile for each output position: its outputs, times the tiles behind each."""
-        return int(self.layout.sums_of_tile.sum())
+        self.sums_of_tile: IntArray = found[0]
+        """[tiles] partial sums that leave each tile for each output position."""
+        self.sums_of_pes: IntArray = found[1]
+        """[tiles] partial sums that the PEs of each tile send to its accumulators for each output position."""
+        self.rows_of_tile: IntArray = found[2]
+        """[tiles] different wordlines that the PEs of each tile need: read once, for all that need them."""
+        self.channels_of_tile: IntArray = found[3]
+        """[tiles] input channels that the PEs of each tile need, sent to it once. A PE that holds any kernel position
+        of a channel block needs all of the block's channels."""
 
 
 def map_layer(op: Operation, hardware: SpikeflowFile, weight_bits: int, first_pe: int = 0) -> Mapping:
     """Map a convolution or fully-connected layer."""
-    return mapped(op, Cut.of(hardware, weight_bits), first_pe)
-
-
-def mapped(op: Operation, cut: Cut, first_pe: int = 0) -> Mapping:
-    """Map a layer; groups that are smaller than a crossbar share one block-diagonally."""
-    gemm = op.products()
-    kernel = op.spec.kernel if isinstance(op.spec, Conv2dSpec) else (1, 1)
-    positions = kernel[0] * kernel[1]
-    inputs, cols = gemm.k // positions, cut.weight_columns
-    together = max(1, min(cut.rows // inputs, cols // gemm.n, gemm.groups))
-    return Mapping(
-        op=op,
-        cut=cut,
-        sets=ceil_div(gemm.groups, together),
-        groups_per_set=together,
-        kernel_positions=positions,
-        row_blocks=ceil_div(inputs * together, cut.rows),
-        col_blocks=ceil_div(gemm.n * together, cols),
-        first_pe=first_pe,
-    )
+    blocks = Blocks(op, Crossbar.of(hardware, weight_bits))
+    return Mapping(blocks, hardware.pe.crossbars, hardware.tile.pes, first_pe)

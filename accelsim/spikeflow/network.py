@@ -55,7 +55,7 @@ class Network:
     def _unloaded(self, item: Placed, heads: FloatArray) -> Delays:
         """`heads`: [tiles] cycles between a tile and its port before the flits of a packet count, both ways."""
         traffic, rows = item.traffic, item.traffic.buffer.rows_of_message
-        fetch, send = np.empty((2, len(traffic.planes), len(rows)))
+        fetch, send = np.empty((2, len(traffic.row_flits), len(rows)))
         back = np.empty(item.copies)
         drain = unloaded_delays(
             heads[item.tiles],
@@ -68,8 +68,8 @@ class Network:
             send,
             back,
         )
-        if len(traffic.planes) > 1:
-            fetch, send = fetch[traffic.kind], send[traffic.kind]
+        if len(traffic.row_flits) > 1:
+            fetch, send = fetch[traffic.rows.kind], send[traffic.rows.kind]
         if item.copies > 1:
             back = back[item.copy_of_window]
         return Delays(fetch, send, back[None], drain)
@@ -162,7 +162,7 @@ class Network:
     ) -> tuple[tuple[IntArray, IntArray, IntArray, FloatArray], IntArray, FloatArray, FloatArray]:
         tiles, rows = item.tiles.reshape(-1), item.traffic.buffer.rows_of_message
         messages, copies = len(rows), len(tiles)
-        row_flits = np.tile(item.traffic.row_flits, item.copies)[item.traffic.kind[on]]
+        row_flits = np.tile(item.traffic.row_flits, item.copies)[item.traffic.rows.kind[on]]
         steps = np.repeat(on, messages * copies)
         message = np.tile(np.repeat(np.arange(messages), copies), len(on))
         tile = np.tile(tiles, len(on) * messages)
@@ -177,13 +177,10 @@ class Network:
     def _returns(
         self, item: Placed, times: Times, on: IntArray, delays: Delays
     ) -> tuple[tuple[IntArray, IntArray, IntArray, FloatArray], IntArray, FloatArray, FloatArray]:
-        layout = item.mapping.layout
-        spans = layout.tiles_of_column.tolist()
+        widths, spans = item.mapping.blocks.widths, item.mapping.tiles_of_column.tolist()
         # One packet (or more) for each column block and each tile that holds part of it.
         where = np.array([tile for first, last in spans for tile in range(first, last + 1)], dtype=np.int64)
-        length = np.repeat(
-            flits_of(layout.widths * self.sum_bits, self.packets), [last - first + 1 for first, last in spans]
-        )
+        length = np.repeat(flits_of(widths * self.sum_bits, self.packets), [last - first + 1 for first, last in spans])
         copy = item.copy_of_window
         windows, packets = item.windows, len(where)
         steps = np.repeat(on, windows * packets)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -11,10 +10,10 @@ import numpy.typing as npt
 from accelsim.hardware.spikeflow import SpikeflowFile
 from accelsim.spikeflow.kernels import fill_packets, flits_of_messages
 from accelsim.spikeflow.mapping import Mapping
-from accelsim.spikeflow.windows import RowBuffer, row_buffer
+from accelsim.spikeflow.windows import RowBuffer, windows_of
 from accelsim.steps import first_and_later
-from accelsim.workload import Operation
-from accelsim.workload.graph import ActivationType, ceil_div
+from accelsim.workload import Operation, Workload
+from accelsim.workload.graph import ceil_div
 from accelsim.workload.outputs import is_constant
 
 FloatArray = npt.NDArray[np.float64]
@@ -41,51 +40,63 @@ def flits_of(bits: npt.ArrayLike, packets: Packets) -> IntArray:
     return np.asarray(flits_of_messages(amount.reshape(-1), *packets).reshape(amount.shape))
 
 
-@lru_cache(maxsize=1024)
-def plane_kinds(kind: ActivationType, timesteps: int) -> tuple[tuple[int, ...], IntArray]:
-    """Bit-planes that an input row takes at one timestep or another, and [T] which of them it is."""
-    planes, which = np.unique(kind.planes_in_time(timesteps).astype(np.int64), return_inverse=True)
-    return tuple(planes.tolist()), which.reshape(-1).astype(np.int64)
+class InputRows:
+    """The input of a layer row by row, whatever the machine."""
+
+    def __init__(self, op: Operation, timesteps: int) -> None:
+        self.windows = windows_of(op)
+        planes, kind = np.unique(op.in_types[0].planes_in_time(timesteps).astype(np.int64), return_inverse=True)
+        self.planes: tuple[int, ...] = tuple(planes.tolist())
+        """[kinds] bit-planes of a row: one number, but of a hybrid encoding two."""
+        self.kind: IntArray = kind.reshape(-1).astype(np.int64)
+        """[T] which of them."""
+        rows = self.windows.rows_in
+        self.bits: IntArray = np.array([ceil_div(op.in_elements * number, rows) for number in self.planes])
+        """[kinds] bits of one row."""
+        self.most_bits = ceil_div(op.in_elements * op.in_types[0].planes, rows)
+        """Bits of one row with all bit-planes that its type may have."""
+
+    def when(self, kind: int, runs: FloatArray) -> FloatArray:
+        """[T] 1 where the layer computes (`runs`) on rows of a kind."""
+        return runs if len(self.planes) == 1 else runs * (self.kind == kind)
+
+
+def input_rows(workload: Workload) -> dict[str, InputRows]:
+    """Of every layer with weights."""
+    return workload.derived(
+        "input rows",
+        lambda: {op.name: InputRows(op, workload.timesteps) for op in workload.graph.weighted if op.kind != "matmul"},
+    )
 
 
 class LayerTraffic:
     """Messages of one layer, per executed timestep."""
 
     def __init__(
-        self, mapping: Mapping, packets: Packets, sum_bits: int, tile_buffer_bits: int, timesteps: int
+        self, mapping: Mapping, rows: InputRows, packets: Packets, sum_bits: int, tile_buffer_bits: int
     ) -> None:
         """`sum_bits` has a partial sum; `tile_buffer_bits` are a tile's for input rows."""
-        op, layout = mapping.op, mapping.layout
-        self.buffer: RowBuffer = row_buffer(op, layout, tile_buffer_bits)
-        self.planes, self.kind = plane_kinds(op.in_types[0], timesteps)
-        """Bit-planes of an input row: one number, but of a hybrid encoding two; [T] which of them."""
-        rows = self.buffer.rows_in
-        self.bits_of_row: tuple[int, ...] = tuple(ceil_div(op.in_elements * number, rows) for number in self.planes)
-        """[kinds] bits of one input row."""
-        self.rows_sent: int = self.buffer.rows_sent
-        """Input rows sent in one timestep; more than there are where the tile buffer cannot hold a window's rows."""
-        tiles = len(layout.shares)
-        self.row_bits: IntArray = np.empty((len(self.planes), tiles), dtype=np.int64)
-        self.row_flits: IntArray = np.empty((len(self.planes), tiles), dtype=np.int64)
+        blocks, shape = mapping.blocks, (len(rows.planes), mapping.tiles)
+        self.rows = rows
+        self.row_bits: IntArray = np.empty(shape, dtype=np.int64)
+        self.row_flits: IntArray = np.empty(shape, dtype=np.int64)
         """[kinds, tiles] bits and flits of one input row that each tile needs."""
-        self.sum_flits: IntArray = np.zeros(tiles, dtype=np.int64)
+        self.sum_flits: IntArray = np.zeros(mapping.tiles, dtype=np.int64)
         """[tiles] flits of the partial sums of one output position."""
-        fill_packets(
-            self.bits_of_row,
-            layout.shares,
-            layout.widths,
-            layout.tiles_of_column,
+        fullest, self.sum_flits_of_window = fill_packets(
+            rows.bits,
+            rows.most_bits,
+            mapping.channels_of_tile,
+            blocks.wordlines,
+            blocks.widths,
+            mapping.tiles_of_column,
             sum_bits,
             *packets,
             self.row_bits,
             self.row_flits,
             self.sum_flits,
         )
-
-    @cached_property
-    def sum_flits_of_window(self) -> int:
-        """Flits of the partial sums of one output position, from all tiles."""
-        return int(np.add.reduce(self.sum_flits))
+        self.buffer = RowBuffer(rows.windows, tile_buffer_bits // fullest, fullest)
 
 
 def executed(op: Operation, reuses: bool, timesteps: int) -> FloatArray:

@@ -21,8 +21,8 @@ from accelsim.hardware.spikeflow import SpikeflowFile
 from accelsim.noc import Mesh
 from accelsim.spikeflow.first_layer import needs_products
 from accelsim.spikeflow.kernels import fill_exchanged, fill_nearest
-from accelsim.spikeflow.mapping import Cut, Mapping, mapped
-from accelsim.spikeflow.packets import LayerTraffic, Packets, executed
+from accelsim.spikeflow.mapping import Blocks, Crossbar, Mapping
+from accelsim.spikeflow.packets import LayerTraffic, Packets, executed, input_rows
 from accelsim.workload import Workload
 from accelsim.workload.graph import ceil_div
 
@@ -33,7 +33,9 @@ IntArray = npt.NDArray[np.int64]
 class Floor(NamedTuple):
     """All of a machine that decides where weights lie and what travels, so that designs alike in it share a chip."""
 
-    cut: Cut
+    crossbar: Crossbar
+    pe_crossbars: int
+    tile_pes: int
     packets: Packets
     sum_bits: int
     """Of a partial sum."""
@@ -54,7 +56,9 @@ class Floor(NamedTuple):
         """Read from a machine."""
         noc, placement = hardware.noc, hardware.placement
         return cls(
-            Cut.of(hardware, weight_bits),
+            Crossbar.of(hardware, weight_bits),
+            hardware.pe.crossbars,
+            hardware.tile.pes,
             Packets.of(hardware),
             hardware.accumulator_bits,
             hardware.memories.tile_buffer.working_bits,
@@ -87,7 +91,7 @@ class Placed:
     @property
     def crossbars(self) -> int:
         """Crossbars of all copies."""
-        return self.copies * self.mapping.crossbars
+        return self.copies * self.mapping.blocks.crossbars
 
     @property
     def pes(self) -> int:
@@ -107,7 +111,9 @@ class Placed:
     @cached_property
     def executions_of_kind(self) -> FloatArray:
         """[kinds] timesteps at which input rows of each kind (`LayerTraffic.planes`) are sent."""
-        return np.asarray(np.bincount(self.traffic.kind, self.runs, len(self.traffic.planes)), dtype=np.float64)
+        return np.asarray(
+            np.bincount(self.traffic.rows.kind, self.runs, len(self.traffic.rows.planes)), dtype=np.float64
+        )
 
     @cached_property
     def copy_of_window(self) -> IntArray:
@@ -229,6 +235,14 @@ def _place(workload: Workload, floor: Floor, times: Mapping_[str, float], key: H
     return Chip(placed, tiles, mesh, ports, node, ports[port], exchanged, key)
 
 
+def blocks_of(workload: Workload, crossbar: Crossbar) -> dict[str, Blocks]:
+    """All layers with weights cut into crossbars."""
+    return workload.derived(
+        ("blocks", crossbar),
+        lambda: {op.name: Blocks(op, crossbar) for op in workload.graph.weighted if op.kind != "matmul"},
+    )
+
+
 def _copies(mappings: dict[str, Mapping], extra_tiles: int, times: Mapping_[str, float]) -> dict[str, int]:
     """Spend the extra tiles: always on the slowest layer, until it cannot be afforded or has no more columns."""
     budget = extra_tiles
@@ -247,26 +261,27 @@ def _copies(mappings: dict[str, Mapping], extra_tiles: int, times: Mapping_[str,
 def _assign_tiles(workload: Workload, floor: Floor, times: Mapping_[str, float]) -> tuple[dict[str, Placed], int]:
     """All layers in their tiles, one after another, and the number of tiles."""
     mappings = {
-        op.name: mapped(op, floor.cut)
-        for op in workload.graph.weighted
-        if op.kind != "matmul" and not (floor.digital_first and needs_products(op))
+        name: Mapping(blocks, floor.pe_crossbars, floor.tile_pes)
+        for name, blocks in blocks_of(workload, floor.crossbar).items()
+        if not (floor.digital_first and needs_products(blocks.op))
     }
     copies = _copies(mappings, floor.extra_tiles, times)
     placed: dict[str, Placed] = {}
+    rows = input_rows(workload)
     tile, used = 0, 0  # the tile being filled, and its PEs in use
     for name, mapping in mappings.items():
         if floor.share_tiles and used and copies[name] == 1:
-            mapping = mapped(mapping.op, floor.cut, used)
+            mapping = Mapping(mapping.blocks, floor.pe_crossbars, floor.tile_pes, used)
         elif used:
             tile, used = tile + 1, 0
         starts, end = [], mapping.first_pe + mapping.pes
         for _ in range(copies[name]):
             starts.append(tile)
-            tile, used = tile + end // floor.cut.tile_pes, end % floor.cut.tile_pes
+            tile, used = tile + end // floor.tile_pes, end % floor.tile_pes
             if used and copies[name] > 1:
                 tile, used = tile + 1, 0
         tiles = np.array(starts)[:, None] + np.arange(mapping.tiles)
-        traffic = LayerTraffic(mapping, floor.packets, floor.sum_bits, floor.tile_buffer_bits, workload.timesteps)
+        traffic = LayerTraffic(mapping, rows[name], floor.packets, floor.sum_bits, floor.tile_buffer_bits)
         placed[name] = Placed(mapping, tiles, traffic, executed(mapping.op, floor.reuses, workload.timesteps))
     return placed, tile + (used > 0)
 

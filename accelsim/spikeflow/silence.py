@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.spikeflow.mapping import Mapping
+from accelsim.spikeflow.mapping import Blocks
 from accelsim.workload import Operation, Workload
 from accelsim.workload.activity import OpActivity, held
 from accelsim.workload.schema import Conv2dSpec
@@ -33,65 +33,67 @@ class Spoken:
         return float(self.planes.mean())
 
 
-def spoken_of(workload: Workload, mapping: Mapping, skips: bool, traced: bool) -> Spoken:
+def spoken_of(workload: Workload, blocks: Blocks, skips: bool, traced: bool) -> Spoken:
     """What is read of a layer; designs that cut its weights alike share it.
 
     Args:
         workload: the network.
-        mapping: the layer's weights on crossbars.
+        blocks: the layer's weights cut into crossbars.
         skips: silent crossbars are not read.
         traced: their silence is found in the spikes of the trace.
     """
-    op = mapping.op
+    op = blocks.op
 
     def listen() -> Spoken:
         if not skips:
-            return everything(op, mapping, workload.timesteps)
+            return everything(blocks, workload.timesteps)
         if traced:
             assert workload.trace is not None
-            return measured(op, mapping, workload.trace[op.name], workload.timesteps)
-        return expected(op, mapping, workload.activity[op.name])
+            return measured(blocks, workload.trace[op.name], workload.timesteps)
+        return expected(blocks, workload.activity[op.name])
 
-    return workload.derived(("spoken", op.name, mapping.cut.within_pe, skips, traced), listen)
+    return workload.derived(("spoken", op.name, blocks.crossbar, skips, traced), listen)
 
 
-def everything(op: Operation, mapping: Mapping, timesteps: int) -> Spoken:
+def everything(blocks: Blocks, timesteps: int) -> Spoken:
     """Without skipping: all is read."""
-    planes = op.in_types[0].planes_in_time(timesteps)[:, None]
-    groups = np.repeat(op.products().m * planes * mapping.rows, mapping.sets, axis=1)
+    planes = blocks.op.in_types[0].planes_in_time(timesteps)[:, None]
+    groups = np.repeat(blocks.op.products().m * planes * blocks.rows, blocks.sets, axis=1)
     return Spoken(planes[:1] if len(np.unique(planes)) == 1 else planes, groups)
 
 
-def expected(op: Operation, mapping: Mapping, activity: OpActivity) -> Spoken:
+def expected(blocks: Blocks, activity: OpActivity) -> Spoken:
     """From the density of each timestep, spikes taken as independent: 1 - (1 - d)^rows of a group is not silent.
 
     Images are taken one by one where a trace knows their densities: a silent one is not made up for by a lively one.
     Padding is taken as if it were input, which makes windows at the border a little less silent than they are.
     """
+    op = blocks.op
     gemm, planes = op.products(), op.in_types[0].planes_in_time(activity.timesteps)[:, None]
     quiet = 1.0 - activity.ones / activity.bits[:, None]
     window = planes * (1.0 - (quiet**gemm.k).mean(axis=1, keepdims=True))
-    sizes, place = np.unique(mapping.layout.block_rows, return_inverse=True)
+    sizes, place = np.unique(blocks.block_rows, return_inverse=True)
     by_size = 1.0 - (quiet[:, :, None] ** sizes).mean(axis=1)
-    spoken = by_size[:, place].reshape(len(quiet), mapping.sets, mapping.row_blocks).sum(axis=2)
-    return Spoken(window, spoken * gemm.m * planes * mapping.kernel_positions)
+    spoken = by_size[:, place].reshape(len(quiet), blocks.sets, blocks.row_blocks).sum(axis=2)
+    return Spoken(window, spoken * gemm.m * planes * blocks.kernel_positions)
 
 
-def measured(op: Operation, mapping: Mapping, record: Record, timesteps: int) -> Spoken:
+def measured(blocks: Blocks, record: Record, timesteps: int) -> Spoken:
     """From the spikes themselves, mean over the images of the trace."""
-    groups = np.zeros((timesteps, mapping.sets))
+    op = blocks.op
+    groups = np.zeros((timesteps, blocks.sets))
     planes = np.zeros((timesteps, op.products().m))
-    starts = np.concatenate([[0], np.cumsum(mapping.layout.block_rows)[:-1]])
+    starts = np.concatenate([[0], np.cumsum(blocks.block_rows)[:-1]])
     bits = bits_of(op, record)
     images = bits.shape[2]
     for t in range(timesteps):
         for image in range(images):
             for plane in range(bits.shape[0]):
                 maps = unpack(op, bits[plane, min(t, bits.shape[1] - 1), image])
-                blocks = np.logical_or.reduceat(maps, starts, axis=0)
-                windows = fields(op, blocks)  # [blocks, kernel positions, windows]
+                heard = np.logical_or.reduceat(maps, starts, axis=0)
+                windows = fields(op, heard)  # [blocks, kernel positions, windows]
                 planes[t] += windows.any(axis=(0, 1))
-                groups[t] += windows.sum(axis=(1, 2)).reshape(mapping.sets, -1).sum(axis=1)
+                groups[t] += windows.sum(axis=(1, 2)).reshape(blocks.sets, -1).sum(axis=1)
     return Spoken(planes / images, groups / images)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -10,14 +10,13 @@ import numpy.typing as npt
 from accelsim.hardware.spikeflow import SpikeflowFile
 from accelsim.spikeflow.kernels import fill_window_load
 from accelsim.spikeflow.mapping import Mapping
-from accelsim.spikeflow.placement import Chip
+from accelsim.spikeflow.placement import Chip, Placed
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class WindowTiming:
+class WindowTiming(NamedTuple):
     """Cycles of one window in a layer's tiles, stage by stage; the stages overlap for successive windows."""
 
     distribute: FloatArray | float
@@ -33,13 +32,18 @@ class WindowTiming:
 
     def of(self, planes: FloatArray) -> tuple[FloatArray, FloatArray]:
         """For so many bit-planes, cycles from one window to the next (the slowest stage), and through all stages."""
-        pe = self.overhead + planes * self.plane
-        return np.maximum(pe, np.maximum(self.distribute, self.tree)), pe + (self.distribute + self.collect)
+        if planes.size == 1 and isinstance(self.distribute, int):  # as a rule; numbers are faster than arrays
+            pe, slowest = self.overhead + planes.item() * self.plane, max(self.distribute, self.tree)
+            return np.array([[max(pe, slowest)]]), np.array([[pe + self.distribute + self.collect]])
+        pe_cycles = self.overhead + planes * self.plane
+        interval = np.maximum(pe_cycles, np.maximum(self.distribute, self.tree))
+        return interval, pe_cycles + (self.distribute + self.collect)
 
 
-def turns(mapping: Mapping, hardware: SpikeflowFile) -> int:
+def turns(mapping: Mapping, columns_per_adc: int) -> int:
     """Multiplexer turns: columns in use that share a converter, one after another."""
-    return min(hardware.adc.columns_per_adc, mapping.layout.widest + mapping.reference_columns)
+    blocks = mapping.blocks
+    return min(columns_per_adc, blocks.widest + blocks.crossbar.reference_columns)
 
 
 def window_timings(chip: Chip, hardware: SpikeflowFile) -> dict[str, WindowTiming]:
@@ -48,36 +52,40 @@ def window_timings(chip: Chip, hardware: SpikeflowFile) -> dict[str, WindowTimin
     A layer's own bit-planes are those of each timestep, those of others in its tiles the most they can be.
     """
     shared = hardware.placement.share_tiles
+    widths = hardware.memories.tile_buffer.line_bits, hardware.tile.bus_bits, hardware.accumulator_bits
+    overhead = hardware.timing.fetch_cycles + hardware.timing.accumulate_cycles
+    columns_per_adc, conversion = hardware.adc.columns_per_adc, hardware.adc.cycles_per_conversion
     own = {
-        name: [_window_load(item.mapping, planes, hardware) for planes in item.traffic.planes]
+        name: [_Load(item, planes, *widths) for planes in item.traffic.rows.planes]
         for name, item in chip.placed.items()
     }
     total = np.zeros((3, chip.tiles), dtype=np.int64)
     for name, item in chip.placed.items() if shared else ():
         for tiles in item.tiles:
-            total[:, tiles] += own[name][-1]
-    overhead = hardware.timing.fetch_cycles + hardware.timing.accumulate_cycles
+            total[:, tiles] += own[name][-1].of_tiles
     timings = {}
     for name, item in chip.placed.items():
-        loads = own[name]
+        kinds = [load.most for load in own[name]]
         if shared:
-            others = total[:, item.tiles] - loads[-1][:, None, :]
-            loads = [(others + load[:, None, :]).reshape(3, -1) for load in loads]
-        kinds = [np.maximum.reduce(load, axis=1).tolist() for load in loads]
+            others = total[:, item.tiles] - own[name][-1].of_tiles[:, None, :]
+            kinds = [(others + load.of_tiles[:, None, :]).max(axis=(1, 2)).tolist() for load in own[name]]
         distribute, tree, collect = kinds[-1]
         if len(kinds) > 1:
-            in_time = np.array(kinds, dtype=np.float64)[item.traffic.kind]
+            in_time = np.array(kinds, dtype=np.float64)[item.traffic.rows.kind]
             distribute, tree = in_time[:, :1], in_time[:, 1:2]
-        plane = turns(item.mapping, hardware) * hardware.adc.cycles_per_conversion
+        plane = turns(item.mapping, columns_per_adc) * conversion
         timings[name] = WindowTiming(distribute, tree, overhead, plane, collect)
     return timings
 
 
-def _window_load(mapping: Mapping, planes: int, hardware: SpikeflowFile) -> IntArray:
-    """[3, tiles] cycles of each tile's buffer and H-tree down, of the H-tree both ways, and up, for one window."""
-    layout, line = mapping.layout, hardware.memories.tile_buffer.line_bits
-    found = np.empty((3, len(layout.shares)), dtype=np.int64)
-    fill_window_load(
-        layout.rows_of_tile, layout.sums_of_pes, planes, line, hardware.tile.bus_bits, hardware.accumulator_bits, found
-    )
-    return found
+class _Load:
+    """Cycles of each tile's buffer and H-tree down, of the H-tree both ways, and up, for one window."""
+
+    def __init__(self, item: Placed, planes: int, line_bits: int, bus_bits: int, sum_bits: int) -> None:
+        mapping = item.mapping
+        self.of_tiles: IntArray = np.empty((3, mapping.tiles), dtype=np.int64)
+        """[3, tiles]"""
+        self.most: Any = fill_window_load(
+            mapping.rows_of_tile, mapping.sums_of_pes, planes, line_bits, bus_bits, sum_bits, self.of_tiles
+        )
+        """[3] in the fullest tile."""

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from accelsim.workload import Operation
-from accelsim.workload.graph import ceil_div
 from accelsim.workload.schema import Conv2dSpec
-
-if TYPE_CHECKING:
-    from accelsim.spikeflow.layout import Layout
 
 IntArray = npt.NDArray[np.int64]
 
@@ -93,50 +87,22 @@ def _windows(height: int, rows: int, width: int, kernel: int, stride: int, paddi
     return Windows(height, needed, np.minimum(first, last), last, inside.sum(axis=1), width)
 
 
-@dataclass(frozen=True)
 class RowBuffer:
     """How the input rows of a layer pass through the tile buffers."""
 
-    windows: Windows
-    capacity: int
-    """Rows that the fullest tile's buffer holds."""
-    row_bits: int
-    """Bits of one row in that tile."""
-
-    @property
-    def rows_in(self) -> int:
-        """Rows of the input."""
-        return self.windows.rows_in
-
-    @property
-    def streams(self) -> bool:
+    def __init__(self, windows: Windows, capacity: int, row_bits: int) -> None:
+        self.windows = windows
+        self.capacity = capacity
+        """Rows that the fullest tile's buffer holds."""
+        self.row_bits = row_bits
+        """Bits of one row in that tile."""
+        self.streams = capacity < windows.reach
         """The buffer cannot hold the rows of a window: every output row fetches its own again."""
-        return self.capacity < self.windows.reach
-
-    @property
-    def rows_sent(self) -> int:
+        self.rows_sent: int = windows.tapped if self.streams else len(windows.needed)
         """Input rows that enter the tile buffers in one timestep."""
-        return self.windows.tapped if self.streams else len(self.windows.needed)
-
-    @property
-    def messages(self) -> int:
-        """Transfers of one timestep: rows, or the rows of an output row together."""
-        return self.windows.rows if self.streams else len(self.windows.needed)
-
-    @property
-    def rows_of_message(self) -> IntArray:
+        self.rows_of_message = windows.at_least_one if self.streams else windows.one_each
         """[messages] input rows in each; a message is sent even where all rows are padding."""
-        return self.windows.at_least_one if self.streams else self.windows.one_each
-
-    @property
-    def rows_in_messages(self) -> int:
+        self.messages = len(self.rows_of_message)
+        """Transfers of one timestep: rows, or the rows of an output row together."""
+        self.rows_in_messages: int = windows.rows_streamed if self.streams else len(windows.needed)
         """Input rows in all messages of one timestep."""
-        return self.windows.rows_streamed if self.streams else len(self.windows.needed)
-
-
-def row_buffer(op: Operation, layout: Layout, tile_buffer_bits: int) -> RowBuffer:
-    """The tile buffers of a placed layer, `tile_buffer_bits` each for input rows."""
-    windows = windows_of(op)
-    row_bits = ceil_div(op.in_elements * op.in_types[0].planes, windows.rows_in)
-    most = max(1, math.ceil(row_bits * float(np.maximum.reduce(layout.shares))))
-    return RowBuffer(windows, tile_buffer_bits // most, most)

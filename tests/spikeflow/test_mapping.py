@@ -44,7 +44,7 @@ def test_vgg9_as_the_public_calculator_maps_it() -> None:
     """SpikeSim ELA, VGG9, 64x64: n_i = ceil(Cin/64) ceil(Cout/64) PEs of 9 crossbars, printed 48 PEs, 432 crossbars."""
     found = convolutions([3, 64, 64, 128, 128, 256, 256], [64, 64, 128, 128, 256, 256, 256])
     assert [item.pes for item in found] == [1, 1, 2, 4, 8, 16, 16]
-    assert sum(item.crossbars for item in found) == 432
+    assert sum(item.blocks.crossbars for item in found) == 432
     # The public calculator packs 48 PEs into 6 tiles of 8; here a tile holds one layer only.
     assert [item.tiles for item in found] == [1, 1, 1, 1, 1, 2, 2]
 
@@ -113,17 +113,17 @@ def test_bit_slices_and_sign_columns_take_arrays() -> None:
         columns = 64 + (weights["signed"] == "offset_column")
         hardware = spikeflow(weights=weights, crossbar={"rows": 64, "cols": columns, "cell_bits": 4})
         found = mapped(conv, 64, weight_bits=8, hardware=hardware)
-        assert found.crossbars == 9 * arrays
-        assert found.cell_utilization == pytest.approx(64 / columns)
+        assert found.blocks.crossbars == 9 * arrays
+        assert found.blocks.cell_utilization == pytest.approx(64 / columns)
 
 
 def test_depthwise_groups_share_crossbars() -> None:
     depthwise = {"op": "conv2d", "out_channels": 130, "kernel": 3, "groups": 130}
     found = mapped(depthwise, 130)
-    assert found.sets == 3  # 64 + 64 + 2 channels
-    assert found.column_widths == (64, 64, 2)
-    assert found.crossbars == 27
-    assert found.cell_utilization == pytest.approx(130 * 9 / (27 * 64 * 64))
+    assert found.blocks.sets == 3  # 64 + 64 + 2 channels
+    assert found.blocks.widths.tolist() == [64, 64, 2]
+    assert found.blocks.crossbars == 27
+    assert found.blocks.cell_utilization == pytest.approx(130 * 9 / (27 * 64 * 64))
 
 
 def test_only_tiles_that_hold_a_channel_get_it() -> None:
@@ -132,8 +132,8 @@ def test_only_tiles_that_hold_a_channel_get_it() -> None:
     hardware = spikeflow(pe={"crossbars": 1}, tile={"pes": 3}, weights={"signed": "diff", "sign_sum": "column"})
     document = {"input": {"shape": [8], "encoding": "rate"}, "layers": [layer]}
     found = map_layer(network(document).graph.weighted[0], hardware, 4)
-    assert (found.row_blocks, found.arrays_per_weight, found.pes) == (2, 2, 4)
-    assert found.layout.input_shares == (1.0, 0.5)
+    assert (found.blocks.row_blocks, found.blocks.crossbar.arrays_per_weight, found.pes) == (2, 2, 4)
+    assert found.channels_of_tile.tolist() == [8, 4]
 
 
 def test_layers_lie_one_after_another() -> None:
@@ -156,8 +156,8 @@ def test_offset_and_baseline_take_a_column_each() -> None:
         ({"signed": "offset_column", "baseline": "column"}, 3),
     ):
         found = mapped(conv, 64, hardware=spikeflow(crossbar={"rows": 64, "cols": 64, "cell_bits": 4}, weights=weights))
-        assert found.col_blocks == blocks
-        assert sum(found.column_widths) == 126
+        assert found.blocks.col_blocks == blocks
+        assert found.blocks.widths.sum() == 126
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 4), st.integers(1, 5), st.integers(0, 4))
@@ -169,12 +169,12 @@ def test_rows_and_sums_of_tiles_by_listing_every_crossbar(
     conv = {"op": "conv2d", "out_channels": outputs, "kernel": 3}
     first = min(first, pes - 1)
     found = map_layer(network({**document, "layers": [conv]}).graph.weighted[0], hardware, 4, first)
-    arrays = found.arrays_per_weight
+    arrays = found.blocks.crossbar.arrays_per_weight
     rows: dict[int, set[tuple[int, int]]] = {tile: set() for tile in range(found.tiles)}
     leaving: dict[int, int] = dict.fromkeys(rows, 0)
-    for column, width in enumerate(found.column_widths):
+    for column, width in enumerate(found.blocks.widths.tolist()):
         touched = set()
-        for index in range(found.rows * arrays):
+        for index in range(found.blocks.rows * arrays):
             tile = (first + column * found.pes_per_column + index // pe_crossbars) // pes
             block, position = divmod(index // arrays, 9)
             taken = range(block * 4, min(channels, block * 4 + 4))
@@ -182,7 +182,7 @@ def test_rows_and_sums_of_tiles_by_listing_every_crossbar(
             touched.add(tile)
         for tile in touched:
             leaving[tile] += width
-    assert found.layout.rows_of_tile.tolist() == [len(rows[tile]) for tile in rows]
-    assert found.layout.sums_of_tile.tolist() == list(leaving.values())
-    needed = [len({channel for _, channel in rows[tile]}) / channels for tile in rows]
-    assert list(found.layout.input_shares) == pytest.approx(needed)
+    assert found.rows_of_tile.tolist() == [len(rows[tile]) for tile in rows]
+    assert found.sums_of_tile.tolist() == list(leaving.values())
+    needed = [len({channel for _, channel in rows[tile]}) for tile in rows]
+    assert found.channels_of_tile.tolist() == needed
