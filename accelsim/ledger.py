@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -70,9 +70,6 @@ class LayerLedger:
 
     def merge(self, other: LayerLedger) -> None:
         """Add all counts of another part of the layer."""
-        if not self._added:
-            self._added = dict(other._added)
-            return
         for action, (more, by_step) in other._added.items():
             known = self._added.get(action)
             if known is None:
@@ -81,6 +78,12 @@ class LayerLedger:
             shared, before = known
             together = by_step if before is None else before if by_step is None else before + by_step
             self._added[action] = (shared + more, together)
+
+    def copy(self) -> LayerLedger:
+        """One to go on with; arrays of counts are shared, nothing changes them."""
+        found = replace(self, details=dict(self.details))
+        found._added = dict(self._added)
+        return found
 
     def freeze(self) -> None:
         """Make all counts read only, so that several ledgers can share them."""

@@ -29,7 +29,7 @@ def simulate(workload: Workload, hardware: SpikeflowFile) -> Ledger:
     if hardware.pipeline == "rows":  # otherwise no two layers meet on the mesh
         waits = model.network.port_waits(max(loads.values()))
         delays = {name: _later(delay, *waits[name]) for name, delay in delays.items()}
-    plan = run(model, delays)
+    plan = run(model, delays, each_window=False)
     shared = [cycles for name, cycles in loads.items() if not name.startswith("layer ")]
     model.attribute_time(plan, max(shared))
     return model.ledger(plan, loads, {"network": network_details(model, links, plan.end)})
@@ -40,8 +40,14 @@ def _later(delay: Delays, fetch: float, back: float) -> Delays:
     return Delays(delay.fetch + fetch, delay.send, delay.back + back, delay.drain)
 
 
-def run(model: Model, delays: Mapping[str, Delays], extra: Mapping[str, FloatArray] | None = None) -> Schedule:
-    """The schedule for given network delays."""
+def run(
+    model: Model,
+    delays: Mapping[str, Delays],
+    extra: Mapping[str, FloatArray] | None = None,
+    *,
+    each_window: bool = True,
+) -> Schedule:
+    """The schedule for given network delays, with the times of each window where asked for."""
     return schedule(
         model.workload.graph,
         model.services,
@@ -50,6 +56,7 @@ def run(model: Model, delays: Mapping[str, Delays], extra: Mapping[str, FloatArr
         delays=delays,
         extra=extra,
         input_rows=model.input_rows(),
+        each_window=each_window,
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from accelsim.hardware.spikeflow import SpikeflowFile
 from accelsim.ledger import LayerLedger
 from accelsim.spikeflow.mapping import Blocks, Mapping
-from accelsim.spikeflow.packets import InputRows
+from accelsim.spikeflow.placement import Placed
 from accelsim.spikeflow.silence import Spoken
 from accelsim.steps import FloatArray
 
@@ -44,25 +44,22 @@ class Scheme(NamedTuple):
 
 
 def count_arrays(
-    mapping: Mapping,
+    placed: Placed,
     scheme: Scheme,
-    rows: InputRows,
     spoken: Spoken,
-    runs: FloatArray,
     accumulations: FloatArray,
     array_pj: FloatArray | None = None,
 ) -> LayerLedger:
     """Reads, conversions, sums within PEs, and input bits on their way from the H-tree to the wordlines.
 
     Args:
-        mapping: the layer's weights on crossbars.
+        placed: the layer on its crossbars; its tiles do not matter.
         scheme: how weights are read.
-        rows: the layer's input.
         spoken: what is not silent of the input.
-        runs: [T] 1 where the layer computes.
         accumulations: [T] that spikes cause.
         array_pj: [T] energy of the arrays where it was computed from their weights.
     """
+    mapping, runs, rows = placed.mapping, placed.runs, placed.traffic.rows
     op = mapping.op
     ledger = LayerLedger(op.name, op.kind, len(runs))
     _crossbars(ledger, mapping.blocks, scheme, spoken, runs, accumulations * runs, array_pj)

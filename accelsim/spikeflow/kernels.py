@@ -250,15 +250,15 @@ def fill_window_load(
 
 
 @njit(cache=True)
-def peak(written: Any, freed: Any, bits: Any, owner: Any) -> float:
+def peak(written: Any, freed: Any, comes: Any, goes: Any, bits: Any, owner: Any) -> float:
     """Most bits held at a time.
 
     Args:
         written, freed: [n] when each piece comes and goes; what goes at a moment makes room for what comes then.
+        comes, goes: [n] the pieces in the order in which they do.
         bits: [owners] of a piece.
         owner: [n]
     """
-    comes, goes = np.argsort(written), np.argsort(freed)
     held, most, gone = 0.0, 0.0, 0
     for i in comes:
         while gone < len(goes) and freed[goes[gone]] <= written[i]:
@@ -323,13 +323,16 @@ def serve_rows(
         extra: [T, R] further wait there (other layers).
         inject: [T, messages] out: when each message is sent.
         start: [T, R] out: when the first window of a row is issued.
-        leave: [T, R x width] out: when each window's sums leave the tile.
-        arrive: [T, R x width] out: when they are at the neuronal module.
+        leave: [T, R x width] out: when each window's sums leave the tile; [T, 0] where nobody asks for windows.
+        arrive: [T, R x width] out: when they are at the neuronal module; likewise.
         done: [T, R] out: when the row exists there.
     """
     steps, rows = start.shape
     n_in = len(needed)
     there = np.zeros(n_in)  # when each needed row exists
+    in_one_go = (
+        copies == 1 and leave.shape[1] == 0 and max(interval.shape[1], depth.shape[1], return_delay.shape[1]) == 1
+    )
     # Where all are alike, 0 for whichever is asked for.
     send_t, send_m = send.shape[0] > 1, send.shape[1] > 1
     fetch_t, fetch_m = fetch_delay.shape[0] > 1, fetch_delay.shape[1] > 1
@@ -388,6 +391,23 @@ def serve_rows(
                 begin = max(free, reached)
             begin = max(begin, free)
             start[t, r] = begin
+            if in_one_go:
+                # Windows come as two steady streams (at their own pace behind the first, as fast as the port takes
+                # them behind those of the row before), whichever is later; the last of each pair of ends decides.
+                pace, behind, through = interval[t * interval_t, 0], width - 1, width * neuron_cycles
+                first_in = begin + depth[t * depth_t, 0] + return_delay[t * back_t, 0]
+                next_in, pace_in = came + drain, max(pace, drain)
+                came = max(first_in + behind * pace_in, next_in + behind * drain)
+                served = max(
+                    served + through,
+                    max(first_in, next_in) + through,
+                    max(first_in + behind * pace_in, next_in + behind * drain) + neuron_cycles,
+                )
+                free = begin + width * pace
+                ends[t, r] = free
+                done[t, r] = served + extra[t * extra_t, r * extra_r]
+                latest = max(latest, done[t, r])
+                continue
             clock[:] = begin
             for k in range(part):
                 for c in range(copies):
@@ -395,11 +415,12 @@ def serve_rows(
                     if x >= width:
                         continue
                     j = r * width + x
-                    leave[t, j] = clock[c] + depth[t * depth_t, j * depth_j]
+                    left = clock[c] + depth[t * depth_t, j * depth_j]
                     clock[c] += interval[t * interval_t, j * interval_j]
-                    arrive[t, j] = max(leave[t, j] + return_delay[t * back_t, j * back_j], came + drain)
-                    came = arrive[t, j]
-                    served = max(served, arrive[t, j]) + neuron_cycles
+                    came = max(left + return_delay[t * back_t, j * back_j], came + drain)
+                    served = max(served, came) + neuron_cycles
+                    if j < leave.shape[1]:
+                        leave[t, j], arrive[t, j] = left, came
             free = clock.max()
             ends[t, r] = free
             done[t, r] = served + extra[t * extra_t, r * extra_r]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from accelsim.ledger import LayerLedger
@@ -16,28 +18,42 @@ from accelsim.workload import Stage
 from accelsim.workload.graph import ceil_div
 
 
+class Standing(NamedTuple):
+    """What a stage does wherever its tiles lie."""
+
+    ledger: LayerLedger
+    service: Service | None
+    """Of a weighted operation that is not on crossbars."""
+    neurons: float
+    """Cycles of one window in the neuronal module."""
+
+    @classmethod
+    def of(cls, around: Surroundings, arrays: LayerLedger | None) -> Standing:
+        """`arrays`: what its crossbars do, where it has any."""
+        found, name = around.ledger, around.ledger.name
+        ledger = LayerLedger(name, found.kind, found.timesteps, found.accumulations, found.macs, found.dense_macs)
+        ledger.utilization = found.utilization
+        ledger.merge(found)
+        if arrays is not None:
+            ledger.merge(arrays)
+            ledger.utilization = arrays.utilization
+            ledger.details.update(arrays.details)
+        return cls(ledger, around.service, around.neurons)
+
+
 class LayerModel:
     """A stage on a chip: its ledger (all but time, which follows from the pipeline) and its service."""
 
-    def __init__(self, stage: Stage, surroundings: Surroundings) -> None:
-        self.stage = stage
-        self.ledger = LayerLedger(stage.name, stage.kind, surroundings.steps)
-        self.service: Service | None = surroundings.service
+    def __init__(self, stage: Stage, standing: Standing) -> None:
+        self.stage, self.service, self._neurons = stage, standing.service, standing.neurons
+        self.ledger = standing.ledger.copy()
         self.placed: Placed | None = None
         self.timing: WindowTiming | None = None
         self.spoken: Spoken | None = None
-        self._neurons = surroundings.neurons
-        around = surroundings.ledger
-        self.ledger.accumulations, self.ledger.macs = around.accumulations, around.macs
-        self.ledger.dense_macs, self.ledger.utilization = around.dense_macs, around.utilization
-        self.ledger.merge(around)
 
-    def lay(self, placed: Placed, timing: WindowTiming, spoken: Spoken, arrays: LayerLedger) -> None:
-        """Put the weighted operation on crossbars, whose own counts are `arrays`."""
+    def lay(self, placed: Placed, timing: WindowTiming, spoken: Spoken) -> None:
+        """Put the weighted operation on crossbars."""
         self.placed, self.timing, self.spoken = placed, timing, spoken
-        self.ledger.merge(arrays)
-        self.ledger.utilization = arrays.utilization
-        self.ledger.details.update(arrays.details)
         buffer = placed.traffic.buffer
         interval, depth = timing.of(spoken.planes)
         self.service = Service(
@@ -106,17 +122,6 @@ class LayerModel:
             return 0.0
         asked = flits + service.neurons * service.windows * len(service.runs)
         return asked if self.placed is not None else asked + self.ledger.busy_cycles
-
-    def shares(self) -> FloatArray:
-        """[T] share of each timestep in the layer's work."""
-        service, steps = self.service, self.ledger.timesteps
-        if service is not None:
-            # Where sums are repeated only the neurons work.
-            work = np.where(service.runs > 0, service.work, service.neurons * service.windows)
-            total = float(np.add.reduce(work))
-            if total:
-                return work / total
-        return np.full(steps, 1.0 / steps)
 
     def image_from_dram(self, bits: FloatArray, when: FloatArray, burst_bits: int, global_line_bits: int) -> None:
         """The network's input comes from off chip: `bits` [T] at the timesteps at which it changes (`when` [T])."""

@@ -17,14 +17,14 @@ from accelsim.ledger import LayerLedger, Ledger
 from accelsim.spikeflow import buffers
 from accelsim.spikeflow.arrays import Scheme, count_arrays
 from accelsim.spikeflow.first_layer import is_digital
-from accelsim.spikeflow.layer import LayerModel
+from accelsim.spikeflow.layer import LayerModel, Standing
 from accelsim.spikeflow.network import Network, noc_spec
 from accelsim.spikeflow.pipeline import Schedule, Service
-from accelsim.spikeflow.placement import Chip, Placed, place
+from accelsim.spikeflow.placement import Chip, place
 from accelsim.spikeflow.silence import Spoken, spoken_of
 from accelsim.spikeflow.surroundings import Setting, Surroundings
 from accelsim.spikeflow.timing import WindowTiming, window_timings
-from accelsim.steps import first_and_later
+from accelsim.steps import even, first_and_later
 from accelsim.workload import Stage, Workload
 from accelsim.workload.affine import channels_of
 
@@ -75,12 +75,13 @@ class Model:
         chip, spoken, timings = _placed(workload, hardware, scheme.skips, traced)
         lines = hardware.memories.tile_buffer.line_bits, hardware.memories.global_buffer.line_bits
         flit_bits, layers = hardware.noc.flit_bits, []
-        for stage in workload.stages:
-            layer = LayerModel(stage, _surroundings(workload, stage, setting))
+        for stage, standing in zip(
+            workload.stages, _standing(workload, chip, setting, scheme, spoken, traced, array_pj), strict=True
+        ):
+            layer = LayerModel(stage, standing)
             name, placed = stage.name, chip.placed.get(stage.name)
             if placed is not None:
-                arrays = _arrays(workload, placed, scheme, spoken[name], traced, (array_pj or {}).get(name))
-                layer.lay(placed, timings[name], spoken[name], arrays)
+                layer.lay(placed, timings[name], spoken[name])
                 layer.count_movement(chip, *lines, flit_bits)
             layer.count_time()
             layers.append(layer)
@@ -106,14 +107,14 @@ class Model:
 
     def neuron_load(self) -> float:
         """Cycles per image of the neuronal module (ANN: of the activation units)."""
-        return sum(service.neurons * service.work.size * service.windows for service in self.services.values())
+        return sum(service.neurons * service.steps * service.windows for service in self.services.values())
 
     def loads(self, link_flits: FloatArray) -> dict[str, float]:
         """Cycles per image in which each resource works: the largest one is the pace of a stream of images."""
         work = {f"layer {layer.name}": layer.busy_cycles for layer in self.ledgers if layer.busy_cycles}
         matmuls = [self.services[op.name] for op in self.workload.graph.weighted if op.kind == "matmul"]
         if matmuls:
-            work["digital unit"] = sum(float(service.work @ service.runs) for service in matmuls)
+            work["digital unit"] = sum(float(service.work() @ service.runs) for service in matmuls)
         work["activation units" if self.workload.is_ann else "neuronal module"] = self.neuron_load()
         work["busiest link of the mesh"] = float(link_flits.max(initial=0.0))
         work["module ports"] = float(self.network.sent_by_ports.max(initial=0.0))
@@ -130,7 +131,8 @@ class Model:
         finished, reached = plan.finished, 0.0
         for model, layer in zip(self.layers, self.ledgers, strict=True):
             finish = max(reached, finished.get(layer.name, reached))
-            layer.cycles = (finish - reached) * model.shares()
+            shares = model.service.shares() if model.service is not None else even(layer.timesteps)
+            layer.cycles = (finish - reached) * shares
             reached = finish
         excess = np.ceil(shared) - reached
         if excess > 0:
@@ -240,26 +242,37 @@ class Model:
         return notes
 
 
-def _surroundings(workload: Workload, stage: Stage, setting: Setting) -> Surroundings:
-    return workload.derived(
-        ("surroundings", stage.name, setting),
-        lambda: Surroundings(workload, stage, workload.outputs[stage.name], setting),
-    )
+def _standing(
+    workload: Workload,
+    chip: Chip,
+    setting: Setting,
+    scheme: Scheme,
+    spoken: Mapping[str, Spoken],
+    traced: bool,
+    array_pj: Mapping[str, FloatArray] | None,
+) -> list[Standing]:
+    """Of every stage what does not depend on its tiles; designs alike in all else share it."""
 
+    def around(stage: Stage) -> Surroundings:
+        key = "surroundings", stage.name, setting
+        return workload.derived(key, lambda: Surroundings(workload, stage, workload.outputs[stage.name], setting))
 
-def _arrays(
-    workload: Workload, placed: Placed, scheme: Scheme, spoken: Spoken, traced: bool, array_pj: FloatArray | None
-) -> LayerLedger:
-    mapping, runs = placed.mapping, placed.runs
+    def make() -> list[Standing]:
+        found = []
+        for stage in workload.stages:
+            placed, arrays = chip.placed.get(stage.name), None
+            if placed is not None:
+                accumulations = np.asarray(workload.activity[stage.name].mean_accumulations)
+                energy = (array_pj or {}).get(stage.name)
+                arrays = count_arrays(placed, scheme, spoken[stage.name], accumulations, energy)
+            found.append(Standing.of(around(stage), arrays))
+        return found
 
-    def count() -> LayerLedger:
-        accumulations = np.asarray(workload.activity[mapping.op.name].mean_accumulations)
-        return count_arrays(mapping, scheme, placed.traffic.rows, spoken, runs, accumulations, array_pj)
-
-    if array_pj is not None:
-        return count()
-    key = "arrays", mapping.op.name, mapping.blocks.crossbar, mapping.pes_per_column, scheme, placed.executions, traced
-    return workload.derived(key, count)
+    if array_pj:
+        return make()
+    placed = next(iter(chip.placed.values()), None)
+    cut = None if placed is None else (placed.mapping.blocks.crossbar, placed.mapping.pe_crossbars)
+    return workload.derived(("standing", setting, scheme, cut, traced), make)
 
 
 def _placed(

@@ -94,7 +94,8 @@ class Mapping:
     def __init__(self, blocks: Blocks, pe_crossbars: int, tile_pes: int, first_pe: int = 0) -> None:
         """`pe_crossbars` of a PE, `tile_pes` of a tile, of the first of which `first_pe` belong to the layer before."""
         arrays = blocks.crossbar.arrays_per_weight
-        self.blocks, self.op, self.tile_pes, self.first_pe = blocks, blocks.op, tile_pes, first_pe
+        self.blocks, self.op = blocks, blocks.op
+        self.pe_crossbars, self.tile_pes, self.first_pe = pe_crossbars, tile_pes, first_pe
         self.pes_per_column: int = ceil_div(blocks.rows * arrays, pe_crossbars)
         """PEs that share one column block."""
         self.pes: int = blocks.columns * self.pes_per_column

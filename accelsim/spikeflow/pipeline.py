@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from accelsim.spikeflow.kernels import serve_rows
 from accelsim.spikeflow.windows import windows_of
+from accelsim.steps import even, ones
 from accelsim.workload import Graph, Operation
 from accelsim.workload.graph import VIEWS
 from accelsim.workload.schema import PoolFields
@@ -20,7 +21,7 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Service:
     """What a weighted operation asks of its unit and of the neuronal module, in cycles."""
 
@@ -40,27 +41,39 @@ class Service:
     streams: bool = False
     """The tile buffer is too small for the rows of a window."""
 
-    @cached_property
-    def work(self) -> FloatArray:
-        """[T] all windows of a timestep, one after another (on one copy of the weights), whether it computes or not."""
-        total = np.add.reduce(self.interval, axis=1) * (self.windows / self.interval.shape[1])
-        return total if len(total) > 1 else np.repeat(total, len(self.runs))
+    @property
+    def steps(self) -> int:
+        """Timesteps T."""
+        return len(self.runs)
 
-    @cached_property
+    @property
     def mean_interval(self) -> float:
         """Over all windows and timesteps."""
-        return float(np.add.reduce(self.work)) / (len(self.runs) * self.windows)
+        return self.interval.item() if self.interval.size == 1 else float(self.interval.mean())
+
+    def work(self) -> FloatArray:
+        """[T] all windows of a timestep, one after another (on one copy of the weights), whether it computes or not."""
+        if self.interval.size == 1:
+            return np.full(self.steps, self.interval.item() * self.windows)
+        total = np.add.reduce(self.interval, axis=1) * (self.windows / self.interval.shape[1])
+        return total if len(total) > 1 else np.repeat(total, self.steps)
 
     def busy(self, width: int) -> float:
         """Cycles per image in which the operation's own unit works: the longest of its copies."""
-        if self.copies == 1:
-            return float(self.work @ self.runs)
         part = -(-width // self.copies)
         if self.interval.shape[1] == 1:
-            return float(self.work @ self.runs) / width * part
+            return float(self.work() @ self.runs) / width * part
         steps = self.interval.reshape(len(self.interval), -1, width) * self.runs[:, None, None]
         parts = [steps[:, :, start : start + part].sum() for start in range(0, width, part)]
         return float(max(parts))
+
+    def shares(self) -> FloatArray:
+        """[T] share of each timestep in the operation's work; where sums are repeated only the neurons work."""
+        if self.interval.size == 1 and self.runs is ones(self.steps):
+            return even(self.steps)
+        work = np.where(self.runs > 0, self.work(), self.neurons * self.windows)
+        total = float(np.add.reduce(work))
+        return work / total if total else even(self.steps)
 
 
 @dataclass(frozen=True)
@@ -86,9 +99,9 @@ class Times:
     start: FloatArray
     """[T, output rows]"""
     leave: FloatArray
-    """[T, windows]"""
+    """[T, windows], or [T, 0] where nobody asked"""
     arrive: FloatArray
-    """[T, windows]"""
+    """likewise"""
     done: FloatArray
     """[T, output rows]"""
 
@@ -120,6 +133,7 @@ def schedule(
     delays: Mapping[str, Delays] | None = None,
     extra: Mapping[str, FloatArray] | None = None,
     input_rows: FloatArray | None = None,
+    each_window: bool = True,
 ) -> Schedule:
     """Compute all times.
 
@@ -134,6 +148,7 @@ def schedule(
         delays: of the network by operation; none by default.
         extra: [T, rows] further wait in the neuronal module by operation.
         input_rows: [T, rows] when the rows of the network's input exist; at the start by default.
+        each_window: tell the times of each window, too.
     """
     rows_in = graph.input_shape[1] if len(graph.input_shape) == 3 else 1
     ready = {"input": np.zeros((timesteps, rows_in)) if input_rows is None else input_rows}
@@ -147,7 +162,7 @@ def schedule(
         before = max(finished.values(), default=0.0) if pipeline == "none" else 0.0
         wait = (extra or {}).get(op.name, _NOTHING)
         found, finished[op.name] = _serve(
-            op, inputs, before, services[op.name], (delays or {}).get(op.name, _NO_DELAYS), wait
+            op, inputs, before, services[op.name], (delays or {}).get(op.name, _NO_DELAYS), wait, each_window
         )
         times[op.name], ready[op.name] = found, found.done
     # What has no unit of its own is ready when the last of its inputs is.
@@ -162,6 +177,7 @@ def _serve(
     service: Service,
     delays: Delays,
     extra: FloatArray,
+    each_window: bool,
 ) -> tuple[Times, float]:
     """The operation's times, and the last of them."""
     windows, steps = windows_of(op), len(service.runs)
@@ -171,8 +187,8 @@ def _serve(
     found = Times(
         np.zeros((steps, rows if service.streams else len(windows.needed))),
         np.zeros((steps, rows)),
-        np.zeros((steps, total)),
-        np.zeros((steps, total)),
+        np.zeros((steps, total if each_window else 0)),
+        np.zeros((steps, total if each_window else 0)),
         np.zeros((steps, rows)),
     )
     latest = serve_rows(

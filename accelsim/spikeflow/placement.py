@@ -293,6 +293,7 @@ def _smallest_mesh(nodes: int, torus: bool) -> Mesh:
     return Mesh(rows, max(cols, 2), torus)
 
 
+@lru_cache(maxsize=256)
 def _module_nodes(mesh: Mesh, ports: int) -> IntArray:
     """The nodes nearest to the middle of the mesh."""
     row, col = np.divmod(np.arange(mesh.nodes), mesh.cols)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from accelsim.noc import Mesh, NocSpec, unloaded_latency
 from accelsim.spikeflow import simulate, simulate_cycle
-from accelsim.spikeflow.pipeline import Service, schedule
+from accelsim.spikeflow.pipeline import Delays, Service, schedule
 from accelsim.spikeflow.windows import windows_of
 from accelsim.workload import Operation, Workload, as_ann
 from tests.networks import documents, network, spikeflow
@@ -71,6 +71,32 @@ def test_finishing_times_equal_those_of_a_plain_loop(document: dict[str, Any], r
     found = schedule(workload.graph, services, workload.timesteps, "rows")
     assert found.finished == pytest.approx(slowly(workload, times))
     assert found.end == pytest.approx(max(found.finished.values()))
+
+
+@settings(max_examples=60, deadline=None)
+@given(documents(), st.randoms(use_true_random=False))
+def test_rows_in_one_go_are_their_windows_one_by_one(document: dict[str, Any], random: Any) -> None:
+    """Steady windows need not be looked at one by one; paces of tile, port and neurons in every order."""
+    workload = network(document)
+
+    def some() -> np.ndarray:
+        return np.array([[float(random.choice((0, 1, 2, 5)))]])
+
+    services, delays = {}, {}
+    for op in workload.graph.weighted:
+        windows = windows_of(op)
+        runs = np.array([1.0, *(float(random.random() < 0.7) for _ in range(workload.timesteps - 1))])
+        services[op.name] = Service(runs, some(), some(), windows.rows * windows.width, neurons=some().item())
+        delays[op.name] = Delays(some(), some(), some(), drain=some().item())
+    each, whole = (
+        schedule(workload.graph, services, workload.timesteps, "rows", delays=delays, each_window=each)
+        for each in (True, False)
+    )
+    assert whole.finished == pytest.approx(each.finished, rel=1e-12)
+    for name, times in each.times.items():
+        np.testing.assert_allclose(whole.times[name].done, times.done, rtol=1e-12)
+        np.testing.assert_allclose(whole.times[name].inject, times.inject, rtol=1e-12)
+        assert whole.times[name].arrive.size == 0 < times.arrive.size
 
 
 @pytest.mark.parametrize(
