@@ -137,10 +137,18 @@ def read_yaml(path: Path) -> Document:
     return Document(path, data, lines)
 
 
+canonical_json = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False, default=str).encode
+"""Plain data as text; equal content gives an equal text."""
+
+
 def content_hash(data: Any) -> str:
     """sha256 over the canonical JSON of plain data; equal content gives an equal hash."""
-    text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False, default=str)
-    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+    return text_hash(canonical_json(data))
+
+
+def text_hash(canonical: str) -> str:
+    """`content_hash` of data whose canonical JSON is at hand."""
+    return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:

@@ -128,19 +128,19 @@ class Result:
     @cached_property
     def components(self) -> dict[str, dict[str, float]]:
         """``component.action``: count and energy over all layers (leakage counts instance-nanoseconds)."""
-        found = {}
+        found, unit_costs, latency_ns = {}, self.unit_costs, self.latency_ns
         for action, count in self.ledger.totals().items():
-            found[action] = {"count": count, "energy_pj": count * self.unit_costs[action].energy_pj}
+            found[action] = {"count": count, "energy_pj": count * unit_costs[action].energy_pj}
         for action, number, part in self._leaking:
-            count = number * self.latency_ns
+            count = number * latency_ns
             found[action] = {"count": count, "energy_pj": count * part.leakage_mw}
         return found
 
     def breakdown(self) -> dict[str, float]:
         """Energy in pJ by category, in the order of `CATEGORIES`."""
-        totals = dict.fromkeys(CATEGORIES, 0.0)
+        totals, unit_costs = dict.fromkeys(CATEGORIES, 0.0), self.unit_costs
         for action, component in self.components.items():
-            category = self.unit_costs[action].category if action in self.unit_costs else LEAKAGE
+            category = unit_costs[action].category if action in unit_costs else LEAKAGE
             totals[category] += component["energy_pj"]
         return totals
 
@@ -152,16 +152,16 @@ class Result:
     @property
     def static_energy_pj(self) -> float:
         """Leakage over the time powered."""
-        return sum(c["energy_pj"] for action, c in self.components.items() if action.endswith(f".{LEAKAGE}"))
+        return sum(self.components[action]["energy_pj"] for action, *_ in self._leaking)
 
     # -- time and area -------------------------------------------------------------------------------
 
     @cached_property
     def cycles(self) -> float:
         """Clock cycles of one inference."""
-        return float(sum(layer.cycles.sum() for layer in self.ledger.layers))
+        return float(sum(np.add.reduce(layer.cycles) for layer in self.ledger.layers))
 
-    @property
+    @cached_property
     def latency_ns(self) -> float:
         """Time of one inference."""
         return self.cycles * 1e3 / self.ledger.clock_mhz

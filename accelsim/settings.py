@@ -34,9 +34,8 @@ class Section(BaseModel):
     @classmethod
     def _countable(cls, value: Any, field: ValidationInfo) -> Any:
         """Whole numbers that a machine can count; 1e20 rows are a slip of the pen that only overflows later."""
-        numbers = value if isinstance(value, list | tuple) else (value,)
-        if field.field_name != "seed":
-            for number in numbers:
+        if type(value) in (int, list, tuple) and field.field_name != "seed":
+            for number in (value,) if type(value) is int else value:
                 if type(number) is int and abs(number) > LARGEST_COUNT:
                     raise ValueError(f"found {number}, must be at most {LARGEST_COUNT}")
         return value

@@ -21,6 +21,12 @@ def ones(timesteps: int) -> FloatArray:
 
 
 @cache
+def even(timesteps: int) -> FloatArray:
+    """[T]: the same share at every timestep; they sum to 1."""
+    return _read_only(np.full(timesteps, 1.0 / timesteps))
+
+
+@cache
 def marks(timesteps: int, at: tuple[int, ...]) -> FloatArray:
     """[T]: 1 at some timesteps, 0 at all others."""
     found = np.zeros(timesteps)

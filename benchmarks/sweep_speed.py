@@ -2,10 +2,11 @@
 
     OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 python benchmarks/sweep_speed.py [--points 400]
 
-VGG9 on the systolic array, analytical, one core, journal on disk included. CPU seconds of this process, best of
-three rounds in turn, so that other work on the machine disturbs least; the run of a model alone in the same round says
-how fast the machine was. Two workers against one are wall times of points that last 20 ms each, in short batches in
-turn, with the same comparison for plain Python processes, which says what the machine allows.
+VGG9 on the systolic array, analytical, one core, journal on disk included; "new counts, spikeflow" is the same on the
+crossbar machine, whose every point has another number of PEs in a tile or of crossbars in a PE. CPU seconds of this
+process, best of three rounds in turn, so that other work on the machine disturbs least; the run of a model alone in the
+same round says how fast the machine was. Two workers against one are wall times of points that last 20 ms each, in
+short batches in turn, with the same comparison for plain Python processes, which says what the machine allows.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ from accelsim.explore.run import Runner
 from accelsim.machines import simulate
 
 
-def sweep_of(parameters: dict[str, Any], fidelity: str = "analytical") -> dict[str, Any]:
-    """VGG9 on sata."""
+def sweep_of(parameters: dict[str, Any], fidelity: str = "analytical", hardware: str = "sata") -> dict[str, Any]:
+    """VGG9 on a machine."""
     return {
         "name": "speed",
         "workloads": "vgg9_cifar10",
-        "hardware": "sata",
+        "hardware": hardware,
         "parameters": parameters,
         "objectives": ["energy_pj", "latency_ns"],
         "fidelity": fidelity,
@@ -151,18 +152,23 @@ def main() -> None:
     options = parser.parse_args()
     side = max(2, round(options.points**0.5))
     shapes = {"array.rows": {"range": [4, 3 + side, 1]}, "array.cols": {"range": [4, 3 + side, 1]}}
+    tiles = {"tile.pes": {"range": [2, 1 + side, 1]}, "pe.crossbars": {"range": [4, 3 + side, 1]}}
     costs = {"costs.components.dram.actions.read_bits.energy_pj_per_bit": {"range": [1.0, 1.0 + 0.1 * side**2, 0.1]}}
     found: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for turn in range(3):
-            for name, content in (("new counts", shapes), ("new costs only", costs)):
-                points, seconds = run(sweep_of(content), Path(folder) / f"{name}{turn}.sqlite")
+            for name, content in (
+                ("new counts", sweep_of(shapes)),
+                ("new counts, spikeflow", sweep_of(tiles, hardware="spikeflow")),
+                ("new costs only", sweep_of(costs)),
+            ):
+                points, seconds = run(content, Path(folder) / f"{name}{turn}.sqlite")
                 found.setdefault(name, []).append(seconds / points)
             found.setdefault("journal", []).append(journal_seconds(side**2, Path(folder) / f"j{turn}") / side**2)
             found.setdefault("model alone", []).append(model_seconds(side**2) / side**2)
     best = {name: min(times) for name, times in found.items()}
     for name, seconds in best.items():
-        print(f"{name:15s} {1e3 * seconds:7.3f} ms per point {1 / seconds:8.0f} points/s")
+        print(f"{name:22s} {1e3 * seconds:7.3f} ms per point {1 / seconds:8.0f} points/s")
     print(f"journal share of a point with new counts: {best['journal'] / best['new counts']:.1%}")
     if options.workers:
         gains, limits = two_against_one(rounds=15, points=60)

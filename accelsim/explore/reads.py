@@ -1,6 +1,6 @@
 """Which keys of a machine's description a model reads, and ledgers reused where none of these changed.
 
-A machine model is a function of the workload and of the keys it reads. `Watched` hands out the description and
+A machine model is a function of the workload and of the keys it reads. `watched` hands out the description and
 notes each key read, so that a second machine that differs only in other keys (costs, wire resistances, anything that
 prices but does not count) needs no second simulation: its ledger is the same, whatever the model is. What is
 read may depend on what was read before; that is no gap, because equal values lead to the same next read.
@@ -11,11 +11,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
-from functools import cache
+from functools import cache, cached_property
 from operator import attrgetter
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -28,63 +29,102 @@ Path_ = tuple[str, ...]
 
 
 class Watched:
-    """A `Section` that notes what is read of it, by path from the root, in `reads`.
+    """A `Section` that notes in `read` which of its fields are read; sections in it are handed out watched as well.
 
-    Values read once are kept as attributes, so that a model's inner loops run at their usual speed.
+    `watched` makes one: each schema has a class of its own, whose attributes are the schema's fields, properties and
+    methods. Whatever else is asked for may read anything, and counts as reading the whole section.
     """
 
-    def __init__(self, section: Section, reads: dict[Path_, Any], path: Path_ = ()) -> None:
-        self.__dict__.update(_section=section, _reads=reads, _path=path)
+    def __init__(self, section: Section) -> None:
+        self._section = section
+        self._read: dict[str, Any] = {}
+        self._is_whole = False
 
     def __getattr__(self, name: str) -> Any:
-        section, kind = self._section, type(self._section)
-        if name in kind.model_fields:
-            value, path = getattr(section, name), (*self._path, name)
-            if isinstance(value, Section):
-                value = Watched(value, self._reads, path)
-            else:
-                self._reads[path] = value
-        elif name.startswith(("model_", "__")) or name in ("copy", "dict", "json"):
-            self._read_all()
-            return getattr(section, name)
-        else:
-            found = next((vars(base)[name] for base in kind.__mro__ if name in vars(base)), None)
-            if isinstance(found, property):
-                assert found.fget is not None
-                value = found.fget(self)
-            elif callable(found) and not isinstance(found, type):
-                value = found.__get__(self)
-            else:  # cached properties, class variables, private attributes: whatever they are, they may read anything
-                self._read_all()
-                value = getattr(section, name)
-        self.__dict__[name] = value
-        return value
+        self._is_whole = True
+        return getattr(self._section, name)
 
     @property  # type: ignore[misc]
-    def __class__(self) -> Any:  # isinstance(watched, SystolicFile) holds
+    def __class__(self) -> Any:  # isinstance(watched(file), SystolicFile) holds
         return type(self._section)
 
-    def _read_all(self) -> None:
-        self._reads[self._path] = self._section
-
     def __eq__(self, other: object) -> bool:
-        self._read_all()
-        if type(other) is Watched:
-            other._read_all()
+        self._is_whole = True
+        if isinstance(other, Watched):
+            other._is_whole = True
             other = other._section
         return bool(self._section == other)
 
     def __hash__(self) -> int:
-        self._read_all()
+        self._is_whole = True
         return hash(self._section)
 
     def __iter__(self) -> Iterator[Any]:
-        self._read_all()
+        self._is_whole = True
         return iter(self._section)
 
     def __repr__(self) -> str:
-        self._read_all()
+        self._is_whole = True
         return repr(self._section)
+
+
+class _Field:
+    """A field: noted at the first read. Further ones find the value among the attributes of the object itself, so that
+    a model's inner loops run at their usual speed."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, owner: Watched, _: type) -> Any:
+        name = self._name
+        value = getattr(owner._section, name)
+        if type(value) not in _PLAIN and isinstance(value, Section):
+            value = watched(value)
+        owner._read[name] = owner.__dict__[name] = value
+        return value
+
+
+_PLAIN = frozenset((int, float, str, bool, type(None)))
+_OF_ALL = ("copy", "dict", "json")
+"""Methods that read all fields, beside those of pydantic's own names."""
+
+
+@cache
+def _class_of(schema: type[Section]) -> type[Watched]:
+    members: dict[str, Any] = {}
+    for base in reversed(schema.__mro__):
+        if base in Section.__mro__:
+            continue
+        for name, member in vars(base).items():
+            if name.startswith(("model_", "__")) or name in _OF_ALL:
+                continue
+            if isinstance(member, property):
+                assert member.fget is not None
+                members[name] = cached_property(member.fget)
+            elif isinstance(member, FunctionType | staticmethod):
+                members[name] = member
+            else:  # cached properties, class variables and whatever else may be: they count as reading the whole
+                members.pop(name, None)
+    members |= {name: _Field(name) for name in schema.model_fields}
+    return type(f"Watched{schema.__name__}", (Watched,), members)
+
+
+def watched(section: Section) -> Any:
+    """A section, watched."""
+    return _class_of(type(section))(section)
+
+
+def _paths_read(section: Watched, path: Path_ = ()) -> list[Path_]:
+    """What was read of a section. One that was only looked at counts as a whole: it might not have been there."""
+    if section._is_whole or (path and not section._read):
+        return [path]
+    paths = []
+    for name, value in section._read.items():
+        if isinstance(value, Watched):
+            paths += _paths_read(value, (*path, name))
+        else:
+            paths.append((*path, name))
+    return paths
 
 
 def _text(value: Any) -> str:
@@ -95,17 +135,26 @@ def _text(value: Any) -> str:
     return repr(value)
 
 
-@cache
-def _getter(paths: tuple[Path_, ...]) -> Callable[[Section], Any]:
-    return attrgetter(*(".".join(path) for path in paths))
+class Reading:
+    """The paths that one run of a model read, in any order; the empty path is the whole description."""
+
+    def __init__(self, paths: Iterable[Path_]) -> None:
+        self.paths = tuple(sorted(paths))
+        self.digest = shelf.digest(self.paths)
+        self._values = [attrgetter(".".join(path)) if path else _itself for path in self.paths]
+
+    def key(self, group: str, file: Section) -> str | None:
+        """Hash of the values that a description has there; None where it has no such section."""
+        try:
+            values = [value(file) for value in self._values]
+        except AttributeError:
+            return None
+        texts = [value if type(value) in _PLAIN else _text(value) for value in values]
+        return hashlib.sha256(f"{group}{self.digest}{texts!r}".encode()).hexdigest()
 
 
-def _values(section: Section, paths: tuple[Path_, ...]) -> tuple[Any, ...]:
-    """The values at some paths of field names; the empty path is the whole."""
-    if () in paths:
-        return (section,)
-    values = _getter(paths)(section)
-    return values if len(paths) > 1 else (values,)
+def _itself(section: Section) -> Section:
+    return section
 
 
 class Ledgers:
@@ -114,7 +163,7 @@ class Ledgers:
     def __init__(self, most: int = 64) -> None:
         self._most = most
         self._kept: OrderedDict[str, Ledger] = OrderedDict()
-        self._paths: dict[str, list[tuple[Path_, ...]]] = {}
+        self._readings: dict[str, dict[frozenset[Path_], Reading]] = {}
         self.simulated = 0
         self.reused = 0
 
@@ -126,33 +175,43 @@ class Ledgers:
             file: the machine's description.
             simulate: makes the ledger of a description.
         """
-        if group not in self._paths:
-            self._paths[group] = list(_stored_paths(group))
-        for paths in self._paths[group]:
-            found = self._find(_key(group, file, paths))
+        if group not in self._readings:
+            self._readings[group] = {frozenset(reading.paths): reading for reading in _stored_readings(group)}
+        known = self._readings[group]
+        keys: dict[frozenset[Path_], str] = {}
+        for paths, reading in known.items():
+            key = reading.key(group, file)
+            if key is None:
+                continue
+            found = self._find(key)
             if found is not None:
                 self.reused += 1
                 return found
+            keys[paths] = key
         self.simulated += 1
-        reads: dict[Path_, Any] = {}
-        ledger = simulate(Watched(file, reads))
-        paths = _outermost(reads)
-        if paths not in self._paths[group]:
-            self._paths[group].append(paths)
-        self._keep(_key(group, file, paths), ledger)
+        seen = watched(file)
+        ledger = simulate(seen)
+        paths = frozenset(_paths_read(seen))
+        if paths not in known:
+            known[paths] = Reading(paths)
+        own_key = keys.get(paths) or known[paths].key(group, file)
+        assert own_key is not None  # its paths were just read of it
+        self._keep(own_key, ledger)
         return ledger
 
     def store(self, group: str, file: Section, ledger: Ledger) -> None:
         """Put the ledger that `get` just made on the shelf."""
         place = shelf.place()
-        paths = next((p for p in self._paths.get(group, ()) if self._kept.get(_key(group, file, p)) is ledger), None)
-        if place is None or paths is None:
+        keys = ((reading, reading.key(group, file)) for reading in self._readings.get(group, {}).values())
+        found = next((pair for pair in keys if pair[1] is not None and self._kept.get(pair[1]) is ledger), None)
+        if place is None or found is None:
             return
-        packed = np.frombuffer(json.dumps([list(path) for path in paths]).encode(), dtype=np.uint8)
-        shelf.write(place / "reads" / f"{group}-{shelf.digest(paths)[:16]}.npz", {"paths": packed})
+        reading, key = found
+        packed = np.frombuffer(json.dumps([list(path) for path in reading.paths]).encode(), dtype=np.uint8)
+        shelf.write(place / "reads" / f"{group}-{reading.digest[:16]}.npz", {"paths": packed})
         arrays = packed_ledger(ledger)
         if arrays is not None:
-            shelf.write(place / "ledgers" / f"{_key(group, file, paths)}.npz", arrays)
+            shelf.write(place / "ledgers" / f"{key}.npz", arrays)
 
     def _find(self, key: str) -> Ledger | None:
         if key in self._kept:
@@ -172,25 +231,13 @@ class Ledgers:
             self._kept.popitem(last=False)
 
 
-def _key(group: str, file: Section, paths: tuple[Path_, ...]) -> str:
-    texts = (_text(value) for value in _values(file, paths)) if paths else ()
-    return hashlib.sha256("\0".join((group, *texts)).encode()).hexdigest()
-
-
-def _outermost(reads: dict[Path_, Any]) -> tuple[Path_, ...]:
-    """The paths read, without those inside of a section that was read as a whole."""
-    whole = {path for path, value in reads.items() if isinstance(value, Section)}
-    inside = (path for path in reads if not any(path[:depth] in whole for depth in range(len(path))))
-    return tuple(sorted(inside))
-
-
-def _stored_paths(group: str) -> Iterator[tuple[Path_, ...]]:
+def _stored_readings(group: str) -> Iterator[Reading]:
     place = shelf.place()
     folder = place / "reads" if place is not None else None
     for path in sorted(folder.glob(f"{group}-*.npz")) if folder is not None and folder.is_dir() else ():
         arrays = shelf.read(Path(path))
         if arrays is not None:
-            yield tuple(tuple(item) for item in json.loads(arrays["paths"].tobytes()))
+            yield Reading(tuple(item) for item in json.loads(arrays["paths"].tobytes()))
 
 
 def packed_ledger(ledger: Ledger) -> dict[str, Any] | None:

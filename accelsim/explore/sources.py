@@ -115,7 +115,7 @@ class HardwareSource:
         machines()
         self.document = read_yaml(hw.find_hardware(name))
         self.model = schema_of(self.document.path, self.document.data, self.document.line_of(("kind",)))
-        self._costs: dict[tuple[str, Path], CostFile] = {}
+        self._costs: dict[str, CostFile] = {}
         self._places: dict[str, Keys | None] = {}
         self._built: Recent[hw.Hardware] = Recent(64)
 
@@ -136,11 +136,11 @@ class HardwareSource:
         overrides = as_overrides(settings)
         try:
             file: Any = self.model.model_validate(self._changed(settings))
-            costs = self._load_costs(file.costs.table, self.path.parent)
+            costs = self._load_costs(file.costs.table)
             return described_hardware(file, costs, self.document, overrides)
         except (ValidationError, InputError, LookupError, TypeError):
             # The thorough way says what is wrong, and where.
-            return build_hardware(self.document, overrides, self._load_costs)
+            return build_hardware(self.document, overrides, lambda name, _: self._load_costs(name))
 
     def _changed(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """The file's content with some keys changed; what does not change is not copied."""
@@ -161,10 +161,10 @@ class HardwareSource:
             copied[where[:-1]][where[-1]] = value
         return data
 
-    def _load_costs(self, name: str, beside: Path) -> CostFile:
-        if (name, beside) not in self._costs:
-            self._costs[name, beside] = load_costs(name, beside)
-        return self._costs[name, beside]
+    def _load_costs(self, name: str) -> CostFile:
+        if name not in self._costs:
+            self._costs[name] = load_costs(name, self.path.parent)
+        return self._costs[name]
 
 
 def beside(name: str, folder: Path | None) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -97,6 +99,9 @@ class CostFile(Section):
     converters: list[ConverterPoint] = Field(default_factory=list)
     """Published converters; the costs of others lie log-linearly between them."""
 
+    def __hash__(self) -> int:  # its mappings have none; which table it is, its content decides
+        return hash((self.name, self.technology_nm))
+
 
 class CostSection(Section):
     """`costs` of a hardware file."""
@@ -125,6 +130,16 @@ class Component:
     area_um2: float = 0.0
     source: str = ""
 
+    @cached_property
+    def prices(self) -> Mapping[str, UnitCost]:
+        """What one count of each action costs."""
+        return {name: UnitCost(cost.energy_pj, cost.source, self.category) for name, cost in self.actions.items()}
+
+    @cached_property
+    def part(self) -> PartCost:
+        """Leakage and area of one instance."""
+        return PartCost(self.leakage_mw, self.area_um2, self.source)
+
 
 @dataclass(frozen=True)
 class CostTable:
@@ -139,25 +154,18 @@ class CostTable:
             InputError: an action without a price; nothing is ever free by omission.
         """
         prices: dict[str, UnitCost] = {}
-        for layer in ledger.layers:
-            for name in layer.actions:
-                if name in prices:
-                    continue
-                component, _, action = name.rpartition(".")
-                entry = self._component(component)
-                if action not in entry.actions:
-                    hint = did_you_mean(action, entry.actions)
-                    raise InputError(Problem(f"the cost table has no action '{action}'{hint}", where=component))
-                cost = entry.actions[action]
-                prices[name] = UnitCost(cost.energy_pj, cost.source, entry.category)
+        for name in dict.fromkeys(chain.from_iterable(layer.actions for layer in ledger.layers)):
+            component, _, action = name.rpartition(".")
+            known = self._component(component).prices
+            if action not in known:
+                hint = did_you_mean(action, known)
+                raise InputError(Problem(f"the cost table has no action '{action}'{hint}", where=component))
+            prices[name] = known[action]
         return prices
 
     def part_costs(self, ledger: Ledger) -> dict[str, PartCost]:
         """Leakage and area of every component in the ledger."""
-        return {
-            name: PartCost(entry.leakage_mw, entry.area_um2, entry.source)
-            for name, entry in ((name, self._component(name)) for name in ledger.instances)
-        }
+        return {name: self._component(name).part for name in ledger.instances}
 
     def _component(self, name: str, where: str = "costs") -> Component:
         if name not in self.components:
@@ -171,6 +179,8 @@ class CostTable:
         Raises:
             InputError: a component or action that the machine does not have.
         """
+        if not entries:
+            return self
         components = dict(self.components)
         for name, entry in entries.items():
             known = self._component(name, f"costs.components.{name}")
@@ -221,11 +231,22 @@ def load_costs(name: str, beside: Path) -> CostFile:
             raise InputError(
                 Problem(what, str(path), document.line_of(("components", component)), f"components.{component}")
             )
+    return _one_of_equals(file)
+
+
+@lru_cache
+def _one_of_equals(file: CostFile) -> CostFile:
+    """The first table of this content that was read: what is kept by table is found without comparing contents."""
     return file
 
 
 def from_file(file: CostFile) -> dict[str, Component]:
-    """The entries of a cost table as components."""
+    """The entries of a cost table as components; the caller's own, to be added to."""
+    return dict(_entries(file))
+
+
+@lru_cache
+def _entries(file: CostFile) -> Mapping[str, Component]:
     components: dict[str, Component] = {}
     for name, entry in file.components.items():
         assert entry.category is not None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
 from accelsim.errors import InputError, Problem, did_you_mean
-from accelsim.files import Document, bundled, content_hash, read_yaml
+from accelsim.files import Document, bundled, canonical_json, read_yaml, text_hash
 from accelsim.hardware.costs import CostFile, CostSection, CostTable, load_costs
 from accelsim.hardware.parts import Demand
 from accelsim.hardware.spikeflow import SpikeflowFile
@@ -146,9 +147,15 @@ def build_hardware(
 
 def described_hardware(file: Any, costs: CostFile, document: Document, overrides: Sequence[Override]) -> Hardware:
     """A machine from its checked description and cost table, and what they were read from."""
-    described = [file.model_dump(mode="json"), costs.model_dump(mode="json")]
+    described = canonical_json(file.model_dump(mode="json"))
     place = _placer(document, type(file), overrides)
-    return Hardware(file, costs, document.path, content_hash(described), place)
+    return Hardware(file, costs, document.path, text_hash(f"[{described},{_canonical_costs(costs)}]"), place)
+
+
+@lru_cache
+def _canonical_costs(costs: CostFile) -> str:
+    """The part of the hash that the machines of a sweep share."""
+    return canonical_json(costs.model_dump(mode="json"))
 
 
 def _placer(document: Document, schema: type[Section], overrides: Sequence[Override]) -> Callable[[Problem], Problem]:

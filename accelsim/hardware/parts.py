@@ -79,14 +79,21 @@ class SramSpec(Section):
 
     def component(self, name: str, node_nm: int) -> Component:
         """Costs of the whole memory."""
-        costs = sram(self.size_bytes, self.width_bytes, self.banks, node_nm, where=f"memories.{name}")
-        return Component(
-            "buffer",
-            {"read": Action(costs.read_pj, costs.source), "write": Action(costs.write_pj, costs.source)},
-            costs.leakage_mw,
-            costs.area_um2,
-            costs.source,
-        )
+        return _sram_component(self.size_bytes, self.width_bytes, self.banks, node_nm, f"memories.{name}", "buffer")
+
+
+@lru_cache
+def _sram_component(
+    size_bytes: int, width_bytes: int, banks: int, node_nm: int, where: str, category: Category
+) -> Component:
+    costs = sram(size_bytes, width_bytes, banks, node_nm, where)
+    return Component(
+        category,
+        {"read": Action(costs.read_pj, costs.source), "write": Action(costs.write_pj, costs.source)},
+        costs.leakage_mw,
+        costs.area_um2,
+        costs.source,
+    )
 
 
 class DramSpec(Section):
@@ -112,8 +119,9 @@ class Macros:
     component: Component
 
 
-def macros(bits: int, width_bytes: int, banks: int, node_nm: int, where: str) -> Macros:
-    """As many SRAM macros as `bits` need; an access goes to one of them.
+@lru_cache
+def macros(bits: int, width_bytes: int, banks: int, node_nm: int, where: str, category: Category = "buffer") -> Macros:
+    """As many SRAM macros as `bits` need; an access goes to one of them, and its energy is shown under `category`.
 
     Raises:
         InputError: a line width, number of banks or node without CACTI figures.
@@ -123,8 +131,7 @@ def macros(bits: int, width_bytes: int, banks: int, node_nm: int, where: str) ->
     largest = largest_macro_bytes(width_bytes, banks, node_nm)
     number = -(-needed // largest)
     size = max(smallest_macro_bytes(width_bytes, banks, node_nm), -(-needed // number))
-    spec = SramSpec(size_bytes=size, width_bytes=width_bytes, banks=banks)
-    return Macros(number, size, spec.component(where.removeprefix("memories."), node_nm))
+    return Macros(number, size, _sram_component(size, width_bytes, banks, node_nm, where, category))
 
 
 @lru_cache
@@ -208,6 +215,7 @@ def cells_component(
     )
 
 
+@lru_cache
 def per_bit(name: str, width_bits: int, node_nm: int) -> Action:
     """Energy per bit of a cell of the given width."""
     return Action(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from accelsim.crossbar.devices import Device, preset_names
 from accelsim.errors import InputError, Problem, did_you_mean
-from accelsim.hardware.costs import CostFile, CostSection, CostTable
+from accelsim.hardware.costs import Category, CostFile, CostSection, CostTable
 from accelsim.hardware.parts import (
     Demand,
     DramSpec,
@@ -72,12 +73,13 @@ class DeviceSpec(Section):
 
     def device(self) -> Device:
         """The cell with the changes of this file."""
-        changes = {
-            "read_noise_sigma": self.read_noise,
-            "read_voltage_v": self.read_voltage_v,
-            "read_pulse_ns": self.read_pulse_ns,
-        }
-        return Device.preset(self.preset).replace(**{key: value for key, value in changes.items() if value is not None})
+        return _device(self.preset, self.read_noise, self.read_voltage_v, self.read_pulse_ns)
+
+
+@lru_cache
+def _device(preset: str, read_noise: float | None, read_voltage_v: float | None, read_pulse_ns: float | None) -> Device:
+    changes = {"read_noise_sigma": read_noise, "read_voltage_v": read_voltage_v, "read_pulse_ns": read_pulse_ns}
+    return Device.preset(preset).replace(**{key: value for key, value in changes.items() if value is not None})
 
 
 class AdcSpec(Section):
@@ -331,7 +333,7 @@ class SpikeflowFile(Section):
     def membrane_macros(self, demand: Demand) -> Macros:
         """The membrane memory for a network; gains and offsets of each timestep's own lie there, too."""
         stored = demand.stored_membranes(self.lif.membrane_sharing) * demand.precision.membrane_bits
-        return self._grown("membrane", self.memories.membrane, stored + demand.affine_bits)
+        return self._grown("membrane", self.memories.membrane, stored + demand.affine_bits, "lif")
 
     def global_macros(self, demand: Demand) -> Macros:
         """The global buffer for a network."""
@@ -342,7 +344,7 @@ class SpikeflowFile(Section):
         stored = demand.analog_weights * demand.precision.weight_bits
         return self._grown("first_layer", self.memories.first_layer, stored)
 
-    def _grown(self, name: str, spec: GrowingSram, bits: int) -> Macros:
+    def _grown(self, name: str, spec: GrowingSram, bits: int, category: Category = "buffer") -> Macros:
         if spec.size_bytes is not None and spec.size_bytes * 8 < bits:
             raise InputError(
                 Problem(
@@ -351,7 +353,7 @@ class SpikeflowFile(Section):
                 )
             )
         size = bits if spec.size_bytes is None else spec.size_bytes * 8
-        return macros(size, spec.width_bytes, spec.banks, self.technology_nm, f"memories.{name}")
+        return macros(size, spec.width_bytes, spec.banks, self.technology_nm, f"memories.{name}", category)
 
     def cost_table(self, file: CostFile, demand: Demand) -> CostTable:
         """Costs for a network with the given demands."""

@@ -1,13 +1,18 @@
-"""Costs of the crossbar machine, from its description, a cost table and the network's demands."""
+"""Costs of the crossbar machine, from its description, a cost table and the network's demands.
+
+Each part is a function of the values it depends on, and kept: machines of a sweep share the parts that no key of it
+changes.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import lru_cache
 
 from accelsim.errors import InputError, Problem
 from accelsim.hardware.cells import cell, cell_source
-from accelsim.hardware.costs import Action, Component, CostFile, CostTable, from_file
+from accelsim.hardware.costs import Action, Category, Component, CostFile, CostTable, from_file
 from accelsim.hardware.parts import (
     Demand,
     cells_component,
@@ -16,7 +21,7 @@ from accelsim.hardware.parts import (
     per_bit,
     time_affine_components,
 )
-from accelsim.hardware.spikeflow import SpikeflowFile
+from accelsim.hardware.spikeflow import CrossbarSpec, DeviceSpec, SpikeflowFile
 
 ROUTER_PORTS = 5  # four neighbours and the tile
 FAN_OUT = 4  # of each stage of a driver's buffer, the usual compromise between delay and energy
@@ -26,55 +31,60 @@ COUNTERS, COUNTER_BITS = 3, 16
 
 def cost_table(machine: SpikeflowFile, file: CostFile, demand: Demand) -> CostTable:
     """Costs for a network with the given demands."""
-    node, wide = machine.technology_nm, machine.accumulator_bits
-    add_store = [("adder", wide), ("register", wide)]
+    node, wide, precision = machine.technology_nm, machine.accumulator_bits, demand.precision
+    crossbar, adder = machine.crossbar, _adder("add", wide, node)
+    inputs = machine.pe.crossbars * crossbar.rows
     components = {
         **from_file(file),
-        "crossbar": _crossbar(machine, file),
-        "driver": _driver(machine, file),
-        "switch_matrix": _gates(machine, "select_bits", 1, "one gate per wordline passes the input bit on"),
-        "skip_detector": _skip_detector(machine),
-        "control": _control(machine),
-        "adc": _adc(machine, file),
-        "shift_add": cells_component("compute", {"add": add_store}, add_store, node),
-        "diff": _diff(machine),
-        "pe_accumulator": cells_component("compute", {"add": add_store}, add_store, node),
-        "tile_accumulator": cells_component("compute", {"add": add_store}, add_store, node),
-        "global_accumulator": cells_component("compute", {"add": add_store}, add_store, node),
-        "mac_unit": _mac_unit(demand, wide, node),
-        "first_layer": replace(machine.first_layer_macros(demand).component, category="buffer"),
-        "digital_unit": cells_component("compute", {"accumulate": add_store}, add_store, node),
-        "lif": lif_component(demand.precision.membrane_bits, wide, node),
+        "crossbar": _crossbar(crossbar, machine.device, node, file),
+        "driver": _driver(crossbar, node, file),
+        "switch_matrix": _gates("select_bits", "one gate per wordline passes the input bit on", node),
+        "skip_detector": _skip_detector(crossbar.rows, node),
+        "control": _control(node),
+        "adc": _adc(machine.adc.bits, file),
+        "shift_add": adder,
+        "diff": _diff(wide, node),
+        "pe_accumulator": adder,
+        "tile_accumulator": adder,
+        "global_accumulator": adder,
+        "mac_unit": _mac_unit(max(precision.weight_bits, precision.activation_bits, 2), wide, node),
+        "first_layer": machine.first_layer_macros(demand).component,
+        "digital_unit": _adder("accumulate", wide, node),
+        "lif": lif_component(precision.membrane_bits, wide, node),
         **time_affine_components(node),
-        **digital_helpers(demand.precision, wide, node),
-        "pe_buffer": _input_registers(machine),
+        **digital_helpers(precision, wide, node),
+        "pe_buffer": _input_registers(inputs, node),
         "tile_buffer": machine.memories.tile_buffer.component("tile_buffer", node),
         "global_buffer": machine.global_macros(demand).component,
-        "membrane": replace(machine.membrane_macros(demand).component, category="lif"),
+        "membrane": machine.membrane_macros(demand).component,
     }
-    components["htree"] = _htree(machine, file, components)
-    components["noc"] = _noc(machine, file, components)
+    side_um = tile_side_um(machine, components)
+    components["htree"] = _htree(side_um, machine.tile.pes, machine.tile.bus_bits, file)
+    noc = machine.noc
+    buffered = ROUTER_PORTS * (noc.vcs * noc.buffer_flits + 1) * noc.flit_bits
+    components["noc"] = _noc(side_um, buffered, node, file)
     return CostTable(components)
 
 
-def _crossbar(machine: SpikeflowFile, file: CostFile) -> Component:
-    device, node = machine.device.device(), machine.technology_nm
+@lru_cache
+def _crossbar(crossbar: CrossbarSpec, spec: DeviceSpec, node: int, file: CostFile) -> Component:
+    device = spec.device()
     voltage, pulse = device.read_voltage_v, device.read_pulse_ns
     assert voltage is not None
     assert pulse is not None
-    conductance = device.mean_conductance_s(machine.crossbar.cell_bits)
-    cells = machine.crossbar.rows * machine.crossbar.cols
+    conductance = device.mean_conductance_s(crossbar.cell_bits)
+    cells = crossbar.rows * crossbar.cols
     known = file.parameters.get("cell_leakage_nw")
     leakage_nw = known.value if known else 0.0
     leakage = f"{known.value:g} nW per cell: {known.source}" if known else "none: the cells are not volatile"
-    cell_area = machine.crossbar.cell_height_f * machine.crossbar.cell_width_f * (node * 1e-3) ** 2
+    cell_area = crossbar.cell_height_f * crossbar.cell_width_f * (node * 1e-3) ** 2
     return Component(
         "converter",
         {
             "cell_read": Action(
                 voltage**2 * conductance * pulse * 1e3,  # V^2 S ns = nJ
                 f"V^2 G t of one cell on an active wordline: {voltage:g} V, {conductance * 1e6:.1f} uS (mean over "
-                f"all {machine.crossbar.cell_bits}-bit codes of the cell '{device.name}'), {pulse:g} ns",
+                f"all {crossbar.cell_bits}-bit codes of the cell '{device.name}'), {pulse:g} ns",
             ),
             "array_pj": Action(
                 1.0,
@@ -82,38 +92,46 @@ def _crossbar(machine: SpikeflowFile, file: CostFile) -> Component:
                 "sum((V Y) V) x read pulse, for every read of the trace",
             ),
             "reference_read": Action(
-                voltage**2 * device.offset_s(machine.crossbar.cell_bits) * pulse * 1e3,
+                voltage**2 * device.offset_s(crossbar.cell_bits) * pulse * 1e3,
                 f"V^2 G t of a cell at code 0 in the reference column: {voltage:g} V, "
-                f"{device.offset_s(machine.crossbar.cell_bits) * 1e6:.3g} uS, {pulse:g} ns",
+                f"{device.offset_s(crossbar.cell_bits) * 1e6:.3g} uS, {pulse:g} ns",
             ),
         },
         leakage_nw * cells * 1e-6,
         cells * cell_area,
-        f"cell of {machine.crossbar.cell_height_f:g} F x {machine.crossbar.cell_width_f:g} F at {node} nm (1T1R of "
+        f"cell of {crossbar.cell_height_f:g} F x {crossbar.cell_width_f:g} F at {node} nm (1T1R of "
         "NeuroSim V1.3: 12 F x 4 F; 8T SRAM: 20 F x 8 F); the public SpikeSim constants of 26.2144 um2 (RRAM) and "
         "671.089 um2 (SRAM) per 64x64 array are 1.5 and 39 F^2 per cell, and do not grow with the array; "
         f"leakage {leakage}",
     )
 
 
-def _mac_unit(demand: Demand, wide: int, node: int) -> Component:
+@lru_cache
+def _adder(action: str, wide: int, node: int) -> Component:
+    """Adder, and register for the sum."""
+    parts = [("adder", wide), ("register", wide)]
+    return cells_component("compute", {action: parts}, parts, node)
+
+
+@lru_cache
+def _mac_unit(operand: int, wide: int, node: int) -> Component:
     """One multiply-accumulate: multiplier as wide as the wider operand, adder and register for the sum."""
-    operand = max(demand.precision.weight_bits, demand.precision.activation_bits, 2)
     parts = [("multiplier", operand), ("adder", wide), ("register", wide)]
     return cells_component("compute", {"multiply_add": parts}, parts, node)
 
 
-def _driver(machine: SpikeflowFile, file: CostFile) -> Component:
+@lru_cache
+def _driver(crossbar: CrossbarSpec, node: int, file: CostFile) -> Component:
     wire, supply = _parameter(file, "wire_ff_per_um"), _parameter(file, "supply_v")
-    pitch_um = machine.crossbar.cell_width_f * machine.technology_nm * 1e-3
-    energy = machine.crossbar.cols * pitch_um * wire * supply**2 * 1e-3  # fF V^2 = fJ
-    gate = cell("and_gate", 8, machine.technology_nm)
+    pitch_um = crossbar.cell_width_f * node * 1e-3
+    energy = crossbar.cols * pitch_um * wire * supply**2 * 1e-3  # fF V^2 = fJ
+    gate = cell("and_gate", 8, node)
     return Component(
         "converter",
         {
             "row_drive": Action(
                 energy * (1 + 1 / (FAN_OUT - 1)),
-                f"C V^2 of one wordline: {machine.crossbar.cols} cells x {pitch_um:g} um x {wire:g} fF/um at "
+                f"C V^2 of one wordline: {crossbar.cols} cells x {pitch_um:g} um x {wire:g} fF/um at "
                 f"{supply:g} V (wire capacitance of NeuroSim V1.3), and 1/{FAN_OUT - 1} more for the stages of a "
                 f"fan-out-of-{FAN_OUT} buffer before it",
             )
@@ -121,47 +139,39 @@ def _driver(machine: SpikeflowFile, file: CostFile) -> Component:
         DRIVER_GATES / 8 * gate.leakage_mw,
         DRIVER_GATES / 8 * gate.area_um2,
         f"estimate: a buffer as large as {DRIVER_GATES} AND gates for each wordline, "
-        + cell_source("and_gate 8b / 8", machine.technology_nm),
+        + cell_source("and_gate 8b / 8", node),
     )
 
 
-def _gates(machine: SpikeflowFile, action: str, gates: int, what: str) -> Component:
-    """So many AND gates for each count of `action`."""
-    node = machine.technology_nm
+@lru_cache
+def _gates(action: str, what: str, node: int) -> Component:
+    """One AND gate for each count of `action`."""
     gate = cell("and_gate", 8, node)
     text = f"{what}; {cell_source('and_gate 8b / 8', node)}"
-    scale = gates / 8
     return Component(
-        "converter",
-        {action: Action(gate.energy_pj * scale, text)},
-        gate.leakage_mw * scale,
-        gate.area_um2 * scale,
-        text,
+        "converter", {action: Action(gate.energy_pj / 8, text)}, gate.leakage_mw / 8, gate.area_um2 / 8, text
     )
 
 
-def _skip_detector(machine: SpikeflowFile) -> Component:
+@lru_cache
+def _skip_detector(rows: int, node: int) -> Component:
     """An OR over the rows of one crossbar."""
-    one = _gates(machine, "check_bits", 1, "an OR over the input bits, as many AND gates")
-    rows = machine.crossbar.rows
+    one = _gates("check_bits", "an OR over the input bits, as many AND gates", node)
     return replace(one, leakage_mw=one.leakage_mw * rows, area_um2=one.area_um2 * rows)
 
 
-def _control(machine: SpikeflowFile) -> Component:
+@lru_cache
+def _control(node: int) -> Component:
     """Sequencer of one tile: counters of output row, output column and multiplexer turn."""
     counters = COUNTERS * [("adder", COUNTER_BITS), ("register", COUNTER_BITS)]
     return cells_component(
-        "compute",
-        {"step": counters},
-        counters,
-        machine.technology_nm,
-        "; the clock tree is an explicit zero: no source",
+        "compute", {"step": counters}, counters, node, "; the clock tree is an explicit zero: no source"
     )
 
 
-def _adc(machine: SpikeflowFile, file: CostFile) -> Component:
+@lru_cache
+def _adc(bits: int, file: CostFile) -> Component:
     points = sorted(file.converters, key=lambda point: point.bits)
-    bits = machine.adc.bits
     if bits > points[-1].bits:
         raise InputError(
             Problem(f"no source for a converter of {bits} bits, known up to {points[-1].bits}", where="adc.bits")
@@ -186,8 +196,8 @@ def _adc(machine: SpikeflowFile, file: CostFile) -> Component:
     )
 
 
-def _diff(machine: SpikeflowFile) -> Component:
-    wide, node = machine.accumulator_bits, machine.technology_nm
+@lru_cache
+def _diff(wide: int, node: int) -> Component:
     component = cells_component("compute", {"subtract": [("adder", wide)]}, [("adder", wide)], node)
     count = Action(
         per_bit("and_gate", 8, node).energy_pj + per_bit("adder", 8, node).energy_pj,
@@ -201,10 +211,14 @@ def _diff(machine: SpikeflowFile) -> Component:
     )
 
 
-def _input_registers(machine: SpikeflowFile) -> Component:
-    bits = machine.pe.crossbars * machine.crossbar.rows
-    access = per_bit("register", 8, machine.technology_nm)
-    one = cells_component("buffer", {}, [("register", 8)], machine.technology_nm)
+@lru_cache
+def _byte(category: Category, node: int) -> Component:
+    """A register of 8 bits."""
+    return cells_component(category, {}, [("register", 8)], node)
+
+
+def _input_registers(bits: int, node: int) -> Component:
+    access, one = per_bit("register", 8, node), _byte("buffer", node)
     return replace(
         one,
         actions={"write_bits": access, "read_bits": access},
@@ -224,30 +238,27 @@ def tile_side_um(machine: SpikeflowFile, components: dict[str, Component]) -> fl
     return math.sqrt(machine.tile.pes * pe + components["tile_buffer"].area_um2)
 
 
-def _htree(machine: SpikeflowFile, file: CostFile, components: dict[str, Component]) -> Component:
+def _htree(side_um: float, pes: int, bus_bits: int, file: CostFile) -> Component:
     """Wires from the middle of the tile to its PEs: level i of the tree is s / 2^(ceil(i/2)+1) long."""
-    side = tile_side_um(machine, components)
-    levels = math.ceil(math.log2(machine.tile.pes))
-    lengths = [side / 2 ** (math.ceil(level / 2) + 1) for level in range(1, levels + 1)]
+    levels = math.ceil(math.log2(pes))
+    lengths = [side_um / 2 ** (math.ceil(level / 2) + 1) for level in range(1, levels + 1)]
     path_mm = sum(lengths) * 1e-3
     total_um = sum(2**level * length for level, length in enumerate(lengths, start=1))
-    pitch = _parameter(file, "wire_pitch_um")
+    pitch, wire = _parameter(file, "wire_pitch_um"), _wire(file)
     return Component(
         "interconnect",
-        {"move_bits": Action(path_mm * _wire_pj(file), f"{path_mm:.3f} mm of wire, {_wire_text(file)}")},
+        {"move_bits": Action(path_mm * wire.energy_pj, f"{path_mm:.3f} mm of wire, {wire.source}")},
         0.0,
-        total_um * machine.tile.bus_bits * pitch,
-        f"{machine.tile.bus_bits} wires of {pitch:g} um pitch, {total_um:.0f} um in all, from the tile's own area; "
+        total_um * bus_bits * pitch,
+        f"{bus_bits} wires of {pitch:g} um pitch, {total_um:.0f} um in all, from the tile's own area; "
         "no repeaters. The public constants (157.12 pJ per PE cycle, 433660 um2 per tile) have no stated source",
     )
 
 
-def _noc(machine: SpikeflowFile, file: CostFile, components: dict[str, Component]) -> Component:
+def _noc(side_um: float, bits: int, node: int, file: CostFile) -> Component:
     """A router passed: into an input buffer, out of it, through the switch; a link: one tile's side of wire."""
-    register = per_bit("register", 8, machine.technology_nm)
-    link_mm = tile_side_um(machine, components) * 1e-3
-    bits = ROUTER_PORTS * (machine.noc.vcs * machine.noc.buffer_flits + 1) * machine.noc.flit_bits
-    one = cells_component("interconnect", {}, [("register", 8)], machine.technology_nm)
+    register, one, wire = per_bit("register", 8, node), _byte("interconnect", node), _wire(file)
+    link_mm = side_um * 1e-3
     return Component(
         "interconnect",
         {
@@ -257,7 +268,7 @@ def _noc(machine: SpikeflowFile, file: CostFile, components: dict[str, Component
                 f"register): {register.source}",
             ),
             "link_bits": Action(
-                link_mm * _wire_pj(file), f"{link_mm:.3f} mm of wire, one side of a tile, {_wire_text(file)}"
+                link_mm * wire.energy_pj, f"{link_mm:.3f} mm of wire, one side of a tile, {wire.source}"
             ),
         },
         one.leakage_mw * bits / 8,
@@ -272,12 +283,8 @@ def _parameter(file: CostFile, name: str) -> float:
     return file.parameters[name].value
 
 
-def _wire_pj(file: CostFile) -> float:
-    """Energy of one bit over one millimetre: a quarter of C V^2, for random data."""
-    return 0.25 * _parameter(file, "wire_ff_per_um") * _parameter(file, "supply_v") ** 2  # fF/um = pF/mm
-
-
-def _wire_text(file: CostFile) -> str:
-    return (
-        f"C V^2 / 4 per random bit: {_parameter(file, 'wire_ff_per_um'):g} fF/um at {_parameter(file, 'supply_v'):g} V"
-    )
+@lru_cache
+def _wire(file: CostFile) -> Action:
+    """One bit over one millimetre: a quarter of C V^2, for random data."""
+    capacitance, supply = _parameter(file, "wire_ff_per_um"), _parameter(file, "supply_v")  # fF/um = pF/mm
+    return Action(0.25 * capacitance * supply**2, f"C V^2 / 4 per random bit: {capacitance:g} fF/um at {supply:g} V")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from accelsim.explore.evaluate import Evaluator, Point, Task
 from accelsim.explore.plan import load_sweep
 from accelsim.explore.reads import Ledgers, packed_ledger, unpacked_ledger
 from accelsim.explore.run import run_sweep
+from accelsim.ledger import Ledger
 from accelsim.machines import simulate
+from accelsim.settings import Section
 
 INFER = {
     "data": "digits",
@@ -156,6 +159,85 @@ def test_reads_depend_on_what_was_read() -> None:
             settings = {"dataflow": dataflow, **spad}
             found = evaluator.figures(Point(0, 0, for_hardware=settings))
             assert found["cycles"] == accelsim.run("vgg9_cifar10", "sata", settings=settings).cycles
+
+
+def test_related_machines_read_sections_that_others_lack(write: Callable[..., Path]) -> None:
+    """`ptb` and `mint` each have a section that the plain array has not."""
+    names = ["ptb", "sata_os", "mint", "ptb"]
+    evaluator = Evaluator(Task(["vgg9_cifar10"], names, "analytical"))
+    for index, name in enumerate(names):
+        assert evaluator.figures(Point(0, index))["cycles"] == accelsim.run("vgg9_cifar10", name).cycles
+    assert (evaluator.ledgers.simulated, evaluator.ledgers.reused) == (3, 1)
+    assert (accelsim.sweep(write(hardware=names[:3]), jobs=1)["status"] == "done").sum() >= 2
+
+
+class Inner(Section):
+    a: int = 1
+    b: int = 2
+
+    @property
+    def twice(self) -> int:
+        return 2 * self.a
+
+    def plus(self, number: int) -> int:
+        return self.b + number
+
+
+class Outer(Section):
+    x: int = 1
+    y: int = 2
+    numbers: tuple[int, ...] = (1, 2)
+    inner: Inner = Inner()
+    other: Inner | None = None
+
+    @cached_property
+    def total(self) -> int:
+        return self.x + self.y
+
+
+@pytest.mark.parametrize(
+    ("look", "alike", "unlike"),
+    [
+        (lambda file: file.x, {"y": 5}, {"x": 5}),
+        (lambda file: file.numbers, {"x": 5}, {"numbers": (1, 3)}),
+        (lambda file: file.inner.twice, {"inner": Inner(b=5)}, {"inner": Inner(a=5)}),
+        (lambda file: file.inner.plus(1), {"inner": Inner(a=5)}, {"inner": Inner(b=5)}),
+        (lambda file: file.other is None, {"x": 5}, {"other": Inner()}),
+        (lambda file: file.other and file.other.a, {"inner": Inner(b=5)}, {"other": Inner()}),
+        (lambda file: file.inner == Inner(), {"x": 5}, {"inner": Inner(b=5)}),
+        (lambda file: file.inner.model_dump(), {"x": 5}, {"inner": Inner(b=5)}),
+        (lambda file: [value for _, value in file.inner], {"x": 5}, {"inner": Inner(b=5)}),
+        (lambda file: isinstance(file, Outer), {"x": 5}, None),
+        (lambda file: file.total, None, {"y": 5}),
+        (lambda file: None, {"x": 5}, None),
+    ],
+)
+def test_what_was_read_decides(
+    look: Callable[[Any], Any], alike: dict[str, Any] | None, unlike: dict[str, Any] | None
+) -> None:
+    """A ledger serves a description that is alike in everything that was read, and no other."""
+    ledgers, seen = Ledgers(), []
+
+    def simulate(file: Any) -> Ledger:
+        seen.append(look(file))
+        return Ledger([], 1.0, {})
+
+    plain = Outer()
+    first = ledgers.get("group", plain, simulate)
+    assert seen == [look(plain)]
+    for change, served in ((alike, True), (unlike, False)):
+        if change is not None:
+            assert (ledgers.get("group", Outer(**change), simulate) is first) == served
+    assert ledgers.get("another group", plain, simulate) is not first
+
+
+def test_a_section_that_is_looked_at_may_be_missing_in_the_next_machine() -> None:
+    ledgers = Ledgers()
+    found = [
+        ledgers.get("group", file, lambda file: Ledger([], 1.0 if file.other is None else 2.0, {})).clock_mhz
+        for file in (Outer(other=Inner()), Outer(), Outer(other=Inner()))
+    ]
+    assert found == [2.0, 1.0, 2.0]
 
 
 def test_ledgers_survive_the_shelf(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import yaml
 
 from accelsim import api
 from accelsim.errors import InputError
-from accelsim.files import bundled
-from accelsim.hardware import bundled_hardware
+from accelsim.files import bundled, content_hash
+from accelsim.hardware import bundled_hardware, costs, parts, spikeflow, spikeflow_costs, systolic
 from accelsim.hardware.costs import load_costs
 from accelsim.hardware.parts import Demand
 from accelsim.ledger import LayerLedger, Ledger
@@ -98,3 +98,43 @@ def test_cost_table_lies_beside_the_hardware_file(tmp_path: Path) -> None:
     (tmp_path / "hw.yaml").write_text(hardware.replace("table: digital_28nm", "table: mine.yaml"))
     mine = api.run("digits_snn", tmp_path / "hw.yaml").breakdown()["dram"]
     assert mine == pytest.approx(api.run("digits_snn", "sata").breakdown()["dram"] * 20 / 14.65)
+
+
+def test_machines_with_tables_of_one_name_have_costs_of_their_own(tmp_path: Path) -> None:
+    """What is kept by table is kept by its content."""
+    document = yaml.safe_load((bundled("hwconfigs") / "costs" / "rram_65nm.yaml").read_text())
+    document["parameters"]["supply_v"]["value"] *= 2
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(document))
+    hardware = (bundled("hwconfigs") / "spikeflow.yaml").read_text()
+    (tmp_path / "hw.yaml").write_text(hardware.replace("table: rram_65nm", "table: mine.yaml"))
+    sources = ("spikeflow", tmp_path / "hw.yaml", "spikeflow")
+    before, mine, after = (api.load_hardware(source).cost_table(Demand()).components for source in sources)
+    assert mine["driver"].actions["row_drive"].energy_pj == 4 * before["driver"].actions["row_drive"].energy_pj
+    assert before == after
+
+
+@pytest.mark.parametrize("name", bundled_hardware())
+def test_what_is_kept_is_what_would_be_computed(name: str) -> None:
+    """Machines that differ in one key each, priced in turn; then once more with nothing kept."""
+    keys = {
+        "spikeflow": {"crossbar.rows": 32, "crossbar.cell_height_f": 9.0, "device.read_voltage_v": 0.4, "adc.bits": 6,
+                      "accumulator_bits": 20, "technology_nm": 28, "tile.pes": 3, "pe.crossbars": 4, "noc.vcs": 3,
+                      "memories.membrane.width_bytes": 16, "memories.tile_buffer.size_bytes": 5000},
+        "systolic": {"pe.accumulator_bits": 20, "technology_nm": 65, "memories.glb_ifmap.size_bytes": 9000},
+    }  # fmt: skip
+    settings = [{}, *({key: value} for key, value in keys[machine(name).kind].items())]
+    machines = [api.load_hardware(name, one) for one in settings]
+    demands = [Demand(), Demand(neurons=10_000, map_bits=1 << 20, analog_weights=5000)]
+    kept = [hardware.cost_table(demand).components for hardware in machines for demand in demands]
+    for module in (costs, parts, spikeflow, spikeflow_costs, systolic):
+        for member in vars(module).values():
+            if hasattr(member, "cache_clear"):
+                member.cache_clear()
+    assert kept == [hardware.cost_table(demand).components for hardware in machines for demand in demands]
+
+
+@pytest.mark.parametrize("name", bundled_hardware())
+def test_hash_is_of_description_and_table(name: str) -> None:
+    hardware = machine(name)
+    described = [hardware.file.model_dump(mode="json"), hardware.costs.model_dump(mode="json")]
+    assert hardware.hash == content_hash(described)
