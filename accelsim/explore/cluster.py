@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import logging
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
@@ -20,6 +22,10 @@ from accelsim.files import bundled, read_yaml
 
 WAIT_S = 10
 """For the scheduler to answer."""
+
+LOST = "the connection to the Dask scheduler was lost; everything finished is kept, --resume goes on"
+TRIES = 5
+"""Times that a chunk may be lost."""
 
 Files = dict[str, dict[str, bytes]]
 """Folder name (content hash) -> file name -> content."""
@@ -46,14 +52,28 @@ class DaskPool:
             self._client: Any = distributed.Client(f"tcp://{address}", timeout=WAIT_S, set_as_default=False)
         except (OSError, TimeoutError, ValueError) as error:
             raise InputError(Problem(f"no Dask scheduler answers at {address}: {error}", where="--executor")) from None
+        # What Dask logs of a connection that is gone are tracebacks; the sweep says it in a line.
+        self._log = logging.getLogger("distributed.client")
+        self._level = self._log.level
+        self._log.setLevel(logging.CRITICAL)
         self._check_versions()
         travelling, files = pack(task)
         self._task = travelling.to_dict()
-        self._files = self._client.scatter(files, broadcast=True) if files and self._workers() else files
+        self._own_files, self._files = files, files
+        self._spread()
         self._size = ChunkSize()
 
     def _workers(self) -> int:
         return len(self._client.scheduler_info(n_workers=-1)["workers"])
+
+    def _spread(self) -> None:
+        """Lay the files on the cluster, where there is somebody to hold them; else they go with each task."""
+        there = self._own_files and self._workers()
+        self._files = self._client.scatter(self._own_files, broadcast=True) if there else self._own_files
+
+    def _is_spread(self) -> bool:
+        """Whether the cluster still has the files: it keeps few copies, and their holders may have died."""
+        return all(getattr(file, "status", "finished") == "finished" for file in self._files.values())
 
     def _check_versions(self) -> None:
         for worker, found in self._client.run(code_version).items():
@@ -62,11 +82,22 @@ class DaskPool:
                 raise InputError(Problem(message, where="--executor"))
 
     def run(self, work: Work) -> Answers:
-        """Answers as chunks are finished."""
+        """Answers as chunks are finished.
+
+        Raises:
+            AccelsimError: the scheduler is gone.
+        """
+        try:
+            yield from self._run(work)
+        except OSError as error:  # also what Dask raises where a connection closes
+            raise AccelsimError(LOST) from error
+
+    def _run(self, work: Work) -> Answers:
         import distributed as dask
 
         distributed: Any = dask
         waiting: dict[Any, list[tuple[int, dict[str, Any]]]] = {}
+        lost: Counter[int] = Counter()
         finished = distributed.as_completed(loop=self._client.loop)
 
         def submit(chunk: list[tuple[int, dict[str, Any]]]) -> None:
@@ -90,10 +121,23 @@ class DaskPool:
                     self._size.learn(found["seconds"])
                     yield number, found
             elif future.status in ("cancelled", "lost"):
-                raise AccelsimError("the connection to the Dask scheduler was lost; everything finished is kept")
+                self._go_on_without(chunk, lost)
+                submit(chunk)
             else:
                 yield from self._failed(future.exception(), chunk, submit)
             feed()
+
+    def _go_on_without(self, chunk: list[tuple[int, dict[str, Any]]], lost: Counter[int]) -> None:
+        """A chunk was lost with a worker that held files it needs: they are laid on the cluster again.
+
+        Raises:
+            AccelsimError: it is the scheduler that is gone, or a chunk was lost time and again.
+        """
+        lost[chunk[0][0]] += 1
+        if self._client.status != "running" or lost[chunk[0][0]] > TRIES:
+            raise AccelsimError(LOST)
+        if not self._is_spread():
+            self._spread()
 
     def _failed(self, error: Exception, chunk: list[tuple[int, dict[str, Any]]], submit: Any) -> Answers:
         """Workers died over a chunk, again and again: its points go on alone; a point alone is given up."""
@@ -109,6 +153,7 @@ class DaskPool:
     def close(self) -> None:
         """Leave the cluster; what it has not begun is withdrawn."""
         self._client.close()
+        self._log.setLevel(self._level)
 
 
 def evaluate(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -44,13 +47,10 @@ def test_a_worker_dies_on_the_way(cluster: Any, moody: Path, write: Callable[...
     def kill_one() -> None:
         while not killed:
             time.sleep(0.02)
-            if journal.is_file():
-                with sqlite3.connect(journal) as db:
-                    (tables,) = db.execute("select count(*) from sqlite_master where name = 'points'").fetchone()
-                    if tables and db.execute("select count(*) from points").fetchone()[0] >= 5:
-                        victim = next(iter(cluster.workers.values())).process.pid
-                        os.kill(victim, signal.SIGKILL)
-                        killed.append(victim)
+            if _finished(journal) >= 5:
+                victim = next(iter(cluster.workers.values())).process.pid
+                os.kill(victim, signal.SIGKILL)
+                killed.append(victim)
 
     killer = threading.Thread(target=kill_one)
     killer.start()
@@ -62,6 +62,56 @@ def test_a_worker_dies_on_the_way(cluster: Any, moody: Path, write: Callable[...
     assert (answers.frame["status"] == "done").all()
     assert answers.frame["key"].nunique() == 40
     assert answers.frame.equals(run_sweep(path, out=None, jobs=1)[0].frame)
+
+
+def test_the_scheduler_dies_on_the_way(tmp_path: Path, write: Callable[..., Path]) -> None:
+    """One line, no traceback; what is finished is kept."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    python, quiet = sys.executable, {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    scheduler = subprocess.Popen(
+        [python, "-m", "distributed.cli.dask_scheduler", "--host", f"tcp://{address}", "--no-dashboard"], **quiet
+    )
+    worker = subprocess.Popen(
+        [python, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-dashboard"], **quiet
+    )
+    path = write(parameters={"array.rows": {"range": [8, 400, 1]}}, fidelity="cycle", objectives=["energy_pj"])
+    command = [
+        python,
+        "-m",
+        "accelsim",
+        "sweep",
+        str(path),
+        "--executor",
+        f"dask://{address}",
+        "--out",
+        str(tmp_path / "o"),
+    ]
+    try:
+        sweep = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        journal = tmp_path / "o" / "journal.sqlite"
+        while sweep.poll() is None and not _finished(journal):
+            time.sleep(0.05)
+        scheduler.kill()
+        _, said = sweep.communicate(timeout=60)
+    finally:
+        for process in (scheduler, worker):
+            process.kill()
+            process.wait()
+    assert sweep.returncode not in (0, 1)
+    assert "the connection to the Dask scheduler was lost" in said
+    assert "Traceback" not in said
+    assert 0 < _finished(journal) < 393
+
+
+def _finished(journal: Path) -> int:
+    """Points in a journal that may not be there yet."""
+    if not journal.is_file():
+        return 0
+    with sqlite3.connect(journal) as db:
+        (tables,) = db.execute("select count(*) from sqlite_master where name = 'points'").fetchone()
+        return int(db.execute("select count(*) from points").fetchone()[0]) if tables else 0
 
 
 def test_files_travel(tmp_path: Path) -> None:
