@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 
 
+_NOTHING: tuple[float, FloatArray | None] = (0.0, None)
+
+
 @dataclass
 class LayerLedger:
     """What one layer did. Arrays have one entry per timestep.
@@ -64,9 +67,14 @@ class LayerLedger:
 
     def each_of(self, when: FloatArray, counts: Mapping[str, float]) -> None:
         """Count several actions, each as often at each timestep of `when`, [T] of 1 and 0."""
-        everywhere = when is ones(self.timesteps)  # as a rule; a number is counted faster than an array
-        for action, count in counts.items():
-            self.add(action, float(count * self.timesteps) if everywhere else count * when)
+        if when is not ones(self.timesteps):
+            for action, count in counts.items():
+                self.add(action, count * when)
+            return
+        for action, count in counts.items():  # as a rule; a number is counted faster than an array
+            if count:
+                shared, by_step = self._added.get(action, _NOTHING)
+                self._added[action] = (shared + float(count * self.timesteps), by_step)
 
     def merge(self, other: LayerLedger) -> None:
         """Add all counts of another part of the layer."""

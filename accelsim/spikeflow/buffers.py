@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from accelsim.spikeflow.kernels import peak
 from accelsim.spikeflow.layer import LayerModel
 from accelsim.spikeflow.pipeline import Schedule
 from accelsim.spikeflow.windows import windows_of
-from accelsim.workload import Operation, Workload
+from accelsim.workload import Graph, Operation, Workload
 from accelsim.workload.outputs import source
 
 FloatArray = npt.NDArray[np.float64]
@@ -52,12 +54,11 @@ def required(workload: Workload, hardware: SpikeflowFile, layers: list[LayerMode
 def peak_bits(workload: Workload, plan: Schedule) -> float:
     """Most bits of feature maps alive at once: from when a row exists until nobody needs it any more."""
     comes, goes, bits = [], [], []
-    for name, free in _released(workload, plan).items():
-        written = plan.ready[name]
-        op = workload.graph.by_name.get(name)
-        shape, kind = (op.out_shape, op.out_type) if op else (workload.graph.input_shape, workload.graph.input_type)
-        bits.append(math.prod(shape) * kind.planes / written.shape[1])
-        if kind.static:  # held once for all timesteps
+    for held in workload.derived("maps that are held", lambda: _held_maps(workload.graph)):
+        written = plan.ready[held.name]
+        free = functools.reduce(np.maximum, [_freed(reader, plan, written) for reader in held.readers])
+        bits.append(held.bits / written.shape[1])
+        if held.static:
             written, free = written[:1], free.max(axis=0, keepdims=True)
         comes.append(written.reshape(-1))
         goes.append(free.reshape(-1))
@@ -69,24 +70,38 @@ def peak_bits(workload: Workload, plan: Schedule) -> float:
     return float(peak(written, freed, *orders, np.array(bits), owner))
 
 
-def _released(workload: Workload, plan: Schedule) -> dict[str, FloatArray]:
-    """[T, rows] of each feature map that something reads: when its last reader has taken each row."""
-    released: dict[str, FloatArray] = {}
-    graph = workload.graph
+@dataclass(frozen=True)
+class _Held:
+    """A feature map that lies in the global buffer until all have read it."""
+
+    name: str
+    bits: int
+    static: bool
+    """Held once for all timesteps."""
+    readers: list[Operation]
+    """Weighted operations, and residual sums."""
+
+
+def _held_maps(graph: Graph) -> list[_Held]:
+    readers: dict[str, list[Operation]] = {}
     for op in graph.operations:
-        if op.gemm is None and op.kind != "add":
-            continue
-        for given in op.inputs:
-            name = source(graph, given)
-            written = plan.ready[name]
-            if op.gemm is None:
-                taken = plan.ready[op.name]
-                free = taken if taken.shape == written.shape else _all_rows(taken, written)
-            else:
-                free = _sent(op, plan.times[op.name].inject, written)
-            known = released.get(name)
-            released[name] = free if known is None else np.maximum(known, free)
-    return released
+        if op.gemm is not None or op.kind == "add":
+            for name in op.inputs:
+                readers.setdefault(source(graph, name), []).append(op)
+    maps = {"input": (graph.input_shape, graph.input_type)}
+    maps |= {op.name: (op.out_shape, op.out_type) for op in graph.operations}
+    return [
+        _Held(name, math.prod(maps[name][0]) * maps[name][1].planes, maps[name][1].static, found)
+        for name, found in readers.items()
+    ]
+
+
+def _freed(reader: Operation, plan: Schedule, written: FloatArray) -> FloatArray:
+    """[T, rows] when a reader has taken each row of a map for the last time."""
+    if reader.gemm is None:
+        taken = plan.ready[reader.name]
+        return taken if taken.shape == written.shape else _all_rows(taken, written)
+    return _sent(reader, plan.times[reader.name].inject, written)
 
 
 def _sent(op: Operation, inject: FloatArray, written: FloatArray) -> FloatArray:

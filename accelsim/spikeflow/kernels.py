@@ -323,7 +323,7 @@ def serve_rows(
         extra: [T, R] further wait there (other layers).
         inject: [T, messages] out: when each message is sent.
         start: [T, R] out: when the first window of a row is issued.
-        leave: [T, R x width] out: when each window's sums leave the tile; [T, 0] where nobody asks for windows.
+        leave: [T, R x width] out: when each window's sums leave the tile; empty where nobody asks for windows.
         arrive: [T, R x width] out: when they are at the neuronal module; likewise.
         done: [T, R] out: when the row exists there.
     """

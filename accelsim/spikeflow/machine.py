@@ -94,11 +94,15 @@ class Model:
 
     def input_rows(self) -> FloatArray:
         """[T, rows] when the rows of the network's input have come from DRAM."""
+        rate = self._dram_bits_per_cycle
+        return self.workload.derived(("input rows", rate), lambda: self._input_rows(rate))
+
+    def _input_rows(self, bits_per_cycle: float) -> FloatArray:
         graph, steps = self.workload.graph, self.workload.timesteps
         rows = graph.input_shape[1] if len(graph.input_shape) == 3 else 1
         bits = float(np.prod(graph.input_shape)) / rows * graph.input_type.planes_in_time(steps)
         order = np.cumsum(np.repeat(bits[: 1 if graph.input_type.static else steps], rows))
-        there = np.ceil(order / self._dram_bits_per_cycle).reshape(-1, rows)
+        there = np.ceil(order / bits_per_cycle).reshape(-1, rows)
         return np.ascontiguousarray(np.broadcast_to(there, (steps, rows)))
 
     @property
@@ -318,7 +322,7 @@ def _layer_details(model: LayerModel) -> dict[str, Any]:
     return {
         "crossbars": placed.crossbars,
         "pes": placed.pes,
-        "tiles": sorted(set(placed.tiles.reshape(-1).tolist())),
+        "tiles": placed.tiles.reshape(-1).tolist(),  # in order, no two copies in one
         "copies": placed.copies,
         "cell_utilization": placed.mapping.blocks.cell_utilization,
         "stage_cycles": {

@@ -75,12 +75,9 @@ class Blocks:
         """[sets x row blocks] wordlines in use of each block of input channels."""
         self.wordlines = int(self.block_rows.sum())
         """Input channels of all blocks."""
-
-    @property
-    def cell_utilization(self) -> float:
+        cells = self.crossbars * crossbar.rows * crossbar.cols
+        self.cell_utilization: float = op.weights * crossbar.arrays_per_weight / cells
         """Share of the cells of the layer's crossbars that hold weights."""
-        cells = self.crossbars * self.crossbar.rows * self.crossbar.cols
-        return self.op.weights * self.crossbar.arrays_per_weight / cells
 
 
 def _cut(totals: list[int], size: int, blocks: int) -> list[int]:

@@ -64,7 +64,7 @@ class InputRows:
 def input_rows(workload: Workload) -> dict[str, InputRows]:
     """Of every layer with weights."""
     return workload.derived(
-        "input rows",
+        "rows of layers",
         lambda: {op.name: InputRows(op, workload.timesteps) for op in workload.graph.weighted if op.kind != "matmul"},
     )
 

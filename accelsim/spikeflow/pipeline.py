@@ -99,7 +99,7 @@ class Times:
     start: FloatArray
     """[T, output rows]"""
     leave: FloatArray
-    """[T, windows], or [T, 0] where nobody asked"""
+    """[T, windows], or empty where nobody asked"""
     arrive: FloatArray
     """likewise"""
     done: FloatArray
@@ -121,6 +121,7 @@ class Schedule:
 
 
 _NOTHING = np.zeros((1, 1))
+_NO_WINDOWS = np.zeros((0, 0))
 _NO_DELAYS = Delays(_NOTHING, _NOTHING, _NOTHING)
 
 
@@ -186,10 +187,10 @@ def _serve(
     ready = inputs[0] if op.kind == "conv2d" else functools.reduce(np.maximum, map(_at_once, inputs))
     found = Times(
         np.zeros((steps, rows if service.streams else len(windows.needed))),
-        np.zeros((steps, rows)),
-        np.zeros((steps, total if each_window else 0)),
-        np.zeros((steps, total if each_window else 0)),
-        np.zeros((steps, rows)),
+        np.empty((steps, rows)),
+        np.zeros((steps, total)) if each_window else _NO_WINDOWS,
+        np.zeros((steps, total)) if each_window else _NO_WINDOWS,
+        np.empty((steps, rows)),
     )
     latest = serve_rows(
         ready,
@@ -239,4 +240,4 @@ def _passed_on(op: Operation, inputs: list[FloatArray]) -> FloatArray:
         return np.maximum.accumulate(inputs[0], axis=1)[:, last]
     if op.kind in (*VIEWS, "opaque"):  # axes change: rows are rows no longer
         inputs = [_at_once(array) for array in inputs]
-    return functools.reduce(np.maximum, inputs)
+    return inputs[0] if len(inputs) == 1 else functools.reduce(np.maximum, inputs)
