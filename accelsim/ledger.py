@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from copy import copy as shallow_copy
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -89,8 +90,8 @@ class LayerLedger:
 
     def copy(self) -> LayerLedger:
         """One to go on with; arrays of counts are shared, nothing changes them."""
-        found = replace(self, details=dict(self.details))
-        found._added = dict(self._added)
+        found = shallow_copy(self)
+        found.details, found._added = dict(self.details), dict(self._added)
         return found
 
     def freeze(self) -> None:

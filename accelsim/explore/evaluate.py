@@ -70,7 +70,6 @@ class Evaluator:
         self.hardware = [HardwareSource(name) for name in task.hardware]
         self.ledgers = Ledgers()
         self._estimates: Recent[Any] = Recent(64)
-        self._demands: Recent[Demand] = Recent(64)
         self._references: Recent[Any] = Recent(4)
         self._studies: Recent[tuple[InferenceResult, Any]] = Recent(4)
         shelf.use(None if task.cache is None else Path(task.cache) / code_version())
@@ -122,8 +121,7 @@ class Evaluator:
             return self._inference(workload, hardware, point, options)
         ledger = self._ledger(workload, hardware)
         estimated = self._estimates.get(workload.hash, lambda: estimate(workload))
-        demand = self._demands.get(workload.hash, lambda: Demand.of(workload))
-        table = hardware.cost_table(demand)
+        table = hardware.cost_table(Demand.of(workload))
         result = priced(workload, hardware, ledger, table, estimated, self.task.fidelity)
         return figures_of(result, self.task.figures)
 

@@ -37,7 +37,11 @@ class Demand:
 
     @classmethod
     def of(cls, workload: Workload) -> Demand:
-        """Of a workload."""
+        """Of a workload, found once."""
+        return workload.derived("demand", lambda: cls._of(workload))
+
+    @classmethod
+    def _of(cls, workload: Workload) -> Demand:
         graph, precision = workload.graph, workload.precision
         records = [(op.out_elements, op.neuron) for op in graph.operations if op.neuron is not None]
         own = [(size, record.channel_sharing) for size, record in records if not record.shares_state_with]

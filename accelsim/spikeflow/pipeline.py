@@ -47,6 +47,11 @@ class Service:
         return len(self.runs)
 
     @property
+    def _is_steady(self) -> bool:
+        """All windows of all timesteps are alike."""
+        return self.interval.size == 1 and self.runs is ones(self.steps)
+
+    @property
     def mean_interval(self) -> float:
         """Over all windows and timesteps."""
         return self.interval.item() if self.interval.size == 1 else float(self.interval.mean())
@@ -61,6 +66,8 @@ class Service:
     def busy(self, width: int) -> float:
         """Cycles per image in which the operation's own unit works: the longest of its copies."""
         part = -(-width // self.copies)
+        if self._is_steady:
+            return float(self.interval.item() * self.windows * self.steps / width * part)
         if self.interval.shape[1] == 1:
             return float(self.work() @ self.runs) / width * part
         steps = self.interval.reshape(len(self.interval), -1, width) * self.runs[:, None, None]
@@ -69,7 +76,7 @@ class Service:
 
     def shares(self) -> FloatArray:
         """[T] share of each timestep in the operation's work; where sums are repeated only the neurons work."""
-        if self.interval.size == 1 and self.runs is ones(self.steps):
+        if self._is_steady:
             return even(self.steps)
         work = np.where(self.runs > 0, self.work(), self.neurons * self.windows)
         total = float(np.add.reduce(work))

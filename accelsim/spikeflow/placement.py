@@ -72,21 +72,21 @@ class Floor(NamedTuple):
         )
 
 
-@dataclass(frozen=True)
 class Placed:
     """A mapped layer, its copies, the tiles they take, and the packets it exchanges with the neuronal module."""
 
-    mapping: Mapping
-    tiles: IntArray
-    """[copies, tiles of one copy] numbers of the tiles."""
-    traffic: LayerTraffic
-    runs: FloatArray
-    """[T] 1 where the layer computes."""
-
-    @property
-    def copies(self) -> int:
+    def __init__(self, mapping: Mapping, tiles: IntArray, traffic: LayerTraffic, runs: FloatArray) -> None:
+        self.mapping, self.traffic = mapping, traffic
+        self.tiles = tiles
+        """[copies, tiles of one copy] numbers of the tiles."""
+        self.copies = len(tiles)
         """How often the weights are stored; each copy works on its own part of every output row."""
-        return len(self.tiles)
+        self.runs = runs
+        """[T] 1 where the layer computes."""
+        self.executions = float(np.add.reduce(runs))
+        """Timesteps at which it does."""
+        self.windows = mapping.op.products().m
+        """Windows of one timestep."""
 
     @property
     def crossbars(self) -> int:
@@ -98,19 +98,8 @@ class Placed:
         """PEs of all copies."""
         return self.copies * self.mapping.pes
 
-    @property
-    def windows(self) -> int:
-        """Windows of one timestep."""
-        return self.mapping.op.products().m
-
-    @cached_property
-    def executions(self) -> float:
-        """Timesteps at which the layer computes."""
-        return float(np.add.reduce(self.runs))
-
-    @cached_property
-    def executions_of_kind(self) -> FloatArray:
-        """[kinds] timesteps at which input rows of each kind (`LayerTraffic.planes`) are sent."""
+    def executions_of_kinds(self) -> FloatArray:
+        """[kinds] timesteps at which input rows of each kind (`InputRows.planes`) are sent."""
         return np.asarray(
             np.bincount(self.traffic.rows.kind, self.runs, len(self.traffic.rows.planes)), dtype=np.float64
         )
@@ -154,7 +143,7 @@ class Exchanged(NamedTuple):
             traffic, end = item.traffic, start + item.tiles.size
             fill_exchanged(
                 traffic.row_flits,
-                item.executions_of_kind,
+                item.executions_of_kinds(),
                 traffic.buffer.rows_in_messages,
                 traffic.buffer.messages,
                 traffic.sum_flits,
