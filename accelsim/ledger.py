@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from copy import copy as shallow_copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -90,9 +89,15 @@ class LayerLedger:
 
     def copy(self) -> LayerLedger:
         """One to go on with; arrays of counts are shared, nothing changes them."""
-        found = shallow_copy(self)
-        found.details, found._added = dict(self.details), dict(self._added)
+        found = LayerLedger.__new__(LayerLedger)  # `copy.copy` takes ten times as long
+        found.__dict__.update(self.__dict__, details=dict(self.details), _added=dict(self._added))
         return found
+
+    def even_out(self) -> None:
+        """Keep what is alike at all timesteps as a number, which is added up faster than an array."""
+        for action, (shared, by_step) in self._added.items():
+            if by_step is not None and (by_step == by_step[0]).all():
+                self._added[action] = (shared + float(by_step.sum()), None)
 
     def freeze(self) -> None:
         """Make all counts read only, so that several ledgers can share them."""

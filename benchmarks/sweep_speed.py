@@ -2,11 +2,12 @@
 
     OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 python benchmarks/sweep_speed.py [--points 400]
 
-VGG9 on the systolic array, analytical, one core, journal on disk included; "new counts, spikeflow" is the same on the
-crossbar machine, whose every point has another number of PEs in a tile or of crossbars in a PE. CPU seconds of this
-process, best of three rounds in turn, so that other work on the machine disturbs least; the run of a model alone in the
-same round says how fast the machine was. Two workers against one are wall times of points that last 20 ms each, in
-short batches in turn, with the same comparison for plain Python processes, which says what the machine allows.
+VGG9, analytical, one core, journal on disk included, no ledger reused but where it says "costs only": array shapes on
+the systolic array; on the crossbar machine an ordinary grid (crossbars, converters, LIF units, mesh, skipping,
+pipeline), and the hardest one, in which every point lays all tiles out anew. CPU seconds of this process, best of three
+rounds in turn, so that other work on the machine disturbs least; the run of a model alone in the same round says how
+fast the machine was. Two workers against one are wall times of points that last 20 ms each, in short batches in turn,
+with the same comparison for plain Python processes, which says what the machine allows.
 """
 
 from __future__ import annotations
@@ -152,24 +153,33 @@ def main() -> None:
     options = parser.parse_args()
     side = max(2, round(options.points**0.5))
     shapes = {"array.rows": {"range": [4, 3 + side, 1]}, "array.cols": {"range": [4, 3 + side, 1]}}
+    settings = {
+        "crossbar.rows": [64, 128, 256],
+        "adc.columns_per_adc": [4, 8, 16],
+        "lif.units": [8, 16, 32, 64],
+        "noc.flit_bits": [16, 32, 64],
+        "zero_skipping": ["none", "crossbar"],
+        "pipeline": ["rows", "none"],
+    }
     tiles = {"tile.pes": {"range": [2, 1 + side, 1]}, "pe.crossbars": {"range": [4, 3 + side, 1]}}
     costs = {"costs.components.dram.actions.read_bits.energy_pj_per_bit": {"range": [1.0, 1.0 + 0.1 * side**2, 0.1]}}
     found: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for turn in range(3):
             for name, content in (
-                ("new counts", sweep_of(shapes)),
-                ("new counts, spikeflow", sweep_of(tiles, hardware="spikeflow")),
-                ("new costs only", sweep_of(costs)),
+                ("sata", sweep_of(shapes)),
+                ("spikeflow, ordinary", sweep_of(settings, hardware="spikeflow")),
+                ("spikeflow, new tiles", sweep_of(tiles, hardware="spikeflow")),
+                ("sata, costs only", sweep_of(costs)),
             ):
                 points, seconds = run(content, Path(folder) / f"{name}{turn}.sqlite")
                 found.setdefault(name, []).append(seconds / points)
             found.setdefault("journal", []).append(journal_seconds(side**2, Path(folder) / f"j{turn}") / side**2)
-            found.setdefault("model alone", []).append(model_seconds(side**2) / side**2)
+            found.setdefault("model alone (sata)", []).append(model_seconds(side**2) / side**2)
     best = {name: min(times) for name, times in found.items()}
     for name, seconds in best.items():
         print(f"{name:22s} {1e3 * seconds:7.3f} ms per point {1 / seconds:8.0f} points/s")
-    print(f"journal share of a point with new counts: {best['journal'] / best['new counts']:.1%}")
+    print(f"journal share of a point on sata: {best['journal'] / best['sata']:.1%}")
     if options.workers:
         gains, limits = two_against_one(rounds=15, points=60)
         for name, values in (("two workers against one, cycle level", gains), ("two plain processes", limits)):

@@ -38,6 +38,7 @@ class Standing(NamedTuple):
             ledger.merge(arrays)
             ledger.utilization = arrays.utilization
             ledger.details.update(arrays.details)
+        ledger.even_out()
         return cls(ledger, around.service, around.neurons)
 
 
