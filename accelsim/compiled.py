@@ -22,7 +22,7 @@ KERNELS = (
     "noc/topology.py",
     "noc/unloaded.py",
     "reproduce/kernels.py",
-    "spikeflow/kernels.py",
+    "spikeflow/kernels/*.py",
     "systolic/cycle/kernels.py",
     "systolic/related/kernels.py",
     "systolic/related/subsets.py",

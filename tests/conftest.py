@@ -8,9 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
+from hypothesis import settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy: small arrays get slower with more
 os.environ["ACCELSIM_CACHE"] = "off"  # tests neither read nor fill the user's cache
+
+# No test is timed: the first call of a kernel compiles it.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from accelsim.results import CATEGORIES, LEAKAGE, Result
 from tests.networks import MACHINES, documents, machine, network
 
 machines = st.sampled_from(MACHINES)
-law = settings(max_examples=30, deadline=None)
+law = settings(max_examples=30)
 
 GATED = {
     "systolic": ("pe.accumulate", "pe.multiply", "spad_weight.read_bits"),

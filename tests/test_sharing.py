@@ -77,7 +77,7 @@ def designs(draw: st.DrawFn, kind: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("kind", sorted(CHANGES))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(document=documents(), data=st.data(), fidelity=st.sampled_from(("analytical", "analytical", "cycle")))
 def test_designs_do_not_disturb_one_another(
     kind: str, document: dict[str, Any], data: st.DataObject, fidelity: str

@@ -78,7 +78,7 @@ NEUTRAL = TimeAffine(np.ones((T, CHANNELS)), np.zeros((T, CHANNELS)))
 
 
 @given(seed=st.integers(0, 2**31), steps=st.integers(1, 6), zeros=st.floats(0.0, 1.0))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_weights_and_rest_are_the_batch_norms_of_each_timestep(seed: int, steps: int, zeros: float) -> None:
     rng = np.random.default_rng(seed)
     gain = rng.normal(size=(steps, 5)) * 10 ** rng.uniform(-3, 3, (steps, 5)) * (rng.random((steps, 5)) >= zeros)
@@ -95,7 +95,7 @@ def test_weights_and_rest_are_the_batch_norms_of_each_timestep(seed: int, steps:
 
 
 @given(seed=st.integers(0, 2**31))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_equal_timesteps_leave_nothing(seed: int) -> None:
     rng = np.random.default_rng(seed)
     gain, offset = rng.normal(size=4) * (rng.random(4) < 0.8), rng.normal(size=4)

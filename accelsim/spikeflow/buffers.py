@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from accelsim.hardware.parts import Demand
 from accelsim.hardware.spikeflow import SpikeflowFile
-from accelsim.spikeflow.kernels import peak
+from accelsim.spikeflow.kernels.rows import peak
 from accelsim.spikeflow.layer import LayerModel
 from accelsim.spikeflow.pipeline import Schedule
 from accelsim.spikeflow.windows import windows_of

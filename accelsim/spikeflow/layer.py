@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from accelsim.ledger import LayerLedger
-from accelsim.spikeflow.kernels import moved
+from accelsim.spikeflow.kernels.tiles import moved
 from accelsim.spikeflow.pipeline import Service
 from accelsim.spikeflow.placement import Chip, Placed
 from accelsim.spikeflow.silence import Spoken

@@ -75,10 +75,9 @@ class Model:
         chip, spoken, timings = _placed(workload, hardware, scheme.skips, traced)
         lines = hardware.memories.tile_buffer.line_bits, hardware.memories.global_buffer.line_bits
         flit_bits, layers = hardware.noc.flit_bits, []
-        for stage, standing in zip(
-            workload.stages, _standing(workload, chip, setting, scheme, spoken, traced, array_pj), strict=True
-        ):
-            layer = LayerModel(stage, standing)
+        standing = _standing(workload, chip, setting, scheme, spoken, traced, array_pj)
+        for stage, whatever_tiles in zip(workload.stages, standing, strict=True):
+            layer = LayerModel(stage, whatever_tiles)
             name, placed = stage.name, chip.placed.get(stage.name)
             if placed is not None:
                 layer.lay(placed, timings[name], spoken[name])

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from accelsim.hardware.spikeflow import SpikeflowFile
 from accelsim.noc import Messages, NocSpec, simulate, unloaded_latency
-from accelsim.spikeflow.kernels import unloaded_delays
+from accelsim.spikeflow.kernels.rows import unloaded_delays
 from accelsim.spikeflow.packets import Packets, flits_of
 from accelsim.spikeflow.pipeline import Delays, Times
 from accelsim.spikeflow.placement import Chip, Placed

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.hardware.spikeflow import SpikeflowFile
-from accelsim.spikeflow.kernels import fill_packets, flits_of_messages
+from accelsim.spikeflow.kernels.tiles import fill_packets, flits_of_messages
 from accelsim.spikeflow.mapping import Mapping
 from accelsim.spikeflow.windows import RowBuffer, windows_of
 from accelsim.steps import first_and_later

@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.spikeflow.kernels import serve_rows
+from accelsim.spikeflow.kernels.rows import serve_rows
 from accelsim.spikeflow.windows import windows_of
 from accelsim.steps import even, ones
 from accelsim.workload import Graph, Operation

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from accelsim.hardware.spikeflow import SpikeflowFile
 from accelsim.noc import Mesh
 from accelsim.spikeflow.first_layer import needs_products
-from accelsim.spikeflow.kernels import fill_exchanged, fill_nearest
+from accelsim.spikeflow.kernels.tiles import fill_exchanged, fill_nearest
 from accelsim.spikeflow.mapping import Blocks, Crossbar, Mapping
 from accelsim.spikeflow.packets import LayerTraffic, Packets, executed, input_rows
 from accelsim.workload import Workload

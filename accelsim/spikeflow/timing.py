@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.hardware.spikeflow import SpikeflowFile
-from accelsim.spikeflow.kernels import fill_window_load
+from accelsim.spikeflow.kernels.tiles import fill_window_load
 from accelsim.spikeflow.mapping import Mapping
 from accelsim.spikeflow.placement import Chip, Placed
 

@@ -68,7 +68,7 @@ def windows(case: dict[str, Any], spikes: np.ndarray) -> np.ndarray:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(convolutions(grouped=True), st.sampled_from([0.0, 0.4]))
 def test_effective_operations_are_pairs_of_non_zeros(case: dict[str, Any], pruned: float) -> None:
     bundle, spikes, weights = bundle_of(case, pruned=pruned)
@@ -81,7 +81,7 @@ def test_effective_operations_are_pairs_of_non_zeros(case: dict[str, Any], prune
     assert quote(bundle, "neurobench").accumulations * 2 == pairs  # two images
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(convolutions(grouped=False), st.sampled_from([1, 2, 64]))
 def test_windows_and_wordlines_with_spikes(case: dict[str, Any], block: int) -> None:
     bundle, spikes, _ = bundle_of(case, pruned=0.0)
@@ -94,7 +94,7 @@ def test_windows_and_wordlines_with_spikes(case: dict[str, Any], block: int) -> 
     assert sites == int((seen.sum(axis=(3, 4, 5)) > 0).sum())
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(convolutions(grouped=False))
 def test_events_never_cost_more_than_dense_work(case: dict[str, Any]) -> None:
     bundle, _, _ = bundle_of(case, pruned=0.0)

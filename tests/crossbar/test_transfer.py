@@ -148,7 +148,7 @@ arrays = st.tuples(st.integers(1, 10), st.integers(1, 10), st.integers(0, 10**6)
 ohms = st.floats(1e-2, 1e3)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(arrays, ohms, ohms, ohms, ohms)
 def test_conservation_passivity_and_reciprocity(array, r_word, r_bit, r_drive, r_sense):
     rows, cols, seed = array
@@ -167,7 +167,7 @@ def test_conservation_passivity_and_reciprocity(array, r_word, r_bit, r_drive, r
     assert close(alone, out[0], rtol=0, atol=1e-12 * np.abs(w).sum())
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(arrays, ohms, st.sampled_from(["wordline_ohm", "bitline_ohm", "driver_ohm", "sense_ohm"]))
 def test_more_resistance_never_raises_the_current(array, ohm, which):
     rows, cols, seed = array
@@ -178,7 +178,7 @@ def test_more_resistance_never_raises_the_current(array, ohm, which):
     assert solve_transfer(g, **wires).input_admittance.sum() <= total * (1 + 1e-12)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(arrays)
 def test_with_ideal_wordlines_the_order_of_columns_does_not_matter(array):
     rows, cols, seed = array

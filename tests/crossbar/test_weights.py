@@ -11,7 +11,7 @@ from accelsim.crossbar.weights import COMPLEMENTS, SCHEMES, SIGNS
 from accelsim.errors import InputError
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.integers(2, 9), st.integers(1, 9), st.sampled_from(SCHEMES), st.sampled_from(COMPLEMENTS),
     st.sampled_from(SIGNS), st.integers(0, 10**6),

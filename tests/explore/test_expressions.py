@@ -103,7 +103,7 @@ _conditions = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(_conditions, st.tuples(st.integers(-4, 4), st.integers(0, 4)), st.tuples(st.integers(-4, 4), st.integers(0, 4)))
 def test_what_is_called_impossible_is(text: str, a: tuple[int, int], b: tuple[int, int]) -> None:
     try:

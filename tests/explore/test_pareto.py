@@ -23,13 +23,13 @@ def _brute_force(values: np.ndarray) -> list[bool]:
 
 
 # Few distinct values: ties, equal rows and equal objectives are the rule.
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(arrays(np.float64, array_shapes(min_dims=2, max_dims=2, max_side=14), elements=st.integers(-3, 3).map(float)))
 def test_front_is_that_of_brute_force(values: np.ndarray) -> None:
     assert pareto_front(values[:, :4]).tolist() == _brute_force(values[:, :4])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(arrays(np.float64, st.tuples(st.integers(1, 40), st.integers(1, 4)), elements=st.floats(-1e6, 1e6)))
 def test_front_of_real_numbers(values: np.ndarray) -> None:
     assert pareto_front(values).tolist() == _brute_force(values)
@@ -40,7 +40,7 @@ def test_rows_with_nan_are_out() -> None:
     assert pareto_front(np.zeros((0, 2))).tolist() == []
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(arrays(np.int64, st.tuples(st.integers(0, 8), st.integers(1, 4)), elements=st.integers(0, 5)))
 def test_hypervolume_counts_cells(values: np.ndarray) -> None:
     """On whole numbers the volume is the number of unit cells that some point dominates."""

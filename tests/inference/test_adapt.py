@@ -155,7 +155,7 @@ def test_on_ideal_arithmetic_it_is_pytorchs_batch_norm_in_training_mode(tmp_path
     assert np.abs(plain.logits - wanted).max() > 0.2
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 2**32 - 1), st.floats(0.3, 3.0), st.floats(-1.0, 1.0))
 def test_any_affine_distortion_of_a_channel_is_undone(seed, factor, offset):
     rng = np.random.default_rng(seed)

@@ -22,7 +22,7 @@ LOGITS = st.builds(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(LOGITS)
 def test_ends_and_monotony(logits):
     assert (early_exits(logits, 0.0).timesteps == 5).all()
@@ -34,7 +34,7 @@ def test_ends_and_monotony(logits):
         assert (earlier <= later).all()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(LOGITS, st.floats(0, 1.2))
 def test_each_image_leaves_when_its_own_entropy_falls_below(logits, threshold):
     exits = early_exits(logits, threshold)

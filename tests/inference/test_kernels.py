@@ -33,7 +33,7 @@ RULES = st.builds(
 )
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(rule=RULES, seed=st.integers(0, 2**32 - 1), single=st.booleans(), keep=st.booleans())
 def test_neurons(rule, seed, single, keep):
     kind = np.float32 if single else np.float64
@@ -75,7 +75,7 @@ def test_reassembly():
     assert np.array_equal(ours, plain)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**32 - 1), spread=st.sampled_from([0.01, 1.0, 30.0, 1e4]))
 def test_entropy(seed, spread):
     logits = np.random.default_rng(seed).normal(0, spread, (5, 9, 4))

@@ -15,7 +15,7 @@ SEED = st.integers(0, 2**32)
 
 
 @given(st.data(), SEED, st.integers(1, 120), st.integers(1, 10), st.sampled_from([0, 50]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_equal_to_the_plain_sibling_cycle_for_cycle(data, seed, n, flits, cycles):
     mesh = data.draw(meshes(4))
     spec = data.draw(specs(mesh))
@@ -24,7 +24,7 @@ def test_equal_to_the_plain_sibling_cycle_for_cycle(data, seed, n, flits, cycles
 
 
 @given(st.data(), SEED, st.integers(1, 9))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_routers_that_sleep_behind_a_hot_spot_miss_nothing(data, seed, flits):
     """All tiles send to one: nearly all routers wait for credits most of the time."""
     mesh = data.draw(meshes(4))
@@ -35,7 +35,7 @@ def test_routers_that_sleep_behind_a_hot_spot_miss_nothing(data, seed, flits):
 
 
 @given(st.data(), SEED, st.integers(1, 600), st.integers(1, 40), st.sampled_from([0, 10, 1000]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_flit_arrives_once_at_any_load(data, seed, n, flits, cycles):
     """`simulate` returns when all tails have arrived; a deadlock would raise."""
     mesh = data.draw(meshes())
@@ -51,7 +51,7 @@ def test_every_flit_arrives_once_at_any_load(data, seed, n, flits, cycles):
 
 
 @given(st.data(), SEED, st.integers(1, 40))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_far_apart_messages_take_the_closed_form_exactly(data, seed, flits):
     mesh = data.draw(meshes())
     spec = data.draw(specs(mesh))
@@ -66,7 +66,7 @@ def test_far_apart_messages_take_the_closed_form_exactly(data, seed, flits):
 
 
 @given(st.data(), SEED, st.integers(1, 12), st.integers(20, 2000))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_where_the_closed_form_sees_no_contention_there_is_none(data, seed, flits, cycles):
     mesh = data.draw(meshes())
     spec = data.draw(specs(mesh))

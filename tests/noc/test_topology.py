@@ -11,7 +11,7 @@ from tests.noc.strategies import meshes
 
 
 @given(meshes(), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_loads_count_what_the_routes_pass(mesh, data):
     tile = st.integers(0, mesh.nodes - 1)
     pairs = data.draw(st.lists(st.tuples(tile, tile, st.integers(1, 9)), min_size=1, max_size=20))

@@ -86,7 +86,7 @@ def test_totals_of_the_bundled_workloads(
     assert tuple(round(found[key]) for key in keys) == wanted
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     size=st.integers(2, 7),
     kernel=st.integers(1, 3),

@@ -68,7 +68,7 @@ def test_a_static_current_gets_all_timesteps() -> None:
 
 
 @given(seed=st.integers(0, 2**31), timesteps=st.integers(1, 5), linear=st.booleans(), bias=st.booleans())
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_folding_is_exact(seed: int, timesteps: int, linear: bool, bias: bool) -> None:
     rng = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)

@@ -49,7 +49,7 @@ def test_times_by_hand() -> None:
 
 
 @given(seed=st.integers(0, 2**31), steps=st.integers(2, 9))
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_one_spike_per_pixel_and_brighter_is_no_later(seed: int, steps: int) -> None:
     pixels = torch.rand((2, 1, 3, 3), generator=torch.Generator().manual_seed(seed))
     coded = hybrid(pixels, steps)

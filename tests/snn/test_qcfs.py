@@ -62,7 +62,7 @@ def test_digits_are_the_activations_bit_by_bit(levels: int) -> None:
 
 
 @given(st.lists(st.floats(-3, 3), min_size=1, max_size=6), st.integers(1, 7))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_digits_are_the_rounded_down_sum(currents: list[float], timesteps: int) -> None:
     given_ = torch.tensor(currents, dtype=torch.float64)[:, None, None]
     whole = given_[:1].expand(timesteps, 1, 1) if len(currents) != timesteps else given_

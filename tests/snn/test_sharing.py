@@ -42,7 +42,7 @@ def test_two_groups_by_hand() -> None:
     shape=st.sampled_from([(8,), (8, 2, 3), (3, 8)]),
     max_spikes=st.sampled_from([1, 2]),
 )
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_groups_are_further_timesteps_of_one_membrane_in_torch_executor_and_replay(
     seed, number, reset, order, shape, max_spikes
 ) -> None:

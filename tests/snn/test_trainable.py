@@ -20,7 +20,7 @@ from accelsim.snn.trainable import TrainableLIF, settled, trainable
     leak=st.sampled_from([0.0, 0.5, 1.0]),
     reset=st.sampled_from(["soft", "hard", "none"]),
 )
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_same_spikes_as_plain_neurons(seed: int, threshold: float, leak: float, reset) -> None:
     current = torch.randn((6, 3, 20), generator=torch.Generator().manual_seed(seed)) + 0.3
     learned = TrainableLIF(threshold=threshold, leak=leak, reset=reset)

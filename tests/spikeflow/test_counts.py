@@ -59,7 +59,7 @@ def cases(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(cases())
 def test_all_counts_equal_those_of_the_loops(case: dict[str, Any]) -> None:
     codes, conv, planes = case["codes"], case["conv"], case["planes"]

@@ -15,7 +15,7 @@ import accelsim
 from accelsim import api
 from accelsim.spikeflow import simulate, simulate_cycle
 from accelsim.spikeflow.cycle import OVERLOADED_PASSES, Model, module_waits, run
-from accelsim.spikeflow.kernels import serve_rows, unloaded_delays
+from accelsim.spikeflow.kernels.rows import serve_rows, unloaded_delays
 from tests.networks import MACHINES, documents, machine, network, spikeflow, totals
 
 CONV = {"op": "conv2d", "out_channels": 4, "kernel": 3, "padding": 1}
@@ -41,7 +41,7 @@ def alone(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(alone(), st.sampled_from(("rows", "none")), st.sampled_from((9, 1024)), st.integers(1, 70))
 def test_equals_the_closed_form_without_contention(
     document: dict[str, Any], pipeline: str, buffer: int, units: int
@@ -73,7 +73,7 @@ def test_layers_one_after_another_meet_nowhere() -> None:
     assert cycles(simulate_cycle(workload, hardware)) == cycles(simulate(workload, hardware))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(documents())
 def test_both_fidelities_count_the_same_and_send_the_same_flits(document: dict[str, Any]) -> None:
     workload, hardware = network(document), spikeflow()
@@ -217,7 +217,7 @@ def test_attention_runs_on_the_digital_unit(pipeline: str) -> None:
     assert cycles(events) == pytest.approx(cycles(closed), rel=0.1)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(documents(), st.sampled_from([item for item in MACHINES if item[0] in CROSSBARS]), st.booleans())
 def test_parts_sum_to_wholes(document: dict[str, Any], hardware: Any, as_ann: bool) -> None:
     found = api.run(network(document), machine(*hardware), as_ann=as_ann, fidelity="cycle").to_dict()
@@ -303,7 +303,7 @@ def test_independent_of_the_order_of_images(skipping: str) -> None:
     assert found[0].cycles == pytest.approx(found[1].cycles, rel=1e-12)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.data())
 def test_energy_is_linear_in_each_cost(data: st.DataObject) -> None:
     before = api.run("digits_snn", machine("spikeflow"), fidelity="cycle") if not _kept else _kept[0]
@@ -352,7 +352,7 @@ def test_the_queue_of_the_neuronal_module_by_hand() -> None:
         assert waits[name][0, row] == pytest.approx(end - plan.times[name].done[0, row], abs=1e-6)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(documents(), st.booleans())
 def test_compiled_pipeline_equals_plain_python(document: dict[str, Any], snake: bool) -> None:
     placement = {"extra_tiles": 3, "order": "snake" if snake else "nearest"}

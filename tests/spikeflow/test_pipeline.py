@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from accelsim.noc import Mesh, NocSpec, unloaded_latency
 from accelsim.spikeflow import simulate, simulate_cycle
+from accelsim.spikeflow.kernels.rows import peak
 from accelsim.spikeflow.pipeline import Delays, Service, schedule
 from accelsim.spikeflow.windows import windows_of
 from accelsim.workload import Operation, Workload, as_ann
@@ -60,7 +61,7 @@ def slowly(workload: Workload, services: dict[str, list[float]]) -> dict[str, fl
     return finished
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(documents(), st.randoms(use_true_random=False))
 def test_finishing_times_equal_those_of_a_plain_loop(document: dict[str, Any], random: Any) -> None:
     workload = network(document)
@@ -73,7 +74,7 @@ def test_finishing_times_equal_those_of_a_plain_loop(document: dict[str, Any], r
     assert found.end == pytest.approx(max(found.finished.values()))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(documents(), st.randoms(use_true_random=False))
 def test_rows_in_one_go_are_their_windows_one_by_one(document: dict[str, Any], random: Any) -> None:
     """Steady windows need not be looked at one by one; paces of tile, port and neurons in every order."""
@@ -132,7 +133,7 @@ def test_joined_branches_of_different_shape_wait_for_all_rows() -> None:
     assert schedule(workload.graph, services, 1, "rows").finished == pytest.approx({"a": 6.0, "b": 12.0})
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(documents(), st.sampled_from((1, 3, 200)), st.sampled_from(("analytical", "cycle")))
 def test_latency_lies_between_the_slowest_layer_and_the_unoverlapped_run(
     document: dict[str, Any], units: int, fidelity: str
@@ -255,3 +256,15 @@ def test_membrane_port_and_shared_units_bound_the_neuronal_module() -> None:
     # C#2 on 4 columns: 2 units instead of 4.
     assert load() == 2 * 36 * 2
     assert load(lif={"share": 2}) == 2 * 36 * 4
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(1, 10), st.integers(0, 2)), min_size=1, max_size=30))
+def test_most_that_is_held_at_a_time(pieces: list[tuple[int, int, int]]) -> None:
+    """Moment by moment: what goes at a moment makes room for what comes then."""
+    bits = np.array([3.0, 5.0, 11.0])
+    comes = np.array([float(come) for come, _, _ in pieces])
+    goes = np.array([float(come + stays) for come, stays, _ in pieces])
+    owner = np.array([own for _, _, own in pieces])
+    held = [sum(bits[own] for come, stays, own in pieces if come <= moment < come + stays) for moment in range(21)]
+    orders = np.argsort(comes, kind="stable"), np.argsort(goes, kind="stable")
+    assert peak(comes, goes, *orders, bits, owner) == max(held)

@@ -22,7 +22,7 @@ def chip_of(workload: Workload, **changes: Any) -> tuple[Chip, np.ndarray]:
     return chip, chip.exchanged.flits_of_tiles(chip.tiles)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     documents(),
     st.sampled_from(("snake", "nearest")),

@@ -55,7 +55,7 @@ def cases(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any], Layer, bool]
     return document, hardware, layer, direct and not reused
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(cases())
 def test_all_counts_equal_those_of_the_loops(case: tuple[dict[str, Any], dict[str, Any], Layer, bool]) -> None:
     document, changes, layer, refetched = case

@@ -56,7 +56,7 @@ def arrays(draw: st.DrawFn) -> SystolicFile:
 # --- the closed form ------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(documents(), arrays())
 def test_dense_and_stall_free_it_is_the_closed_form(document: dict[str, Any], file: SystolicFile) -> None:
     workload, fast = network(document), with_bandwidth(file, FAST)
@@ -82,7 +82,7 @@ def test_bundled_machines_agree_to_the_cycle(name: str, workload: str) -> None:
 # --- bandwidth ------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(documents(), arrays(), st.sampled_from((0.3, 2.0, 40.0)), st.sampled_from((0.0, 100.0)))
 def test_layers_last_between_the_bounds(document: dict[str, Any], file: SystolicFile, gbps: float, ns: float) -> None:
     workload, hardware = network(document), with_bandwidth(file, gbps, latency_ns=ns)
@@ -101,7 +101,7 @@ def test_layers_last_between_the_bounds(document: dict[str, Any], file: Systolic
         assert moved == pytest.approx(counted)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(documents(), arrays())
 def test_more_bandwidth_never_adds_stalls(document: dict[str, Any], file: SystolicFile) -> None:
     workload, before = network(document), None
@@ -165,7 +165,7 @@ def walk(plan: Plan, room: Room, rate: float) -> list[float]:
     return [*starts, max([*ends, channel])]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(plans(), st.sampled_from((0.7, 3.0, 50.0)))
 def test_timeline_equals_a_walk_through_events(case: tuple[Plan, Room], rate: float) -> None:
     plan, room = case
@@ -189,7 +189,7 @@ def test_machine_of_the_command_line() -> None:
     assert result.to_dict()["details"]["cycles"]["stall"] == sum(layer.stall_cycles for layer in result.ledger.layers)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(plans(), st.sampled_from((0.7, 3.0)), st.sampled_from((0.0, 5.0)))
 def test_compiled_loop_equals_the_plain_one(case: tuple[Plan, Room], rate: float, latency: float) -> None:
     plan, room = case

@@ -83,13 +83,13 @@ def compare(problem: Problem, file: SystolicFile) -> None:
 
 
 @pytest.mark.parametrize("dataflow", DATAFLOWS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_cycles_are_those_of_the_registers(dataflow: str, data: st.DataObject) -> None:
     compare(data.draw(problems()), data.draw(arrays((dataflow,))))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(problems(st.sampled_from((2, 5, 9, 12))), st.data())
 def test_small_scratchpads_take_several_passes(problem: Problem, data: st.DataObject) -> None:
     """T beyond what the scratchpads hold (8 in the bundled ones), windows beyond the weights that a PE holds."""
@@ -154,7 +154,7 @@ def test_all_wait_after_each_timestep_of_a_chunk() -> None:
 
 
 @pytest.mark.parametrize("dataflow", ["ws", "is"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_operations_are_those_of_the_registers(dataflow: str, data: st.DataObject) -> None:
     """What passes a column takes a slot in all of its PEs in use, also in a fold that fills few rows."""
@@ -166,7 +166,7 @@ def test_operations_are_those_of_the_registers(dataflow: str, data: st.DataObjec
 
 @pytest.mark.parametrize("dataflow", ["ws", "is"])
 @pytest.mark.parametrize("spikes", ["gate", "skip"])
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_register_moves_are_those_of_the_registers(dataflow: str, spikes: str, data: st.DataObject) -> None:
     """What does not enter is not handed on, and no sum passes by for its sake."""
@@ -207,7 +207,7 @@ def counted(
 # --- LIF units --------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(problems(), st.data())
 def test_lif_units_are_through_within_a_fold_of_the_registers(problem: Problem, data: st.DataObject) -> None:
     """The fast model lets the units begin with a fold that is still running: never later than they could, and at
@@ -234,7 +234,7 @@ def test_lif_units_are_through_within_a_fold_of_the_registers(problem: Problem, 
 # --- laws ---------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(problems(), arrays(), st.sampled_from((0.1, 0.7, 5.0)), st.sampled_from((0.0, 50.0)), st.integers(24, 400))
 def test_stalls_are_what_bandwidth_implies(
     problem: Problem, file: SystolicFile, gbps: float, ns: float, size: int
@@ -259,7 +259,7 @@ def test_stalls_are_what_bandwidth_implies(
     assert first(workload, with_channel(file, FAST)).stall_cycles == 0
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(problems(density=1.0, most_padding=0), arrays(pe={"multiplier_bits": 0}))
 def test_a_trace_of_ones_leaves_nothing_to_skip(problem: Problem, file: SystolicFile) -> None:
     """Zeros that the border adds are skipped, so there is none."""
@@ -281,7 +281,7 @@ PRICED = {
 
 
 @pytest.mark.parametrize("dataflow", DATAFLOWS)
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(problem=problems(st.integers(1, 10), density=1.0))
 def test_gated_energy_is_linear_in_accumulations(dataflow: str, problem: Problem) -> None:
     name, changes = PRICED[dataflow]
@@ -302,7 +302,7 @@ def test_gated_energy_is_linear_in_accumulations(dataflow: str, problem: Problem
     assert at_a >= at_b >= at_c
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(problems(st.just(1)), st.integers(2, 12), arrays(("tick-batch",), sparsity={}))
 def test_tick_batching_moves_weights_once_and_words_of_spikes(problem: Problem, steps: int, file: SystolicFile) -> None:
     if problem.layer["op"] == "matmul" or problem.static:

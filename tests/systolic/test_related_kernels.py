@@ -42,7 +42,7 @@ codes = st.lists(st.integers(0, 15) | st.integers(0, 2**64 - 1), max_size=40).ma
 
 
 @given(windows())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_counts_are_row_sums_of_the_window_matrix(work: Windows) -> None:
     counts = kernels.window_counts(work.spikes, work.window)
     assert counts.shape == (work.timesteps, work.m)
@@ -50,7 +50,7 @@ def test_counts_are_row_sums_of_the_window_matrix(work: Windows) -> None:
 
 
 @given(st.lists(st.integers(0, 30), max_size=60), st.integers(1, 9))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_rows_go_to_the_least_loaded(work: list[int], units: int) -> None:
     rows = np.array(work, dtype=np.int64)
     loads = kernels.deal_rows(rows, units)
@@ -61,7 +61,7 @@ def test_rows_go_to_the_least_loaded(work: list[int], units: int) -> None:
 
 
 @given(windows(), st.integers(1, 5), st.integers(1, 9))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_packed_rows(work: Windows, batch: int, columns: int) -> None:
     rows = kernels.packed_rows(work.spikes, work.window, batch, columns)
     assert (rows == kernels.packed_rows_numpy(work.spikes, work.window, batch, columns)).all()
@@ -91,7 +91,7 @@ def test_pairs_by_hand(masks: list[int], left: int) -> None:
 
 
 @given(codes)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_product_sparsity(rows: Any) -> None:
     prefix, residual = np.empty(len(rows), np.int64), np.empty(len(rows), np.uint64)
     subsets.product_rows(rows, prefix, residual)
@@ -129,7 +129,7 @@ def test_prefixes_by_hand(rows: list[int], prefix: list[int], residual: list[int
 
 
 @given(windows(), st.integers(1, 12), st.sampled_from((1, 3, 16, 64)))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_product_tiles(work: Windows, tile_rows: int, tile_columns: int) -> None:
     counts = subsets.product_tiles(work.spikes, work.window, tile_rows, tile_columns)
     assert (counts == subsets.product_tiles_numpy(work.spikes, work.window, tile_rows, tile_columns)).all()
@@ -142,7 +142,7 @@ def test_product_tiles(work: Windows, tile_rows: int, tile_columns: int) -> None
 
 
 @given(windows(), st.integers(1, 30))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_machines_never_beat_their_work(work: Windows, pes: int) -> None:
     """Each spike is added to each output once: cycles x PEs cover the additions."""
     additions = int(kernels.window_counts(work.spikes, work.window).sum()) * work.n

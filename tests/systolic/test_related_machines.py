@@ -85,7 +85,7 @@ def test_sound_rounding_is_the_default() -> None:
 
 
 @given(documents(), st.sampled_from(MACHINES), st.sampled_from(("layer-by-layer", "step-by-step")))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 def test_both_fidelities_agree_without_waits(document: dict[str, Any], name: str, schedule: str) -> None:
     work, fast = network(document), machine(name, (*FAST, ("schedule", schedule)))
     closed, clocked = simulate(work, fast), simulate(work, fast, "cycle")
@@ -97,7 +97,7 @@ def test_both_fidelities_agree_without_waits(document: dict[str, Any], name: str
 
 
 @given(documents(), st.sampled_from(MACHINES), st.sampled_from((0.5, 8.0, 200.0)))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 def test_waits_obey_the_bandwidth(document: dict[str, Any], name: str, bandwidth: float) -> None:
     work = network(document)
     slow = machine(name, (("memories.dram.bandwidth_gbps", bandwidth),))

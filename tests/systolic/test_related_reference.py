@@ -39,7 +39,7 @@ def array_cycles(work: Any, name: str, *changes: tuple[str, Any]) -> float:
 
 
 @given(layers(), st.integers(1, 5), st.sampled_from((2, 8)), st.integers(1, 3))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_time_batching_array(layer: tuple[Any, Any, Any], batch: int, lanes: int, columns: int) -> None:
     """PTB: every PE adds the weight of the one input of a pair that spikes at its place and time."""
     work, matrix, weights = layer
@@ -83,7 +83,7 @@ def both(matrix: Any, slot: tuple[int, int], i: int, j: int, length: int) -> boo
 
 
 @given(layers(), st.integers(1, 9), st.integers(1, 7))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_product_sparsity_adders(layer: tuple[Any, Any, Any], tile_rows: int, tile_columns: int) -> None:
     """Prosperity: a row starts from its prefix's sums and adds the rest, one weight row per cycle."""
     work, matrix, weights = layer
@@ -115,7 +115,7 @@ def test_product_sparsity_adders(layer: tuple[Any, Any, Any], tile_rows: int, ti
 
 
 @given(layers(), st.integers(1, 4), st.booleans())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_sorted_spikes_make_the_spikes_of_the_recurrence(layer: tuple[Any, Any, Any], pes: int, soft: bool) -> None:
     """SpinalFlow: membranes updated spike by spike, compared at ticks, fire as the neurons of all inputs at once do."""
     work, matrix, weights = layer
@@ -147,7 +147,7 @@ def test_sorted_spikes_make_the_spikes_of_the_recurrence(layer: tuple[Any, Any, 
 
 
 @given(layers(), st.integers(1, 6))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_dealt_rows(layer: tuple[Any, Any, Any], pes: int) -> None:
     """SATO: each PE adds one weight per cycle for its rows' spikes; the last to finish ends the channel."""
     work, matrix, weights = layer

@@ -171,7 +171,7 @@ def cases(draw: st.DrawFn) -> tuple[dict[str, Any], SystolicFile, Grid, int]:
     return document, file, codes, planes
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(cases())
 def test_cycles_equal_those_of_the_loops(case: tuple[dict[str, Any], SystolicFile, Grid, int]) -> None:
     document, file, codes, planes = case

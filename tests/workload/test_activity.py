@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from accelsim.errors import InputError
@@ -55,7 +55,6 @@ def test_counts_of_a_trace(graph_of):
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 3), st.floats(0, 1))
-@settings(deadline=None)
 def test_statistics_say_the_same_as_the_trace(graph_of, seed, images, density):
     graph = graph_of(CONV, [2, 6, 6])
     activity = from_trace(graph, SpikeTrace.from_arrays(spikes(seed, 3, images, density)), 3, "t.npz")
@@ -182,7 +181,6 @@ def popcount(values: np.ndarray) -> np.ndarray:
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(deadline=None)
 def test_matmul_counts_by_brute_force(graph_of, seed):
     """Every pair of a set bit of a and a set bit of b that meet in an output, one by one."""
     graph = graph_of(ATTENTION, [4, 5])

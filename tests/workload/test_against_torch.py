@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
@@ -54,7 +54,6 @@ def torch_conv(shape, fields) -> nn.Conv2d:
 
 
 @given(convolutions())
-@settings(deadline=None)
 def test_convolution_shapes_and_weights(graph_of, drawn):
     shape, fields = drawn
     op = graph_of([{"op": "conv2d", **fields}], shape).operations[0]
@@ -68,7 +67,6 @@ def test_convolution_shapes_and_weights(graph_of, drawn):
 
 
 @given(convolutions())
-@settings(deadline=None)
 def test_fanout_is_the_gradient_of_a_convolution_of_ones(graph_of, drawn):
     shape, fields = drawn
     op = graph_of([{"op": "conv2d", **fields}], shape).operations[0]
@@ -80,7 +78,6 @@ def test_fanout_is_the_gradient_of_a_convolution_of_ones(graph_of, drawn):
 
 
 @given(convolutions(), st.floats(0, 1), st.integers(0, 2**32 - 1))
-@settings(deadline=None)
 def test_accumulations_are_the_sum_over_a_convolution_of_ones(graph_of, drawn, density, seed):
     shape, fields = drawn
     op = graph_of([{"op": "conv2d", **fields}], shape).operations[0]
@@ -110,7 +107,6 @@ def poolings(draw):
 
 @pytest.mark.parametrize("kind", ["maxpool2d", "avgpool2d"])
 @given(drawn=poolings())
-@settings(deadline=None)
 def test_pooling_shapes(graph_of, kind, drawn):
     shape, fields = drawn
     layers = [{"op": kind, **fields}, {"op": "conv2d", "out_channels": 1, "kernel": 1}]
@@ -131,7 +127,6 @@ def test_pooling_shapes(graph_of, kind, drawn):
 
 
 @given(st.integers(1, 5), st.integers(1, 6), st.integers(1, 7), st.booleans())
-@settings(deadline=None)
 def test_linear_shapes_on_features_and_tokens(graph_of, tokens, features, outputs, with_tokens):
     shape = [tokens, features] if with_tokens else [features]
     op = graph_of([{"op": "linear", "out_features": outputs}], shape).operations[0]
@@ -142,7 +137,6 @@ def test_linear_shapes_on_features_and_tokens(graph_of, tokens, features, output
 
 
 @given(st.integers(1, 3), st.integers(1, 4), st.integers(1, 4), st.integers(1, 3), st.booleans(), st.integers(0, 99))
-@settings(deadline=None)
 def test_matmul_shapes(graph_of, heads, tokens, others, width, transpose, seed):
     """q @ k.T per head, or scores @ v: what torch gives for the same operands."""
     generator = torch.Generator().manual_seed(seed)

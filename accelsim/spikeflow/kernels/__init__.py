@@ -1,0 +1,1 @@
+"""Compiled loops of the crossbar machine: plain arrays in, plain arrays out."""
