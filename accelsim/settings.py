@@ -51,6 +51,11 @@ _INDEX = re.compile(r"\[(\d+)\]")
 """`layers[3].kernel`, as messages write it, is `layers.3.kernel`."""
 
 
+def plain_key(key: str) -> str:
+    """A dotted key without brackets."""
+    return _INDEX.sub(r".\1", key)
+
+
 @dataclass(frozen=True)
 class Override:
     """One ``KEY=VALUE`` of the command line (or of the Python API)."""
@@ -69,7 +74,7 @@ class Override:
             parsed = yaml.load(value, Loader=StrictLoader)
         except (yaml.YAMLError, ValueError, RecursionError):  # ValueError: 2020-13-45 has the form of a date
             raise InputError(Problem(f"the value {value!r} is not valid YAML", where=f"--set {text}")) from None
-        return cls(_INDEX.sub(r".\1", key.strip()), parsed, text)
+        return cls(plain_key(key.strip()), parsed, text)
 
     def __str__(self) -> str:
         return f"--set {self.text or f'{self.key}={self.value}'}"
@@ -80,7 +85,7 @@ def as_overrides(overrides: Mapping[str, Any] | Iterable[str | Override] | None)
     if overrides is None:
         return []
     if isinstance(overrides, Mapping):
-        return [Override(key, value) for key, value in overrides.items()]
+        return [Override(plain_key(key), value) for key, value in overrides.items()]
     return [item if isinstance(item, Override) else Override.parse(item) for item in overrides]
 
 
@@ -105,7 +110,7 @@ def apply_overrides(
                 below = {}
                 target[step] = below
             target = below
-        target[where[-1]] = override.value
+        target[where[-1]] = copy.deepcopy(override.value)  # later overrides may go into it
         changed[where] = override
     return result, changed
 

@@ -67,10 +67,9 @@ class Answers:
         Raises:
             InputError: a figure that the points do not have.
         """
+        numbers = [name for name in self.parameters if self.frame[name].dtype.kind in "iuf"]
         for name in objectives:
-            if name not in self.frame.columns:
-                if not len(self.frame) or not (self.frame["status"] == "done").any():
-                    return np.zeros(len(self.frame), dtype=bool)
+            if name not in self.figures and name not in numbers:
                 hint = did_you_mean(name, self.figures)
                 raise InputError(Problem(f"no figure '{name}'{hint} (there are: {', '.join(self.figures)})"))
         candidates = self.frame["feasible"].to_numpy(dtype=bool)
@@ -138,6 +137,8 @@ def directed(words: Sequence[str], known: Mapping[str, str]) -> dict[str, str]:
             raise InputError(Problem(f"found '{word}', directions: min, max", where="--pareto"))
         default = known.get(name, "maximise" if name in HIGHER_IS_BETTER else "minimise")
         found[name] = DIRECTIONS[way] if way else default
+    if not found:
+        raise InputError(Problem("no figure is named", where="--pareto"))
     return found
 
 
@@ -169,7 +170,7 @@ def _frame(journal: Journal, record: SweepRecord, file: SweepFile) -> tuple[pd.D
     frame["feasible"] = frame["feasible"].astype(bool)
     varied = [name for name in _independent(file) if name in labels]
     several = [name for name, many in (("workload", file.workloads), ("hardware", file.hardware)) if len(many) > 1]
-    return frame, [*several, *varied], list(figures)
+    return frame, [*(name for name in several if name in labels), *varied], list(figures)
 
 
 def _independent(file: SweepFile) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -14,6 +14,7 @@ from accelsim.explore.bounds import Interval, is_impossible
 from accelsim.explore.evaluate import Task
 from accelsim.explore.expressions import Expression, ExpressionError
 from accelsim.explore.keychecks import WORDS, KeyChecks
+from accelsim.explore.probes import appears
 from accelsim.explore.schema import InferSection
 from accelsim.explore.sources import HardwareSource, WorkloadSource, beside, is_bundle
 from accelsim.explore.space import ENUMERABLE, Side, Space, Target
@@ -21,6 +22,10 @@ from accelsim.files import Keys
 from accelsim.machines import machines
 from accelsim.schema_keys import resolve_key
 from accelsim.settings import Section
+from accelsim.workload import Bundle
+
+MOST_TRIED = 20
+"""Values of a parameter that a broken base file is tried with."""
 
 
 class Checker(KeyChecks):
@@ -32,7 +37,7 @@ class Checker(KeyChecks):
         Raises:
             InputError: everything that is wrong.
         """
-        fixed = self._fixed()
+        self.fixed = fixed = self._fixed()
         for name, spec in self.file.parameters.items():
             self._axis(name, spec)
         self._fidelity()
@@ -46,10 +51,12 @@ class Checker(KeyChecks):
             infer,
         )
         self._figures(task)
+        self._bases(fixed, infer)
+        self._shadowed()
         limits, constraints = self._constraints(task)
         self._stop_at_problems()
         space = Space(
-            list(self.file.workloads), list(self.file.hardware), self.axes, fixed, self._base(fixed, limits), limits
+            list(self.file.workloads), list(self.file.hardware), self.axes, fixed, self._base(fixed, infer), limits
         )
         self._search(space)
         self._stop_at_problems()
@@ -67,6 +74,44 @@ class Checker(KeyChecks):
                     f"{', '.join(known)})",
                     ("fidelity",),
                 )
+
+    # -- files that no point could use -----------------------------------------------------------------
+
+    def _bases(self, fixed: list[tuple[Target, Any]], infer: Mapping[str, Any] | None) -> None:
+        """Data files and cost tables that are missing or broken, whatever the parameters are."""
+        named: list[tuple[Side, str, list[str], Any]] = [
+            ("workload", "workloads", self.file.workloads, self.workloads),
+            ("hw", "hardware", self.file.hardware, self.hardware),
+        ]
+        for side, key, names, sources in named:
+            is_list = isinstance(self.document.data.get(key), list)
+            for index, source in enumerate(sources):
+                settings = {t.key: value for t, value in fixed if t.side == side and index in t.members}
+                error = _error_of(lambda s=source, changes=settings: s.build(changes))
+                if error is not None and self._is_hopeless(side, index, source, settings, str(error)):
+                    self.complain_of(names[index], error, (key, index) if is_list else (key,))
+        if infer is not None and not any((t.side, t.key) == ("infer", "data") for t in self.labels.values()):
+            from accelsim.inference import load_images
+
+            for workload in self.workloads:
+                if is_bundle(workload):
+                    bundle = Bundle(workload.path.parent, workload.build({}))
+                    error = _error_of(lambda bundle=bundle: load_images(infer["data"], bundle))
+                    if error is not None:
+                        self.complain_of(str(infer["data"]), error, ("infer", "data"))
+
+    def _is_hopeless(self, side: Side, index: int, source: Any, settings: Mapping[str, Any], message: str) -> bool:
+        """Whether a file fails in the same way with every value of every parameter; False where that is not certain."""
+        for axis in self.axes:
+            own = [n for n, target in enumerate(axis.targets) if target.side == side and index in target.members]
+            if own and (not axis.values or len(axis.values) > MOST_TRIED):
+                return False
+            for choice in axis.values if own else ():
+                changes = {**settings, **{axis.targets[n].key: choice[n] for n in own}}
+                error = _error_of(lambda changes=changes: source.build(changes))
+                if error is None or str(error) != message:
+                    return False
+        return True
 
     # -- constraints ------------------------------------------------------------------------------------
 
@@ -89,7 +134,7 @@ class Checker(KeyChecks):
             for name in unknown:
                 self.complain(f"unknown name '{name}'{self._near(name)}", where)
             for name in asked:
-                hint = self._unknown_figure(name) if name in task.figures else None
+                hint = self._unknown_figure(name, task) if name in task.figures else None
                 if hint is not None:
                     self.complain(f"unknown figure '{name}'{hint}", where)
             if unknown:
@@ -177,20 +222,20 @@ class Checker(KeyChecks):
             if name in figures.EXIT:
                 self.complain(f"'{name}' needs early exit: give infer.early_exit", where)
                 continue
-            hint = self._unknown_figure(name)
+            hint = self._unknown_figure(name, task)
             if hint is None:
                 continue
             self.complain(f"unknown objective '{name}'{hint} (figures: {', '.join(fixed)}, or a dotted path below "
                           f"{', '.join(figures.BRANCHES)})", where)  # fmt: skip
 
-    def _unknown_figure(self, name: str) -> str | None:
+    def _unknown_figure(self, name: str, task: Task) -> str | None:
         """None for a figure that there can be; otherwise a hint at the nearest (maybe empty)."""
         if not _is_dotted_figure(name):
             return did_you_mean(name, figures.fixed_names(True, True))
         known = self._dotted_figures
-        if not known or name in known or name.startswith("details."):
+        if not known or (name in known and task.fidelity == "analytical") or appears(name, task, self.axes, self.fixed):
             return None
-        return did_you_mean(name, known)
+        return did_you_mean(name, [other for other in known if other != name])
 
     @cached_property
     def _dotted_figures(self) -> list[str]:
@@ -207,10 +252,42 @@ class Checker(KeyChecks):
 
     # -- the space -----------------------------------------------------------------------------------
 
-    def _base(self, fixed: list[tuple[Target, Any]], limits: list[Expression]) -> dict[tuple[int, int], dict[str, Any]]:
+    def _asked(self) -> Iterator[tuple[str, Keys]]:
+        """Every name of every sound expression, and where it stands."""
+        texts: list[tuple[str | None, Keys]] = []
+        for label, spec in self.file.parameters.items():
+            texts += [(spec.equals, ("parameters", label, "equals")), (spec.when, ("parameters", label, "when"))]
+        is_list = isinstance(self.document.data.get("constraints"), list)
+        for index, text in enumerate(self.file.constraints):
+            texts.append((text, ("constraints", index) if is_list else ("constraints",)))
+        for expression, where in texts:
+            try:
+                names = Expression.parse(expression).names if expression is not None else ()
+            except ExpressionError:
+                continue  # complained about where it is needed
+            yield from ((name, where) for name in names)
+
+    def _shadowed(self) -> None:
+        """Names of keys that a parameter sets under another name, or with the section around them."""
+        for name, where in self._asked():
+            if name in self.labels or not self._is_key(name):
+                continue
+            for target in self.labels.values():
+                key = name.removeprefix(f"{target.side}.")
+                if key != target.key and any(
+                    keys[: len(place)] == place or place[: len(keys)] == keys
+                    for index, place in self.places(target)
+                    for other, keys in self.places(replace(target, key=key))
+                    if other == index
+                ):
+                    self.complain(f"'{name}' is set by parameter '{target.label}'; an expression cannot ask for it "
+                                  "(vary it by itself, under this name)", where)  # fmt: skip
+
+    def _base(
+        self, fixed: list[tuple[Target, Any]], infer: Mapping[str, Any] | None
+    ) -> dict[tuple[int, int], dict[str, Any]]:
         """Values of the keys that expressions ask for and that the files give."""
-        texts = [text for spec in self.file.parameters.values() for text in (spec.equals, spec.when) if text]
-        asked = {name for text in (*texts, *self.file.constraints) for name in Expression.parse(text).names}
+        asked = {name for name, _ in self._asked()}
         base = {}
         for w, workload in enumerate(self.workloads):
             for h, hardware in enumerate(self.hardware):
@@ -221,17 +298,19 @@ class Checker(KeyChecks):
                 }
                 settings = {(t.side, t.key): value for t, value in fixed if t.reaches(w, h)}
                 for name in asked - set(WORDS):
-                    side, _, plain = name.partition(".")
-                    key = plain if side in ("hw", "workload", "infer") else name
+                    head, _, plain = name.partition(".")
+                    prefix = head if head in ("hw", "workload", "infer") else ""
+                    key = plain if prefix else name
+                    if prefix in ("", "infer") and key in (infer or {}):
+                        values[name] = (infer or {})[key]
                     sources: list[tuple[Side, WorkloadSource | HardwareSource]] = [
                         ("workload", workload),
                         ("hw", hardware),
                     ]
                     for kind, source in sources:
-                        if (kind, key) in settings:
-                            values[name] = settings[kind, key]
-                        elif resolve_key(source.model, source.document.data, key) is not None:
-                            values[name] = _present_value(source, key)
+                        if prefix in ("", kind) and resolve_key(source.model, source.document.data, key) is not None:
+                            own = {k: value for (side, k), value in settings.items() if side == kind}
+                            values[name] = own[key] if key in own else _present_value(source, key, own)
                 base[w, h] = values
         return base
 
@@ -279,16 +358,24 @@ class Checker(KeyChecks):
             self.complain("impossible constraints: no point of the grid satisfies all of them", ("constraints",))
 
 
+def _error_of(make: Callable[..., Any]) -> InputError | None:
+    try:
+        make()
+    except InputError as error:
+        return error
+    return None
+
+
 def _is_dotted_figure(name: str) -> bool:
     head, _, tail = name.partition(".")
     return head in figures.BRANCHES and bool(tail)
 
 
-def _present_value(source: WorkloadSource | HardwareSource, key: str) -> Any:
-    """What a key is without any setting: from the file, or the schema's default."""
+def _present_value(source: WorkloadSource | HardwareSource, key: str, settings: Mapping[str, Any]) -> Any:
+    """What a key is at points that leave it: from the fixed settings, the file, or the schema's default."""
     where = resolve_key(source.model, source.document.data, key) or ()
     try:
-        value: Any = source.build({}).file
+        value: Any = source.build(settings).file
         for step in where:
             value = getattr(value, str(step)) if isinstance(value, Section) else value[step]
     except (InputError, AttributeError, LookupError, TypeError):

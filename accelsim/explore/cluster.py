@@ -7,8 +7,10 @@ import itertools
 import logging
 import tempfile
 import threading
+from asyncio import CancelledError
 from collections import Counter
 from collections.abc import Mapping
+from concurrent import futures
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -116,15 +118,19 @@ class DaskPool:
         while waiting:
             future = next(finished)
             chunk = waiting.pop(future)
-            if future.status == "finished":
-                for number, found in future.result():
-                    self._size.learn(found["seconds"])
-                    yield number, found
-            elif future.status in ("cancelled", "lost"):
+            try:
+                answered = answers_of(future)
+            except OSError:  # the connection
+                raise
+            except Exception as error:
+                yield from self._failed(error, chunk, submit)
+                answered = []
+            if answered is None:
                 self._go_on_without(chunk, lost)
                 submit(chunk)
-            else:
-                yield from self._failed(future.exception(), chunk, submit)
+            for number, found in answered or ():
+                self._size.learn(found["seconds"])
+                yield number, found
             feed()
 
     def _go_on_without(self, chunk: list[tuple[int, dict[str, Any]]], lost: Counter[int]) -> None:
@@ -154,6 +160,21 @@ class DaskPool:
         """Leave the cluster; what it has not begun is withdrawn."""
         self._client.close()
         self._log.setLevel(self._level)
+
+
+def answers_of(future: Any) -> list[tuple[int, dict[str, Any]]] | None:
+    """What a chunk gave; None where it was lost with its worker, maybe after it was done and before it was fetched.
+
+    Raises:
+        Exception: what happened to it, as Dask tells it.
+    """
+    if future.status in ("cancelled", "lost"):
+        return None
+    try:
+        answers: list[tuple[int, dict[str, Any]]] = future.result()
+    except (CancelledError, futures.CancelledError):
+        return None
+    return answers
 
 
 def evaluate(

@@ -17,11 +17,13 @@ from accelsim.errors import InputError
 from accelsim.estimate import estimate
 from accelsim.explore.figures import figures_of, inference_figures
 from accelsim.explore.reads import Ledgers
-from accelsim.explore.sources import HardwareSource, Recent, WorkloadSource, code_version
-from accelsim.files import content_hash
+from accelsim.explore.schema import InferSection
+from accelsim.explore.sources import HardwareSource, Recent, WorkloadSource, code_version, frozen
+from accelsim.files import Document, content_hash
 from accelsim.hardware.parts import Demand
 from accelsim.ledger import Ledger
 from accelsim.machines import simulate
+from accelsim.settings import validate
 
 if TYPE_CHECKING:
     from accelsim.inference import ExitPoint, InferenceResult
@@ -71,14 +73,22 @@ class Evaluator:
         self.ledgers = Ledgers()
         self._estimates: Recent[Any] = Recent(64)
         self._references: Recent[Any] = Recent(4)
+        self._options: Recent[dict[str, Any]] = Recent(64)
         self._studies: Recent[tuple[InferenceResult, Any]] = Recent(4)
         shelf.use(None if task.cache is None else Path(task.cache) / code_version())
 
     # -- identity ------------------------------------------------------------------------------------
 
     def options(self, point: Point) -> dict[str, Any] | None:
-        """Keys of `infer` for a point; None where it is only priced."""
-        return None if self.task.infer is None else {**self.task.infer, **point.for_infer}
+        """Keys of `infer` for a point, as its schema reads them; None where it is only priced.
+
+        Raises:
+            InputError: values that the keys cannot have.
+        """
+        if self.task.infer is None:
+            return None
+        keys = {**self.task.infer, **point.for_infer}
+        return self._options.get(frozen(keys), lambda: _options(keys))
 
     def build(self, point: Point) -> tuple[wl.Workload, hw.Hardware]:
         """Workload and machine of a point.
@@ -93,13 +103,15 @@ class Evaluator:
 
     def key(self, point: Point) -> str:
         """Content hash of everything that decides the figures; of the settings where they do not go together."""
-        options = self.options(point)
-        identity: list[Any] = ["accelsim.point/1", code_version(), self.task.fidelity, options]
+        options: dict[str, Any] | None = None
+        identity: list[Any] = ["accelsim.point/1", code_version(), self.task.fidelity]
         source = self.workloads[point.workload]
         try:
+            options = self.options(point)
             workload, hardware = self.build(point)
-            identity += [workload.hash, hardware.hash]
+            identity += [options, workload.hash, hardware.hash]
         except InputError:
+            identity.append({**(self.task.infer or {}), **point.for_infer})
             identity += [source.document.data, self.hardware[point.hardware].document.data, point.to_dict()]
         if options is not None:
             data = Path(options["data"] or "")
@@ -159,6 +171,11 @@ class Evaluator:
         result, labels = self._studies.get(key, study)
         exit_point = None if threshold is None else _exit_point(result, labels, threshold)
         return inference_figures(result, exit_point, self.task.figures)
+
+
+def _options(keys: Mapping[str, Any]) -> dict[str, Any]:
+    document = Document(Path("infer"), dict(keys))
+    return validate(InferSection, document).model_dump(mode="json")
 
 
 def _exit_point(result: InferenceResult, labels: Any, threshold: float) -> ExitPoint:

@@ -8,9 +8,11 @@ Several sweeps, also at the same time, may write into one journal.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,9 +22,12 @@ from accelsim.errors import InputError, Problem
 Status = Literal["done", "failed", "crashed"]
 """`failed`: the model refused the point, and will again; `crashed`: its worker died, or something unforeseen."""
 
-FORMAT = 2
-"""1 had no reasons of members; such a journal is brought up to date when it is opened."""
+FORMAT = 3
+"""1 had no reasons of members, 1 and 2 no figures that are absent; such a journal is brought up to date when it is
+opened."""
 BUSY_S = 60.0
+ABSENT = False
+"""In the place of a figure; null would be dropped where figures are joined."""
 _TABLES = """
 CREATE TABLE IF NOT EXISTS points (
     key TEXT PRIMARY KEY, status TEXT NOT NULL, figures TEXT NOT NULL, error TEXT,
@@ -38,6 +43,12 @@ CREATE TABLE IF NOT EXISTS members (
 """
 
 
+def _reading(path: Path) -> str:
+    """How SQLite opens a journal in a directory of somebody else: beside a log that it needs, or as it stands."""
+    log = path.with_name(f"{path.name}-wal")
+    return "mode=ro" if log.is_file() and log.stat().st_size else "mode=ro&immutable=1"
+
+
 @dataclass(frozen=True)
 class Record:
     """What is known of one point."""
@@ -46,6 +57,19 @@ class Record:
     figures: Mapping[str, float]
     error: str | None = None
     seconds: float = 0.0
+    absent: frozenset[str] = frozenset()
+    """Figures that were asked for and that the point does not have."""
+
+    @classmethod
+    def read(cls, status: Status, figures: str, error: str | None, seconds: float) -> Record:
+        """A record as the journal has it."""
+        found = json.loads(figures)
+        absent = frozenset(name for name, value in found.items() if value is ABSENT)
+        return cls(status, {name: found[name] for name in found if name not in absent}, error, seconds, absent)
+
+    def written(self) -> str:
+        """The figures as the journal has them."""
+        return json.dumps({**self.figures, **dict.fromkeys(sorted(self.absent), ABSENT)})
 
 
 @dataclass(frozen=True)
@@ -87,16 +111,25 @@ class Journal:
         self.path = path
         if must_exist and path is not None and not path.is_file():
             raise InputError(Problem("there is no journal", str(path)))
+        to_read = must_exist and path is not None and not all(os.access(it, os.W_OK) for it in (path, path.parent))
         try:
-            if path is not None:
+            place = str(path or ":memory:")
+            if to_read and path is not None:
+                place = f"{path.resolve().as_uri()}?{_reading(path)}"
+            elif path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
             # Autocommit: what belongs together stands between BEGIN and COMMIT, spelled out.
-            self._db = sqlite3.connect(path or ":memory:", timeout=BUSY_S, isolation_level=None)
-            self._open()
+            self._db = sqlite3.connect(place, timeout=BUSY_S, isolation_level=None, uri=to_read)
+            self._open(to_read)
         except (sqlite3.Error, OSError) as error:
             raise self._complaint(error) from None
 
-    def _open(self) -> None:
+    def _open(self, to_read: bool) -> None:
+        if to_read:
+            if self._version() not in (2, FORMAT):
+                raise InputError(Problem(f"a journal of format {self._version()}, in a place that cannot be written",
+                                         str(self.path)))  # fmt: skip
+            return
         if self.path is not None:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
@@ -104,9 +137,9 @@ class Journal:
             return
         self._db.execute("BEGIN IMMEDIATE")
         found = self._version()  # another sweep may have been here meanwhile
-        if found not in (0, 1, FORMAT):
+        if found not in range(FORMAT + 1):
             self._db.execute("ROLLBACK")
-            message = f"a journal of format {found}; this accelsim reads formats 1 and {FORMAT}"
+            message = f"a journal of format {found}; this accelsim reads formats 1 to {FORMAT}"
             raise InputError(Problem(message, str(self.path)))
         if found == 1:
             self._db.execute("ALTER TABLE members ADD COLUMN reason TEXT")
@@ -173,8 +206,16 @@ class Journal:
         A point that another sweep finished meanwhile is kept as it is, with figures that only one of them asked
         for joined; a crash gives way to anything.
         """
-        figures = json.dumps(record.figures)
-        values = (key, record.status, figures, record.error, json.dumps(point), version, record.seconds, time.time())
+        values = (
+            key,
+            record.status,
+            record.written(),
+            record.error,
+            json.dumps(point),
+            version,
+            record.seconds,
+            time.time(),
+        )
         keep = (
             "INSERT INTO points VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(key) DO UPDATE SET "
             "status = excluded.status, figures = json_patch(figures, excluded.figures), error = excluded.error, "
@@ -189,15 +230,27 @@ class Journal:
 
     # -- reading -------------------------------------------------------------------------------------
 
+    @contextmanager
+    def _legible(self) -> Iterator[None]:
+        """Complains of a file that is damaged, or of somebody else."""
+        try:
+            yield
+        except (sqlite3.Error, json.JSONDecodeError) as error:
+            raise self._complaint(error) from None
+
     def find(self, key: str) -> Record | None:
         """A point by its content."""
-        row = self._db.execute("SELECT status, figures, error, seconds FROM points WHERE key = ?", (key,)).fetchone()
-        return None if row is None else Record(row[0], json.loads(row[1]), row[2], row[3])
+        query = "SELECT status, figures, error, seconds FROM points WHERE key = ?"
+        with self._legible():
+            row = self._db.execute(query, (key,)).fetchone()
+            return None if row is None else Record.read(*row)
 
     def sweeps(self) -> list[SweepRecord]:
         """All sweeps, the last started last."""
-        rows = self._db.execute("SELECT sweep, name, content, state FROM sweeps ORDER BY started, sweep").fetchall()
-        return [SweepRecord(sweep, name, json.loads(content), state) for sweep, name, content, state in rows]
+        query = "SELECT sweep, name, content, state FROM sweeps ORDER BY started, sweep"
+        with self._legible():
+            return [SweepRecord(sweep, name, json.loads(content), state)
+                    for sweep, name, content, state in self._db.execute(query)]  # fmt: skip
 
     def rows(self, sweep: str) -> Iterator[tuple[str, Member, Record]]:
         """Key, place and record of every finished point of a sweep, in order of position."""
@@ -205,12 +258,14 @@ class Journal:
             "SELECT position, members.key, parameters, feasible, reason, status, figures, error, seconds FROM members "
             "JOIN points USING (key) WHERE sweep = ? ORDER BY position"
         )
-        for row in self._db.execute(query, (sweep,)):
-            position, key, parameters, feasible, reason, status, figures, error, seconds = row
-            member = Member(sweep, position, json.loads(parameters), bool(feasible), reason)
-            yield key, member, Record(status, json.loads(figures), error, seconds)
+        with self._legible():
+            for row in self._db.execute(query, (sweep,)).fetchall():
+                position, key, parameters, feasible, reason, *record = row
+                member = Member(sweep, position, json.loads(parameters), bool(feasible), reason)
+                yield key, member, Record.read(*record)
 
     def count(self) -> int:
         """Points in the journal."""
-        (number,) = self._db.execute("SELECT count(*) FROM points").fetchone()
+        with self._legible():
+            (number,) = self._db.execute("SELECT count(*) FROM points").fetchone()
         return int(number)

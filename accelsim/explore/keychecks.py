@@ -17,7 +17,7 @@ from accelsim.explore.sources import HardwareSource, WorkloadSource, beside
 from accelsim.explore.space import Axis, Continuous, Side, Target, spread
 from accelsim.files import Document, Keys, dotted
 from accelsim.schema_keys import nearest_key, resolve_key
-from accelsim.settings import Override, Section, value_problem
+from accelsim.settings import Override, Section, plain_key, value_problem
 
 WORDS = ("workload", "hardware", "kind")
 """Names of expressions beside keys and figures."""
@@ -33,6 +33,7 @@ class KeyChecks:
         self.hardware = [source for _, source in self._sources("hardware", file.hardware, HardwareSource)]
         self._stop_at_problems()
         self.axes: list[Axis] = []
+        self.fixed: list[tuple[Target, Any]] = []
         self.labels: dict[str, Target] = {}
 
     # -- complaining ---------------------------------------------------------------------------------
@@ -57,10 +58,13 @@ class KeyChecks:
             try:
                 yield name, kind(beside(name, self.folder))
             except InputError as error:
-                for problem in error.problems:
-                    own = problem.file if problem.line is not None else None
-                    self.complain(f"{own}:{problem.line}: {problem.message}" if own else
-                                  f"'{name}': {problem.message}", where)  # fmt: skip
+                self.complain_of(name, error, where)
+
+    def complain_of(self, name: str, error: InputError, where: Keys) -> None:
+        """Note what is wrong with a file that the sweep names at a place."""
+        for problem in error.problems:
+            own = problem.file if problem.line is not None else None
+            self.complain(f"{own}:{problem.line}: {problem.message}" if own else f"'{name}': {problem.message}", where)
 
     # -- keys ----------------------------------------------------------------------------------------
 
@@ -68,7 +72,7 @@ class KeyChecks:
         """Where a key goes; complains about one that nothing knows."""
         head, _, tail = label.partition(".")
         prefix = head if head in ("workload", "hw", "infer") and tail else ""
-        key = tail if prefix else label
+        key = plain_key(tail if prefix else label)
         sides: dict[Side, frozenset[int]] = {}
         if prefix in ("", "workload"):
             sides["workload"] = knowing(self.workloads, key)
@@ -131,13 +135,13 @@ class KeyChecks:
             found = " and ".join(ways) if ways else "none"
             self.complain(f"give one of values, range, log, zip, equals (found {found})", where)
             return
-        lists = self._zipped(spec.zip, where) if spec.zip is not None else None
+        lists = spec.zip
         labels = [name] if lists is None else list(lists)
         targets = [self.target(label, (*where, "zip", label) if lists else where) for label in labels]
         for label, target in zip(labels, targets, strict=True):
             if target is not None:
                 self._note(label, target, (*where, "zip", label) if lists else where)
-        if any(target is None for target in targets) or (spec.zip is not None and lists is None):
+        if (lists is not None and not self._is_linked(lists, where)) or any(target is None for target in targets):
             return
         known = tuple(target for target in targets if target is not None)
         axis = Axis(name, known)
@@ -162,20 +166,27 @@ class KeyChecks:
     def _note(self, label: str, target: Target, where: Keys) -> None:
         """Remember a key; two parameters must not set the same one."""
         for other in self.labels.values():
-            if (other.side, other.key) == (target.side, target.key):
+            if (other.side, other.key) == (target.side, target.key) or self.places(other) & self.places(target):
                 self.complain(f"'{label}' is set twice (also as '{other.label}')", where)
                 return
         if label in self.file.settings:
             self.complain(f"'{label}' stands under settings as well", where)
         self.labels[label] = target
 
-    def _zipped(self, lists: Mapping[str, list[Any]], where: Keys) -> Mapping[str, list[Any]] | None:
+    def _is_linked(self, lists: Mapping[str, list[Any]], where: Keys) -> bool:
         lengths = {label: len(values) for label, values in lists.items()}
         if len(set(lengths.values())) > 1:
             shown = ", ".join(f"{label} {length}" for label, length in lengths.items())
             self.complain(f"linked lists need one length, found {shown}", (*where, "zip"))
-            return None
-        return lists
+            return False
+        return True
+
+    def places(self, target: Target) -> set[tuple[int, Keys]]:
+        """What a key names in each file that knows it: one layer may be spelled by number or by name."""
+        sources = {"workload": self.workloads, "hw": self.hardware, "infer": []}[target.side]
+        found = {index: resolve_key(sources[index].model, sources[index].document.data, target.key)
+                 for index in target.members if sources}  # fmt: skip
+        return {(index, keys) for index, keys in found.items() if keys is not None}
 
     def _values(self, target: Target, values: list[Any], where: Keys) -> list[Any]:
         if not values:

@@ -134,7 +134,7 @@ class Runner:
         try:
             with closing(pool.run(work())) as answers:
                 for index, found in answers:
-                    record, key = Record(**found), keys.pop(index)
+                    record, key = self._record(found), keys.pop(index)
                     with _unhurried():
                         members = [settle(twin, record, twin != index) for twin in twins.pop(key)]
                         self.journal.record(key, record, candidates[index].point.to_dict(), code_version(), members)
@@ -153,10 +153,17 @@ class Runner:
         with _unhurried():
             self.journal.record(key, record, point, code_version(), [settle(record, served)])
 
+    def _record(self, found: Mapping[str, Any]) -> Record:
+        """What a worker answered, and what of the figures asked for the point does not have."""
+        record = Record(**found)
+        if record.status != "done":
+            return record
+        return replace(record, absent=frozenset(self.plan.task.figures) - record.figures.keys())
+
     def _serves(self, record: Record) -> bool:
         """Whether a point of the journal answers this sweep."""
         if record.status == "done":
-            return self.plan.wanted & set(self.plan.task.figures) <= record.figures.keys()
+            return self.plan.wanted & set(self.plan.task.figures) <= record.figures.keys() | record.absent
         return record.status == "failed" or not self.resume
 
     def _told(self, candidate: Candidate, record: Record) -> Told | None:

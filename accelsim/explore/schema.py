@@ -43,8 +43,8 @@ class Axis(Section):
 
 
 def _as_axis(value: Any) -> Any:
-    if isinstance(value, list):
-        return {"values": value}
+    if isinstance(value, list | tuple | range):  # the latter two from Python
+        return {"values": list(value)}
     return {"values": [value]} if isinstance(value, bool | int | float | str) else value
 
 

@@ -67,7 +67,10 @@ def sensitivity(
         if known.sum() < 2 or variance <= 1e-24 * float(np.square(y).mean()):
             continue  # nothing varies
         for name in varied:
-            first = _explained([codes[name][known]], y, w) / variance
+            code = codes[name][known]
+            first = (
+                _explained([code], y, w) / variance if code.max() >= 0 else 0.0
+            )  # -1: off wherever there is a figure
             row: dict[str, Any] = {"objective": objective, "parameter": name, "first_order": min(1.0, first)}
             if complete and known.all():
                 others = [codes[other] for other in varied if other != name]

@@ -159,6 +159,8 @@ class HardwareSource:
                     old = above.get(step) if isinstance(above, dict) else above[step]
                     copied[here] = above[step] = old.copy() if isinstance(old, dict | list) else {}
             copied[where[:-1]][where[-1]] = value
+            if isinstance(value, dict | list):  # what is set within it goes into a copy of the value, not of the file's
+                copied = {place: held for place, held in copied.items() if place[: len(where)] != where}
         return data
 
     def _load_costs(self, name: str) -> CostFile:

@@ -31,6 +31,11 @@ class Target:
     members: frozenset[int]
     """Indices of the workloads or machines that know it."""
 
+    @property
+    def spellings(self) -> tuple[str, ...]:
+        """What expressions may call it."""
+        return (self.label, self.key, f"{self.side}.{self.key}")
+
     def reaches(self, workload: int, hardware: int) -> bool:
         """Whether the key means something to this pair."""
         return self.side == "infer" or (workload if self.side == "workload" else hardware) in self.members
@@ -151,7 +156,8 @@ class Space:
             for target, value, known in zip(axis.targets, values, reached, strict=True):
                 if known:
                     sides[target.side][target.key] = value
-                    row[target.label] = names[target.label] = names[target.key] = value
+                    row[target.label] = value
+                    names.update(dict.fromkeys(target.spellings, value))
         return Candidate(Point(workload, hardware, sides["workload"], sides["hw"], sides["infer"]), row, refusal)
 
     def admitted(self, candidate: Candidate) -> Candidate | None:
@@ -176,8 +182,9 @@ class Space:
         for axis in self.axes:
             for target in axis.targets:
                 value = candidate.row[target.label]
-                if value is not None or target.label not in names:
-                    names[target.label] = names[target.key] = value
+                for name in target.spellings:
+                    if value is not None or name not in names:
+                        names[name] = value
         return names
 
     def grid(self) -> Iterator[Candidate]:
@@ -231,14 +238,15 @@ def spread(kind: str, ends: Sequence[float | int]) -> tuple[tuple[Any, ...], ...
     if kind == "range":
         if third <= 0:
             raise ValueError(f"empty range: the step must be above 0, found {third:g}")
-        count = math.floor((high - low) / third * (1 + 1e-12)) + 1
-        _at_most(count)
+        steps = (high - low) / third * (1 + 1e-12)
+        _at_most(steps + 1)
+        count = math.floor(steps) + 1
         # Decimal steps as people write them: 0.1 + 2 x 0.1 is 0.3.
         return tuple((low + i * third if integer and isinstance(third, int) else _decimal(low + i * third),)
                      for i in range(count))  # fmt: skip
     if third < 1 or int(third) != third:
         raise ValueError(f"the third number of a log range is how many values there are, found {third:g}")
-    _at_most(int(third))
+    _at_most(third)
     shares = np.linspace(0.0, 1.0, int(third)) if third > 1 else np.zeros(1)
     between = Continuous(float(low), float(high), True, integer)
     values = [between.at(float(share)) for share in shares]
@@ -251,6 +259,7 @@ def _decimal(value: float) -> float:
     return float(f"{value:.12g}")
 
 
-def _at_most(count: int) -> None:
-    if count > ENUMERABLE:
-        raise ValueError(f"{count} values; more than {ENUMERABLE} are not listed (leave the step away for any number)")
+def _at_most(count: float) -> None:
+    if not count <= ENUMERABLE:
+        number = f"{count:.0f}" if count < 1e15 else "countless"
+        raise ValueError(f"{number} values; more than {ENUMERABLE} are not listed (leave the step away for any number)")

@@ -10,6 +10,7 @@ import pytest
 
 from accelsim.errors import InputError
 from accelsim.explore import load_sweep
+from accelsim.files import bundled
 
 CASES: list[tuple[dict[str, Any], str]] = [
     (
@@ -32,6 +33,20 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"parameters": {"array.rows": {"value": [1]}}}, "unknown key 'value'; did you mean 'values'?"),
     ({"parameters": {"a": {"zip": {"array.rows": [1, 2], "array.cols": [1]}}}}, "linked lists need one length"),
     ({"parameters": {"a": {"zip": {"array.rows": [1], "array.col": [1]}}}}, "did you mean 'array.cols'?"),
+    ({"parameters": {"clock_mhz": {"range": [1.0, 2.0, 1e-320]}}}, "countless values; more than 200000 are not listed"),
+    (
+        {"parameters": {"layers.0.kernel": [3], "layers[0].kernel": [1]}},
+        "'layers[0].kernel' is set twice (also as 'layers.0.kernel')",
+    ),
+    (
+        {"parameters": {"array": [{"rows": 4, "cols": 4}]}, "constraints": "array.rows < 9"},
+        "'array.rows' is set by parameter 'array'; an expression cannot ask for it",
+    ),
+    (
+        {"parameters": {"layers.0.padding": [0, 1]}, "constraints": "layers.conv1.padding < 9"},
+        "'layers.conv1.padding' is set by parameter 'layers.0.padding'",
+    ),
+    ({"workloads": "digits_snn", "infer": {"data": "nope.npz"}}, "infer.data: 'nope.npz': no such file"),
     (
         {"parameters": {"a": {"zip": {"array.rows": [1], "array.cols": [1]}}, "hw.array.rows": [2]}},
         "'hw.array.rows' is set twice (also as 'array.rows')",
@@ -88,6 +103,23 @@ def test_mistakes(write: Callable[..., Path], keys: dict[str, Any], message: str
     text = str(found.value)
     assert message in text
     assert all(problem.file == str(path) and problem.line for problem in found.value.problems), text
+
+
+def test_one_mistake_is_one_complaint(write: Callable[..., Path]) -> None:
+    with pytest.raises(InputError) as found:
+        load_sweep(write(parameters={"a": {"zip": {"array.rows": [1, 2], "array.cols": [1]}}}))
+    assert len(found.value.problems) == 1
+
+
+def test_a_base_that_no_parameter_mends(write: Callable[..., Path], tmp_path: Path) -> None:
+    source = (bundled("hwconfigs") / "sata.yaml").read_text()
+    (tmp_path / "mine.yaml").write_text(source.replace("table: digital_28nm", "table: nothere"))
+    with pytest.raises(InputError, match=r"test.yaml:\d+: hardware\[0\]: .*mine.yaml:\d+: no cost table 'nothere'"):
+        load_sweep(write(hardware=["mine.yaml"]))
+    assert load_sweep(write(hardware=["mine.yaml"], parameters={"costs.table": ["digital_28nm"]})).space.size == 1
+    # What the base alone cannot be, a parameter may mend.
+    (tmp_path / "mine.yaml").write_text(source.replace("schedule: layer-by-layer", "schedule: step-by-step"))
+    assert load_sweep(write(hardware=["mine.yaml"], parameters={"dataflow": ["tick-batch", "os"]})).space.size == 2
 
 
 def test_all_mistakes_at_once_with_their_lines(tmp_path: Path) -> None:

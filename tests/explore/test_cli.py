@@ -12,6 +12,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from accelsim.explore.answers import Answers, write_answers
+from accelsim.explore.journal import Journal
+from accelsim.explore.plan import load_sweep
 from tests.conftest import Outcome
 
 Command = Callable[..., Outcome]
@@ -58,6 +61,8 @@ def test_show(swept: Path, command: Command) -> None:
 def test_show_mistakes(swept: Path, command: Command, tmp_path: Path) -> None:
     for words, message in (
         (["show", str(swept), "--pareto", "energy"], "no figure 'energy'; did you mean 'energy_pj'?"),
+        (["show", str(swept), "--pareto", "status"], "no figure 'status'"),
+        (["show", str(swept), "--pareto", ","], "--pareto: no figure is named"),
         (["show", str(swept), "--pareto", "energy_pj:up"], "directions: min, max"),
         (["show", str(swept), "--sweep", "tets"], "did you mean 'test'?"),
         (["show", str(swept), "latency_ns"], "figures go with --pareto"),
@@ -69,6 +74,17 @@ def test_show_mistakes(swept: Path, command: Command, tmp_path: Path) -> None:
         assert found.code == 2
         assert message in found.err
         assert "Traceback" not in found.err
+
+
+def test_a_sweep_without_any_point(write: Callable[..., Path], command: Command, tmp_path: Path) -> None:
+    plan = load_sweep(write(hardware=["sata", "spikeflow"]))
+    with Journal(tmp_path / "journal.sqlite") as journal:
+        journal.begin(plan.hash, plan.file.name, plan.file.model_dump(mode="json"))
+        write_answers(Answers.of(journal, plan.hash), tmp_path)
+    assert (tmp_path / "results.csv").read_text().startswith("energy_pj,latency_ns")
+    shown = command("sweep", "show", str(tmp_path), "--pareto", "energy_pj", "--plot", str(tmp_path / "p.png"))
+    assert shown.code == 0, shown.err
+    assert "0 of 0 points" in shown.out
 
 
 def test_formats(write: Callable[..., Path], command: Command, tmp_path: Path) -> None:

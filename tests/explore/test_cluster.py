@@ -18,7 +18,7 @@ import pytest
 
 import accelsim
 from accelsim.errors import InputError
-from accelsim.explore.cluster import pack, unpack
+from accelsim.explore.cluster import answers_of, pack, unpack
 from accelsim.explore.evaluate import Evaluator, Point, Task
 from accelsim.explore.run import run_sweep
 
@@ -112,6 +112,19 @@ def _finished(journal: Path) -> int:
     with sqlite3.connect(journal) as db:
         (tables,) = db.execute("select count(*) from sqlite_master where name = 'points'").fetchone()
         return int(db.execute("select count(*) from points").fetchone()[0]) if tables else 0
+
+
+class _Lost:
+    """A future whose worker dies after its work is done and before the result is fetched."""
+
+    status = "finished"
+
+    def result(self) -> None:
+        raise distributed.client.FutureCancelledError("evaluate-1", "unknown")
+
+
+def test_a_result_is_lost_before_it_is_fetched() -> None:
+    assert answers_of(_Lost()) is None
 
 
 def test_files_travel(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import pandas as pd
@@ -102,6 +103,12 @@ def test_what_switches_a_parameter_off_gets_the_credit() -> None:
     assert shares["flow"]["first_order"] == pytest.approx(1)
     assert shares["size"]["first_order"] == pytest.approx(0, abs=1e-12)
     assert shares["size"]["total"] == pytest.approx(0, abs=1e-12)
+
+
+def test_a_parameter_that_is_off_wherever_there_is_a_figure() -> None:
+    points = pd.DataFrame({"a": [1, 2, 1, 2], "b": [1, 2, None, None], "y": [math.nan, math.nan, 3.0, 5.0]})
+    shares = sensitivity(points, ["a", "b"], ["y"], "grid")["shares"]
+    assert {row["parameter"]: row["first_order"] for row in shares} == {"a": 1.0, "b": 0.0}
 
 
 def test_null_may_be_a_listed_value() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import sqlite3
@@ -149,6 +150,50 @@ def test_two_sweeps_write_one_journal_at_once(
     assert _finished(journal) == 60
     for name in ("a", "b"):
         assert len((tmp_path / name / "results.csv").read_text().splitlines()) == 41
+
+
+def test_a_damaged_journal(tmp_path: Path) -> None:
+    path = tmp_path / "j.sqlite"
+    with Journal(path) as journal:
+        journal.begin("s", "s", {})
+        journal.record("key", Record("done", {}), {}, "v", [Member("s", 0, {}, True)])
+        journal._db.execute("UPDATE points SET figures = '{'")
+        journal._db.execute("UPDATE sweeps SET name = CAST(x'ff' AS TEXT)")
+    with Journal(path) as journal:
+        for read in (lambda: journal.find("key"), lambda: list(journal.rows("s")), journal.sweeps):
+            with pytest.raises(InputError, match=r"j.sqlite: the journal cannot be used"):
+                read()
+    with sqlite3.connect(tmp_path / "other.sqlite") as database:
+        database.execute("CREATE TABLE points (a, b)")
+    with Journal(tmp_path / "other.sqlite") as journal, pytest.raises(InputError, match="cannot be used: no such col"):
+        journal.find("key")
+
+
+def test_figures_that_a_point_does_not_have_are_remembered(tmp_path: Path) -> None:
+    with Journal(tmp_path / "j.sqlite") as journal:
+        for asked in ("a", "b"):
+            record = Record("done", {"energy_pj": 1.0}, absent=frozenset({asked}))
+            journal.record("key", record, {}, "v", [])
+        found = journal.find("key")
+    assert found is not None
+    assert found.figures == {"energy_pj": 1.0}
+    assert found.absent == {"a", "b"}
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_a_journal_of_somebody_else_can_be_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: bool
+) -> None:
+    path = tmp_path / "j.sqlite"
+    with Journal(path) as journal:
+        journal.begin("s", "s", {})
+        if not log:
+            journal.close()
+        monkeypatch.setattr(os, "access", lambda *_: False)
+        with Journal(path, must_exist=True) as seen:
+            assert [record.name for record in seen.sweeps()] == ["s"]
+            with pytest.raises(InputError, match="readonly database"):
+                seen.end("s", "finished")
 
 
 def test_not_a_journal(tmp_path: Path) -> None:

@@ -382,6 +382,8 @@ def test_a_mapping_is_a_sweep_too() -> None:
     )
     assert frame["pareto"].tolist() == [False, True]
     assert frame.attrs["objectives"] == {"cycles": "minimise"}
+    numbers = {"name": "m", "workloads": "vgg9_cifar10", "hardware": "sata", "parameters": {"array.rows": range(4, 6)}}
+    assert accelsim.sweep({**numbers, "objectives": "cycles"})["array.rows"].tolist() == [4, 5]
     with pytest.raises(InputError, match=r"^m: parameters\.array\.row: unknown parameter path"):
         accelsim.sweep({"name": "m", "workloads": "vgg9_cifar10", "hardware": "sata", "parameters": {"array.row": [4]},
                         "objectives": "cycles"})  # fmt: skip
@@ -431,6 +433,95 @@ def test_journal_of_the_first_format_is_brought_up_to_date(write: Callable[..., 
     frame, progress = run_sweep(write(), jobs=1, out=tmp_path / "out")
     assert progress.served == 2
     assert len(frame.frame) == 2
+
+
+def test_a_figure_that_only_one_machine_has(write: Callable[..., Path], tmp_path: Path) -> None:
+    path = write(
+        workloads=["digits_snn"],
+        hardware=["sata", "spikeflow"],
+        parameters={"array.rows": [8, 16], "crossbar.rows": [32, 64]},
+        objectives={"components.adc.convert.count": "minimise", "energy_pj": "minimise"},
+    )
+    answers, progress = run_sweep(path, out=tmp_path / "out", jobs=1)
+    assert progress.served == 0
+    assert answers.frame.loc[answers.frame["pareto"], "hardware"].unique().tolist() == ["spikeflow"]
+    again, progress = run_sweep(path, out=tmp_path / "out", jobs=1)  # also what has no such figure is known
+    assert progress.served == progress.done == 4
+    pd.testing.assert_frame_equal(answers.frame, again.frame)
+
+
+@pytest.mark.parametrize(
+    ("name", "keys"),
+    [
+        ("components.diff.popcount_bits.count", {"parameters": {"weights.sign_sum": ["column", "popcount"]}}),
+        ("components.sample_hold.sample.count", {"settings": {"adc.sample_hold": True}}),
+        ("layers.conv1.details.network_wait_cycles.fetch", {"fidelity": "cycle"}),
+    ],
+)
+def test_figures_that_the_base_machine_lacks(write: Callable[..., Path], name: str, keys: dict[str, Any]) -> None:
+    path = write(
+        **{"workloads": "digits_snn", "hardware": "spikeflow", "parameters": {"lif.share": [1]}, **keys},
+        objectives=[name],
+    )
+    assert load_sweep(path).task.figures == [name]
+    with pytest.raises(InputError, match="unknown objective"):
+        load_sweep(write(workloads="digits_snn", hardware="spikeflow", parameters={"lif.share": [1]},
+                         objectives=["details.nothing"]))  # fmt: skip
+
+
+def test_sections_as_values(write: Callable[..., Path]) -> None:
+    """A parameter may set a whole section, another one a key within it; neither shows in the next point."""
+    bits, array = {"weight_bits": 4}, {"rows": 4, "cols": 4}
+    frame = accelsim.sweep(
+        write(
+            parameters={
+                "precision": [bits],
+                "timesteps": [1, 2],
+                "precision.membrane_bits": {"values": [16], "when": "timesteps == 1"},
+                "array.rows": [2],
+                "array": [array],
+                "array.cols": {"values": [8], "when": "timesteps == 1"},
+            },
+        ),
+        jobs=1,
+    )
+    for timesteps, energy_pj in zip(frame["timesteps"], frame["energy_pj"], strict=True):
+        changes: dict[str, Any] = {"precision": bits, "timesteps": timesteps, "array": array}
+        if timesteps == 1:
+            changes |= {"precision.membrane_bits": 16, "array.cols": 8}
+        assert energy_pj == accelsim.run("vgg9_cifar10", "sata", settings=changes).energy_pj
+    assert (bits, array) == ({"weight_bits": 4}, {"rows": 4, "cols": 4})
+
+
+def test_expressions_see_what_points_have(write: Callable[..., Path]) -> None:
+    def rows(**keys: Any) -> list[Any]:
+        found: list[Any] = accelsim.sweep(write(**keys), jobs=1)["array.rows"].tolist()
+        return found
+
+    values = {"array.rows": [4, 8]}
+    assert rows(parameters=values, constraints="hw.array.rows < 6") == [4]
+    assert rows(parameters=values, constraints="array.cols < 9") == [4, 8]
+    off = {"dataflow": ["os", "ws"], "hw.array.rows": {"values": [4], "when": "dataflow == 'os'"}}
+    frame = accelsim.sweep(write(parameters=off, constraints="array.rows >= 4"), jobs=1)
+    assert frame["status"].tolist() == ["done", "done"]
+    sections = {"memories.dram": {"width_bytes": 32, "bandwidth_gbps": 10.0}}
+    assert rows(parameters=values, settings=sections, constraints="memories.dram.width_bytes < 33") == [4, 8]
+
+
+def test_inference_keys_are_read_as_their_schema_reads_them(write: Callable[..., Path]) -> None:
+    path = write(
+        workloads="digits_snn",
+        infer={"data": "digits", "images": 4},
+        parameters={
+            "timesteps": [2],
+            "infer.remedies": ["none", ["gain", "adc_range"]],
+            "infer.seed": {"equals": "timesteps / 4", "when": "infer.remedies != 'none'"},
+        },
+        objectives=["accuracy"],
+    )
+    frame = accelsim.sweep(path, jobs=1)
+    assert frame["status"].tolist() == ["done", "failed"]
+    assert "seed: expected a whole number, found 0.5" in frame["error"][1]
 
 
 @pytest.mark.parametrize("search", [{}, {"search": "nsga2", "budget": 4}])
