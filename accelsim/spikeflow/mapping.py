@@ -102,7 +102,7 @@ class Mapping:
         self.tiles_of_column: IntArray = np.empty((blocks.columns, 2), dtype=np.int64)
         """[columns, 2] the first and the last tile of each column block."""
         found = np.zeros((4, self.tiles), dtype=np.int64)
-        self.partial_sums: int = fill_tiles(
+        fill_tiles(
             blocks.widths,
             blocks.block_rows,
             blocks.col_blocks,
@@ -115,9 +115,10 @@ class Mapping:
             self.tiles_of_column,
             found,
         )
-        """Partial sums that leave a tile for each output position: its outputs, times the tiles behind each."""
         self.sums_of_tile: IntArray = found[0]
         """[tiles] partial sums that leave each tile for each output position."""
+        self.partial_sums = int(np.add.reduce(self.sums_of_tile))
+        """Of all tiles: the layer's outputs, times the tiles behind each."""
         self.sums_of_pes: IntArray = found[1]
         """[tiles] partial sums that the PEs of each tile send to its accumulators for each output position."""
         self.rows_of_tile: IntArray = found[2]
@@ -125,9 +126,3 @@ class Mapping:
         self.channels_of_tile: IntArray = found[3]
         """[tiles] input channels that the PEs of each tile need, sent to it once. A PE that holds any kernel position
         of a channel block needs all of the block's channels."""
-
-
-def map_layer(op: Operation, hardware: SpikeflowFile, weight_bits: int, first_pe: int = 0) -> Mapping:
-    """Map a convolution or fully-connected layer."""
-    blocks = Blocks(op, Crossbar.of(hardware, weight_bits))
-    return Mapping(blocks, hardware.pe.crossbars, hardware.tile.pes, first_pe)

@@ -330,6 +330,8 @@ def _rings(mesh: Mesh, ports: tuple[int, ...]) -> tuple[IntArray, IntArray]:
         [free[(shortest == links) & (distance[:, index] == links)] for index in range(len(ports))]
         for links in np.unique(shortest)
     ]
-    sizes = np.array([[len(places) for places in near] for near in lists], dtype=np.int64)
+    sizes = np.array([[len(places) for places in near] for near in lists], dtype=np.int64).reshape(-1, len(ports))
     ends = np.cumsum(sizes).reshape(sizes.shape)
-    return np.concatenate([places for near in lists for places in near]), np.hstack((ends[:, :1] - sizes[:, :1], ends))
+    none = free[:0]  # where the ports take the whole mesh
+    places = np.concatenate([none, *(places for near in lists for places in near)])
+    return places, np.hstack((ends[:, :1] - sizes[:, :1], ends))

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accelsim.spikeflow.mapping import Mapping, map_layer
+from accelsim.hardware import SpikeflowFile
+from accelsim.spikeflow.mapping import Blocks, Crossbar, Mapping
 from accelsim.spikeflow.placement import place
+from accelsim.workload import Operation
 from tests.console import ROOT
 from tests.networks import machine, network, spikeflow
 
@@ -21,6 +23,11 @@ needs_golden = pytest.mark.skipif(
 )
 
 NO_SIGN_COLUMN = (("weights.sign_sum", "popcount"),)
+
+
+def map_layer(op: Operation, hardware: SpikeflowFile, weight_bits: int, first_pe: int = 0) -> Mapping:
+    blocks = Blocks(op, Crossbar.of(hardware, weight_bits))
+    return Mapping(blocks, hardware.pe.crossbars, hardware.tile.pes, first_pe)
 
 
 def convolutions(ins: list[int], outs: list[int], size: int = 64, pes: int = 8) -> list[Mapping]:

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from accelsim import api
 from accelsim.spikeflow.packets import Packets, flits_of
 from accelsim.spikeflow.placement import Chip, place
 from accelsim.workload import Workload
-from tests.networks import documents, network, spikeflow
+from tests.networks import documents, machine, network, spikeflow
 
 
 def chip_of(workload: Workload, **changes: Any) -> tuple[Chip, np.ndarray]:
@@ -64,6 +65,20 @@ def test_nearest_is_the_best_of_all_orders() -> None:
     assert float((flits * chip.hops).sum()) == best
     snake, _ = chip_of(workload, noc=noc, tile={"pes": 4}, placement={"order": "snake"})
     assert best <= float((flits * snake.hops).sum())
+
+
+@pytest.mark.parametrize("order", ["snake", "nearest"])
+@pytest.mark.parametrize("ports", [1, 2, 4])
+@pytest.mark.parametrize("fidelity", ["analytical", "cycle"])
+def test_a_chip_without_a_layer(order: str, ports: int, fidelity: str) -> None:
+    """The only layer is on multipliers, the mesh holds nothing but the module's routers."""
+    layers = [{"op": "flatten"}, {"op": "linear", "out_features": 3}, {"op": "neuron", "model": "lif", "threshold": 1.0}]
+    workload = network({"input": {"shape": [1, 4, 4], "encoding": "direct"}, "layers": layers, "timesteps": 2})
+    settings = (("first_layer", "digital"), ("noc.module_ports", ports), ("placement.order", order))
+    found = api.run(workload, machine("spikeflow", settings), fidelity=fidelity)
+    assert found.ledger.instances["crossbar"] == 0
+    assert found.ledger.totals()["mac_unit.multiply_add"] == 16 * 3
+    assert found.cycles > 0
 
 
 def test_snake_neighbours_are_neighbours() -> None:

@@ -22,8 +22,8 @@ def fill_tiles(
     first_pe: int,
     spans: Any,
     found: Any,
-) -> int:
-    """Fill in what a layer has in each of its tiles; returns the partial sums that leave them all for one output.
+) -> None:
+    """Fill in what a layer has in each of its tiles.
 
     Args:
         widths: [columns] outputs of each column block.
@@ -36,7 +36,6 @@ def fill_tiles(
     """
     crossbars = positions * row_blocks * arrays
     per_column = -(-crossbars // pe_crossbars)
-    leaving = 0
     # The tile that has counted a row group, or a block of channels, last: PEs come tile by tile.
     counted_rows = np.full(len(block_rows) * positions, -1, np.int64)
     counted_block = np.full(len(block_rows), -1, np.int64)
@@ -47,7 +46,6 @@ def fill_tiles(
         spans[column, 1] = (before + per_column - 1) // tile_pes
         for tile in range(spans[column, 0], spans[column, 1] + 1):
             found[0, tile] += widths[column]
-            leaving += widths[column]
         for place in range(per_column):
             tile = (before + place) // tile_pes
             found[1, tile] += widths[column]
@@ -61,7 +59,6 @@ def fill_tiles(
                 if counted_block[channels] != tile:
                     counted_block[channels] = tile
                     found[3, tile] += block_rows[channels]
-    return leaving
 
 
 @njit(cache=True)
