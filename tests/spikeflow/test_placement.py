@@ -72,7 +72,11 @@ def test_nearest_is_the_best_of_all_orders() -> None:
 @pytest.mark.parametrize("fidelity", ["analytical", "cycle"])
 def test_a_chip_without_a_layer(order: str, ports: int, fidelity: str) -> None:
     """The only layer is on multipliers, the mesh holds nothing but the module's routers."""
-    layers = [{"op": "flatten"}, {"op": "linear", "out_features": 3}, {"op": "neuron", "model": "lif", "threshold": 1.0}]
+    layers = [
+        {"op": "flatten"},
+        {"op": "linear", "out_features": 3},
+        {"op": "neuron", "model": "lif", "threshold": 1.0},
+    ]
     workload = network({"input": {"shape": [1, 4, 4], "encoding": "direct"}, "layers": layers, "timesteps": 2})
     settings = (("first_layer", "digital"), ("noc.module_ports", ports), ("placement.order", order))
     found = api.run(workload, machine("spikeflow", settings), fidelity=fidelity)
