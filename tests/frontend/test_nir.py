@@ -11,8 +11,9 @@ from torch import nn
 
 from accelsim.errors import InputError
 from accelsim.frontend import describe_nir, from_nir, trace
+from tests.skips import peer
 
-nir = pytest.importorskip("nir", reason="nir is not installed")
+nir = peer("nir")
 DT = 1e-4
 
 
@@ -64,7 +65,7 @@ def test_spikingjelly_round_trip(tmp_path):
     The float32 operations are ordered differently (v + (I - v) / tau against v / 2 + I / 2), which for tau = 2
     is exact; what differs for other tau is checked with a tolerance of 20 per million below.
     """
-    pytest.importorskip("spikingjelly", reason="spikingjelly is not installed")
+    peer("spikingjelly")
     from spikingjelly.activation_based import functional, layer, neuron
     from spikingjelly.activation_based.nir_exchange import export_to_nir
 
@@ -104,8 +105,8 @@ def test_snntorch_round_trip(tmp_path, mechanism):
     beta = 0.9 comes back as 1 - dt/tau with tau = dt / (1 - beta) in float32, 0.9 but for its last bits, so a
     membrane within 1e-7 of the threshold may differ: fewer than 20 per million do.
     """
-    pytest.importorskip("snntorch", reason="snntorch is not installed")
-    pytest.importorskip("nirtorch", reason="nirtorch is not installed")
+    peer("snntorch")
+    peer("nirtorch")
     import snntorch
     from snntorch.export_nir import export_to_nir
 
