@@ -93,6 +93,8 @@ def parse(text: str, complain: Complain) -> tuple[Any, dict[Keys, int]]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         detail = " ".join(part for part in (error.context, error.problem) if part)
+        if "nesting depth" in detail:  # libyaml's own bound
+            detail = f"nested too deeply (more than {MOST_LEVELS} levels)"
         raise complain(f"not valid YAML: {detail}", mark.line + 1 if mark else None, ()) from None
     except yaml.reader.ReaderError as error:
         raise complain(f"not valid YAML: {error.reason}", text.count("\n", 0, error.position) + 1, ()) from None
@@ -267,7 +269,7 @@ def _valued(kind: str, text: str) -> bool | int | float:
     else:
         return float(bare.lower().replace(".inf", "inf").replace(".nan", "nan"))
     if abs(number) > LARGEST_NUMBER:
-        raise _Unfit(f"found a number beyond {LARGEST_NUMBER:g}")
+        raise _Unfit("found a number beyond 1e300")
     return number
 
 

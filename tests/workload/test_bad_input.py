@@ -110,7 +110,7 @@ def test_one_mistake_gives_one_message(write, old, new, line, where, words):
         (b"- 1\n- 2\n", 1, "expected a mapping at the top, found list"),
         (GOOD.encode() + b"# caf\xe9\n", 11, "not UTF-8 text"),
         (GOOD.encode() + b"\x00", 11, "control characters"),
-        (b"a: " + b"[" * 3000 + b"]" * 3000, None, "nested too deeply"),
+        (b"a: " + b"[" * 3000 + b"]" * 3000, 1, "nested too deeply"),
     ],
 )
 def test_what_is_no_yaml_mapping_is_refused(write, content, line, words):
