@@ -24,6 +24,7 @@ from accelsim.workload.graph import Operation
 from accelsim.workload.load import Workload
 from accelsim.workload.shapes import channel_axis
 from accelsim.workload.trace import Record, SpikeTrace
+from accelsim.workload.weights import check_numbers
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ def replay(workload: Workload, weights: Mapping[str, npt.ArrayLike], inputs: npt
     with torch.no_grad():
         for step in range(workload.timesteps):
             runner.step(given if static else given[step])
+    runner.check_sums()
     return Replay(SpikeTrace(runner.records()), torch.stack(runner.outputs).numpy())
 
 
@@ -71,7 +73,10 @@ class _Runner:
 
     def __init__(self, workload: Workload, weights: Mapping[str, npt.ArrayLike]) -> None:
         self.workload = workload
-        self.weights = {name: torch.as_tensor(np.asarray(array, dtype=np.float32)) for name, array in weights.items()}
+        arrays = {name: np.asarray(array) for name, array in weights.items()}
+        for name, array in arrays.items():
+            check_numbers(name, array)
+        self.weights = {name: torch.as_tensor(array.astype(np.float32)) for name, array in arrays.items()}
         self.membranes: dict[str, Tensor] = {}
         self.fired: dict[str, Tensor] = {}
         self.gathered: dict[str, Tensor] = {}
@@ -99,6 +104,18 @@ class _Runner:
             run: Callable[[Operation, list[Tensor]], Tensor] = getattr(self, f"_{op.kind}")
             values[op.name] = last = run(op, operands)
         self.outputs.append(last)
+
+    def check_sums(self) -> None:
+        """Look whether what was added up stayed within float32; a membrane beyond it never comes back.
+
+        Raises:
+            InputError: it did not.
+        """
+        last = self.workload.graph.operations[-1].name
+        for name, values in {last: self.outputs[-1], **self.membranes}.items():
+            if not torch.isfinite(values).all():
+                message = f"sums beyond float32's largest number ({torch.finfo(torch.float32).max:.4g})"
+                raise InputError(Problem(f"{message}: weights or inputs are too large", where=name))
 
     def _keep(self, name: str, operand: Tensor) -> None:
         self.chunks.setdefault(name, []).append(compact(operand[None].numpy(), name))

@@ -157,7 +157,7 @@ def test_integrate_and_fire_takes_its_gain_from_dt():
 
 @pytest.mark.parametrize(("tau", "dt"), [(1e-5, 1e-4), (10.0, 100.0), (-1.0, 0.1), (0.0, 0.1)])
 def test_a_decay_outside_0_to_1_is_refused(tau, dt):
-    with pytest.raises(InputError, match=r"lif: tau = .* decay of .* must lie in \[0, 1\)"):
+    with pytest.raises(InputError, match=r"nodes.lif.tau: tau = .* decay of .* must lie in \[0, 1\)"):
         read({"fc": affine(), "lif": lif(tau=tau)}, dt=dt)
 
 
@@ -237,7 +237,7 @@ def test_a_readout_of_membranes_is_left_out():
     ("nodes", "options", "message"),
     [
         ({"fc": affine(), "delay": nir.Delay(np.ones(3))}, {}, "no layer for a Delay node"),
-        ({"fc": affine(3, 5)}, {}, r"fc: weights \[3, 5\] do not fit an input \[2\]"),
+        ({"fc": affine(3, 5)}, {}, r"nodes.fc.weight: weights \[3, 5\] do not fit an input \[2\]"),
         ({"fc": affine()}, {"dt": 0.0}, "dt: found 0.0, must be greater than 0"),
         ({"fc": affine()}, {"discretization": "exact"}, "found 'exact', allowed: euler, exp"),
         ({"fc": affine()}, {"activity": 1.5}, "must be between 0 and 1"),
