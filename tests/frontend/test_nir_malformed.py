@@ -121,8 +121,7 @@ def told_or_read(source, **options):
     """The bundle, or None where the complaint is one of accelsim's."""
     try:
         return from_nir(source, **{"dt": DT, "timesteps": 2, "activity": 0.2, "verbose": False, **options})
-    except AccelsimError as error:
-        assert str(error)
+    except AccelsimError:
         return None
 
 
@@ -275,7 +274,7 @@ def test_edges_that_are_no_list_of_pairs(edges):
 def test_nodes_that_are_none(nodes):
     network = linear()
     network.nodes = nodes
-    with pytest.raises(InputError, match="nodes|no node 'input'"):
+    with pytest.raises(InputError, match=r"nodes|no node 'input'"):
         from_nir(network, dt=DT, timesteps=2, activity=0.2, verbose=False)
 
 
@@ -364,8 +363,9 @@ def test_options(option, value):
 @pytest.mark.parametrize(
     "activity",
     [
-        None, "0.2", "", [], ["a"], [None], {"fc": "x"}, {"gone": 0.2}, {"fc": [0.1, "a"]}, 1.5, -1, float("nan"), object(),
-        np.array("a"), np.array([None]), np.zeros(0), np.full((1, 2), np.nan), np.full((1, 2), 1e300), np.zeros((2, 3, 4, 5)),
+        None, "0.2", "", [], ["a"], [None], {"fc": "x"}, {"gone": 0.2}, {"fc": [0.1, "a"]}, 1.5, -1, float("nan"),
+        object(), np.array("a"), np.array([None]), np.zeros(0), np.full((1, 2), np.nan), np.full((1, 2), 1e300),
+        np.zeros((2, 3, 4, 5)),
     ],
 )  # fmt: skip
 def test_activities_that_are_none(activity):
@@ -527,7 +527,7 @@ def test_arrays_that_claim_more_than_the_file_holds(good, tmp_path):
 def test_groups_that_hold_themselves(good, tmp_path):
     with changed(good, "nested", tmp_path / "loop.nir") as file:
         file["node/nodes/block/nodes/again"] = file["node"]
-    with pytest.raises(InputError, match="more than 32 deep|more than 100,000 nodes"):
+    with pytest.raises(InputError, match=r"more than 32 deep|more than 100,000 nodes"):
         from_nir(tmp_path / "loop.nir", dt=DT, timesteps=2, activity=0.2)
 
 
@@ -546,5 +546,5 @@ def test_files_of_something_else(content, message, tmp_path):
         from_nir(tmp_path / "other.nir", dt=DT, timesteps=2, activity=0.2)
     with pytest.raises(InputError, match="not a regular file"):
         from_nir(tmp_path, dt=DT, timesteps=2, activity=0.2)
-    with pytest.raises(InputError, match="cannot be read|not a readable|no such file"):
+    with pytest.raises(InputError, match=r"cannot be read|not a readable|no such file"):
         from_nir(tmp_path / ("n" * 300), dt=DT, timesteps=2, activity=0.2)
