@@ -66,7 +66,7 @@ def import_topology(
         "timesteps": timesteps,
         "input": {"shape": shape, "encoding": "direct"},
         "activity": {
-            "density": list(density) if isinstance(density, Sequence) and not isinstance(density, str) else density,
+            "density": list(density) if isinstance(density, tuple | list) else density,
             "source": "assumed on import",
         },
         "layers": layers,

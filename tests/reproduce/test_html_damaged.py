@@ -90,7 +90,7 @@ def drawn_or_told(path: Path) -> bool:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_place_with_wrong_values_or_without(name: str, tmp_path: Path) -> None:
     path, refused, tried = tmp_path / "document.json", 0, 0
-    for turn, place in enumerate(some(list(places(documents()[name])), 45)):
+    for turn, place in enumerate(some(list(places(documents()[name])), 20)):
         for value in (*WRONG[turn % 6 :: 6], ("left out", "renamed")[turn % 2]):
             document = copy.deepcopy(documents()[name])
             holder, key = at(document, place[:-1]), place[-1]
@@ -131,7 +131,7 @@ def test_a_figure_as_text_is_refused(name: str, tmp_path: Path) -> None:
         for place in places(documents()[name])
         if place[-1] in wanted
         and type(at(documents()[name], place)) in (int, float)
-        and place[0] not in ("details", "images")
+        and not {"details", "images"} & set(place)
     ]
     assert found
     for place in some(found, 12):

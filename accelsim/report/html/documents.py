@@ -144,6 +144,7 @@ class ResultsDocument(_Part):
     """``accelsim.results/1``: several machines, or a comparison with the ANN."""
 
     results: list[ResultDocument] = Field(min_length=1)
+    ann_results: list[ResultDocument] = Field(default_factory=list)
     comparison: list[ComparisonRow] = Field(default_factory=list)
 
 
