@@ -215,7 +215,11 @@ PLAIN_VALUES = st.none() | st.booleans() | st.integers(-(10**20), 10**20) | st.t
 DIGITS = st.text("0123456789_:.-+xobeE", max_size=8)
 
 
-@given(st.dictionaries(st.text(max_size=5) | DIGITS, st.recursive(PLAIN_VALUES | DIGITS, st.lists, max_leaves=4), max_size=3))
+@given(
+    st.dictionaries(
+        st.text(max_size=5) | DIGITS, st.recursive(PLAIN_VALUES | DIGITS, st.lists, max_leaves=4), max_size=3
+    )
+)
 def test_what_is_dumped_is_read_back(data: dict[str, Any]) -> None:
     assert read(dump(data) or "{}") == data
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from accelsim.errors import InputError, Problem
+from accelsim.files import read_text
 from accelsim.settings import LARGEST_COUNT
 
 CONV_COLUMNS = ("ifmap height", "ifmap width", "filter height", "filter width", "channels", "num filter", "strides")
@@ -61,7 +62,7 @@ def read_topology(path: Path) -> Topology:
             impossible numbers; the message names file and line.
     """
     shown = str(path)
-    lines = list(_lines(_text(path), shown))
+    lines = list(_lines(read_text(path, encoding="utf-8-sig"), shown))
     if not lines:
         raise InputError(Problem("the file is empty", shown, 1))
     number, cells = lines[0]
@@ -70,20 +71,6 @@ def read_topology(path: Path) -> Topology:
     if not rows:
         raise InputError(Problem("a header, but no layers", shown, number))
     return Topology(header.columns, rows, tuple(header.notes))
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(Problem("no such file", str(path))) from None
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise InputError(Problem(f"not UTF-8 text: {error.reason}", str(path), line)) from None
-    except OSError as error:
-        raise InputError(Problem(f"cannot be read: {error.strerror}", str(path))) from None
-    except ValueError as error:  # a name that no file can have
-        raise InputError(Problem(f"cannot be read: {error}", str(path)[:60])) from None
 
 
 def _lines(text: str, path: str) -> Iterator[tuple[int, list[str]]]:

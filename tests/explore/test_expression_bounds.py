@@ -108,7 +108,23 @@ def test_a_name_without_a_value_is_no_key_error() -> None:
         Expression.parse("a + b").value({"a": 1})
 
 
-HARD = ["0", "1", "-1", "64", "-64", "10**9", "-10**9", "1e300", "1e-320", "0.1", "9" * 300, "'a'", "''", "true", "null"]
+HARD = [
+    "0",
+    "1",
+    "-1",
+    "64",
+    "-64",
+    "10**9",
+    "-10**9",
+    "1e300",
+    "1e-320",
+    "0.1",
+    "9" * 300,
+    "'a'",
+    "''",
+    "true",
+    "null",
+]
 VALUES = st.sampled_from([0, 1, -1, 10**9, 10**299, 10**5000, -(10**5000), 1e308, 1e-320, float("inf"), float("nan")])
 _words = st.sampled_from([*HARD, "x", "y.z", "w", "[]", "[1, x]", "['a', w]"])
 _expressions = st.recursive(
@@ -127,7 +143,9 @@ _expressions = st.recursive(
 
 @settings(max_examples=400, deadline=None)
 @given(_expressions, VALUES, VALUES, st.sampled_from(["a", "", [1, 2], {"a": 1}, None, "aa"]))
-def test_random_expressions_have_a_bounded_value_or_an_expression_error(text: str, x: float, z: float, w: object) -> None:
+def test_random_expressions_have_a_bounded_value_or_an_expression_error(
+    text: str, x: float, z: float, w: object
+) -> None:
     try:
         value = Expression.parse(text).value({"x": x, "y.z": z, "w": w})
     except ExpressionError:

@@ -16,9 +16,9 @@ import pytest
 from accelsim.errors import AccelsimError, InputError
 from accelsim.frontend import from_nir
 from accelsim.workload import Bundle
+from tests.skips import peer
 
-nir = pytest.importorskip("nir", reason="nir is not installed")
-h5py = pytest.importorskip("h5py", reason="h5py is not installed")
+nir, h5py = peer("nir"), peer("h5py")
 DT = 1e-4
 
 

@@ -11,8 +11,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from accelsim.errors import InputError, Problem, did_you_mean
-from accelsim.files import Keys, dotted
+from accelsim.files import Keys, dotted, read_text
 
+MOST_RESULT = 2**28
+"""Bytes of a result file."""
 _SHOWN_PROBLEMS = 8
 _MOST_DIGITS = 300
 """Digits of a whole number that a float still holds."""
@@ -273,15 +275,7 @@ def read_document(path: Path) -> Drawable:
             kind; numbers or texts that are none.
     """
     shown = str(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(Problem("no such file", shown)) from None
-    except OSError as error:
-        raise InputError(Problem(f"cannot be read: {error.strerror}", shown)) from None
-    except UnicodeDecodeError as error:
-        raise InputError(Problem(f"not UTF-8 text: {error.reason}", shown)) from None
-    return checked(_plain_data(text, shown), shown)
+    return checked(_plain_data(read_text(path, MOST_RESULT), shown), shown)
 
 
 @dataclass(frozen=True)
