@@ -92,19 +92,19 @@ def study_array(
     spikes = (rng.random((reads, rows)) < density).astype(np.float64)
     solution = wires.solve(held)
     step = device.lsb_s(cell_bits)
-    ideal = spikes @ codes
+    ideal = spikes @ codes  # whole numbers: exact
     variance = statistical_variance(held, device.read_sigma_s(held), wires, density=density)
-    noise = np.sqrt(spikes @ variance) / step * rng.standard_normal(ideal.shape)
+    noise = np.sqrt(spikes @ on_grid(variance, 1)) / step * rng.standard_normal(ideal.shape)
     mean_input = np.full(rows, density)
     flat = held.sum(axis=0) * density
     return ArrayStudy(
         ir_drop=1.0 - device_voltages_v(held, mean_input, wires) / density,
-        loss=1.0 - (mean_input @ solution.transfer) / np.where(flat > 0, flat, 1.0),
+        loss=1.0 - density * solution.transfer.sum(axis=0) / np.where(flat > 0, flat, 1.0),
         ideal=ideal.astype(np.float64),
-        programming_error=spikes @ (held - target) / step,
-        wire_error=(solution.currents_a(spikes) - spikes @ held) / step,
+        programming_error=spikes @ on_grid(held - target, 1) / step,
+        wire_error=(spikes @ on_grid(solution.transfer, 1) - spikes @ on_grid(held, 1)) / step,
         noise_error=noise,
-        power_w=solution.power_w(spikes * volts),
+        power_w=volts**2 * ((spikes @ on_grid(solution.input_admittance, 1)) * spikes).sum(axis=-1),
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.errors import InputError, Problem
+from accelsim.exact import on_grid
 from accelsim.inference.arithmetic import Crossbars
 from accelsim.inference.noisy import NoisyReads
 from accelsim.inference.products import chunks, dense, with_bias
@@ -148,7 +149,7 @@ def _best_steps(reader: Reader, words: Words, high: int) -> FloatArray:
     # `Reader.scale` divides by the present step; undone, currents are in weight steps.
     matrices = reader.programmed.transfer_s * reader.scale * reader.steps[reader.kinds]
     for block, matrix in enumerate(matrices):
-        sums = bits[:, block, :rows].astype(np.float32) @ matrix.astype(np.float32)
+        sums = (bits[:, block, :rows].astype(np.float64) @ on_grid(matrix, 1)).astype(np.float32)
         for index, step in enumerate(candidates):
             code = np.clip(np.floor(sums / np.float32(step) + np.float32(0.5)), 0, high)
             squares = ((code * np.float32(step) - sums) ** 2).sum(axis=0, dtype=np.float64)

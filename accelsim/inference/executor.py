@@ -125,11 +125,11 @@ class Network:
     def _product(self, op: Operation, density: float) -> Product:
         layer = read_layer(op, self._weights)
         arithmetic = self.arithmetic
-        if not arithmetic.is_machine:
-            return IdealProduct(layer)
         precision = arithmetic.precision
-        codes = quantised(layer, precision.weight_bits)
         largest = op.in_types[0].max_value if op.in_types[0].is_spiking else 2**precision.activation_bits - 1
+        if not arithmetic.is_machine:
+            return IdealProduct(layer, largest)
+        codes = quantised(layer, precision.weight_bits)
         settings = arithmetic.crossbars
         if settings is None or (settings.first_layer == "digital" and op.in_types[0].kind == "real"):
             return QuantisedProduct(codes, largest)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from accelsim.exact import HALF_BITS, halves, on_grid
 from accelsim.inference.values import Value
 from accelsim.inference.weights import Layer
 from accelsim.inference.windows import fields
@@ -36,7 +38,7 @@ def chunks(images: int, bytes_per_image: int) -> list[slice]:
 def dense(inputs: Array, layer: Layer, dtype: Any) -> Array:
     """codes . x for inputs [N, (H, W,) C] in one floating-point type, [N, ..., groups x M]."""
     spec, gemm = layer.op.spec, layer.op.products()
-    codes = layer.codes.astype(dtype)
+    codes = layer.codes.astype(dtype, copy=False)
     if not isinstance(spec, Conv2dSpec):
         return np.asarray(inputs.astype(dtype) @ codes[0])
     _, out_h, out_w = layer.op.out_shape
@@ -52,16 +54,26 @@ def dense(inputs: Array, layer: Layer, dtype: Any) -> Array:
 
 
 class IdealProduct:
-    """Single precision, as the network was trained."""
+    """Single precision, as the network was trained, but that a sum is exact and rounded once.
 
-    def __init__(self, layer: Layer) -> None:
-        self._layer = layer
+    So the currents, and with them every spike, are the same on any processor and any number of threads
+    (`accelsim.exact`).
+    """
+
+    def __init__(self, layer: Layer, largest_input: int) -> None:
+        self._spiking = replace(layer, codes=on_grid(layer.codes, largest_input))
+        self._real = replace(layer, codes=on_grid(layer.codes, 2**HALF_BITS))
         self._bias = None if layer.bias is None else layer.bias.astype(np.float32)
 
     def __call__(self, value: Value, step: int, first_image: int) -> Value:
         """See `Product`."""
-        inputs = value.codes if value.unit == 1 else value.codes * np.float32(value.unit)
-        found = dense(inputs, self._layer, np.float32)
+        if value.codes.dtype.kind in "iu":
+            exact = dense(value.codes, self._spiking, np.float64)
+        else:
+            upper, lower, steps = halves(value.codes)
+            exact = np.ldexp(dense(upper, self._real, np.float64), HALF_BITS) + dense(lower, self._real, np.float64)
+            exact *= steps.reshape(-1, *[1] * (exact.ndim - 1))
+        found = (exact * value.unit).astype(np.float32)
         if self._bias is not None:
             found += self._bias
         return Value(found)
@@ -102,16 +114,17 @@ def attention(op: Operation, a: Value, b: Value) -> Value:
     spec = op.spec
     assert isinstance(spec, MatmulSpec)
     left, right = (_heads(value.codes, spec.heads) for value in (a, b))
-    wide = np.float64 if left.dtype.kind in "iu" and right.dtype.kind in "iu" else np.result_type(left, right)
     if spec.transpose_b:
         right = right.swapaxes(-1, -2)
-    found = left.astype(wide) @ right.astype(wide)  # [N, heads, rows, columns]
+    found = left.astype(np.float64) @ right.astype(np.float64)  # [N, heads, rows, columns]; exact for spikes
     if len(op.out_shape) == 3:
         found = np.moveaxis(found, 1, -1)
     else:
         found = found.transpose(0, 2, 1, 3).reshape(len(found), *op.out_shape)
     whole = left.dtype.kind in "iu" and right.dtype.kind in "iu"
-    return Value(np.ascontiguousarray(found.astype(np.int64) if whole else found), a.unit * b.unit)
+    return Value(
+        np.ascontiguousarray(found.astype(np.int64 if whole else np.result_type(left, right))), a.unit * b.unit
+    )
 
 
 def _heads(codes: Array, heads: int) -> Array:

@@ -58,7 +58,7 @@ def load_model(mesh: Mesh, spec: NocSpec, traffic: Pattern, packet_flits: int = 
     share, unloaded = np.zeros((mesh.nodes, PORTS)), 0.0
     for source, destination, part in traffic.flows(mesh):
         share += mesh.link_loads(source, destination, part)
-        unloaded += float(unloaded_by_hops(spec, mesh.hops(source, destination), packet_flits) @ part)
+        unloaded += float((unloaded_by_hops(spec, mesh.hops(source, destination), packet_flits) * part).sum())
     return LoadModel(share, traffic.rate / mesh.nodes, unloaded, packet_flits, _turnaround(spec))
 
 

@@ -152,7 +152,7 @@ def load_test(
     spec.check(mesh)
     _check(rate, packet_flits, warm_up, measure, len(traffic.rate), mesh)
     state = _armed(mesh, spec, traffic, rate, np.random.default_rng(seed))
-    hops = sum(float(mesh.hops(source, there) @ share) for source, there, share in traffic.flows(mesh))
+    hops = sum(float((mesh.hops(source, there) * share).sum()) for source, there, share in traffic.flows(mesh))
     limit = max(LATENCY_LIMIT_CYCLES, 5 * float(unloaded_by_hops(spec, round(hops), packet_flits)))
     window = np.array([warm_up, warm_up + measure], np.int64)
     stops = _stops(warm_up, measure)
