@@ -17,7 +17,7 @@ import numpy.typing as npt
 from accelsim.inference import Arithmetic, Network
 from accelsim.inference.run import Run
 from accelsim.inference.values import Value, inward, outward
-from accelsim.workload import Operation, SpikeTrace, Workload
+from accelsim.workload import Bundle, Operation, SpikeTrace, Workload
 from accelsim.workload.schema import NeuronFields
 
 UNIT_ROUNDOFF = 2.0**-24
@@ -74,12 +74,15 @@ class Reference:
             elif op.kind == "time_affine":
                 affine = network.in_time[op.name]
                 gain, offset = np.abs(affine.gain).max(), np.abs(affine.offset).max()
-                current = network.in_time and np.abs(run.potentials[_reader(workload, op)]).max()
+                current = np.abs(run.potentials[_reader(workload, op)]).max()
                 incoming = gain * incoming + 4 * UNIT_ROUNDOFF * (current + offset)
             else:
                 incoming = incoming.max(keepdims=True)  # pooling and views: no larger anywhere
             off[op.name] = incoming
-        return cls(run, membranes, off[workload.graph.operations[-1].name])
+        outputs = off[workload.graph.operations[-1].name]
+        if outputs.ndim > run.logits.ndim:  # logits are means over tokens
+            outputs = outputs.max(axis=2)
+        return cls(run, membranes, outputs)
 
     def close(self) -> npt.NDArray[np.bool_]:
         """[T, N] whether any membrane of an image was within rounding of its threshold at that timestep or before."""
@@ -94,7 +97,7 @@ class Reference:
         """Another program's inputs of weighted operations and outputs [T, N, ...] agree with these.
 
         Spikes are equal, unless a membrane of that image was within rounding of its threshold at that timestep or
-        before; outputs are within rounding, in images whose spikes are all equal.
+        before; outputs (None: they are not compared) are within rounding, in images whose spikes are all equal.
         """
         differs = np.zeros(self.run.logits.shape[:2], dtype=bool)
         turned = sites = 0
@@ -107,9 +110,9 @@ class Reference:
         assert not len(unexplained), f"spikes differ without a reason, (timestep, image): {unexplained[:5].tolist()}"
         same = ~differs.any(axis=0)
         assert same.any(), "every image has a turned spike: the comparison would say nothing"
-        outputs = np.asarray(outputs).reshape(self.run.logits.shape)
+        outputs = self.run.logits if outputs is None else np.asarray(outputs).reshape(self.run.logits.shape)
         error = np.abs(self.run.logits - outputs)
-        allowed = np.broadcast_to(self.outputs.reshape(self.outputs.shape or 1), error.shape)
+        allowed = np.broadcast_to(self.outputs, error.shape)
         beyond = (error > allowed) & same.reshape(1, -1, *[1] * (error.ndim - 2))
         assert not beyond.any(), f"outputs differ by {error[beyond].max()}, rounding explains {allowed[beyond].min()}"
         return Agreement(1e6 * turned / max(sites, 1), same)
@@ -138,7 +141,9 @@ def _reader(workload: Workload, op: Operation) -> str:
     return next(o.name for o in workload.graph.operations if o.index > op.index and o.neuron is not None)
 
 
-def spikes_agree(one: Any, other: Any, membrane: Any, threshold: float, bound: Any) -> None:
-    """Spikes are equal, except where the membrane lies within `bound` of the threshold."""
-    open_to_rounding = np.abs(np.asarray(membrane) - threshold) <= bound
-    assert ((np.asarray(one) == np.asarray(other)) | open_to_rounding).all()
+def bundles_agree(bundle: Bundle, *others: Bundle) -> None:
+    """Bundles of the same network and images, made in other ways, agree with the first one's exact sums."""
+    reference = Reference.of(bundle.workload, bundle.weights, bundle.samples["inputs"])
+    for one in (bundle, *others):
+        records = zip(bundle.trace, one.trace.values(), strict=True)  # operations may have other names
+        reference.check(SpikeTrace(dict(records)), one.samples["logits"])

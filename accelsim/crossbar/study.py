@@ -13,6 +13,7 @@ from accelsim.crossbar.devices import Device
 from accelsim.crossbar.noise import statistical_variance
 from accelsim.crossbar.reads import device_voltages_v
 from accelsim.crossbar.solution import Wires, solve_transfer
+from accelsim.exact import on_grid
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -13,14 +13,13 @@ from torch import nn
 
 from accelsim.errors import InputError
 from accelsim.frontend.replaying import replay
-from accelsim.inference.arithmetic import Arithmetic
-from accelsim.inference.executor import Network
 from accelsim.snn import LIF, SpikingNet, load_recipe, train_recipe
 from accelsim.snn.bntt import TimestepAffine, TimestepNorm, fold_over_time
 from accelsim.snn.export import export_bundle
 from accelsim.snn.models import fold_batchnorm
 from accelsim.snn.stepped import SteppedNet
 from accelsim.workload import Bundle
+from tests.rounding import Reference
 
 BRIEF = {"epochs": 1, "export.images": 12, "timesteps": 3, "data.limit": 400}
 
@@ -114,13 +113,12 @@ def test_torch_executor_and_replay_agree_spike_for_spike(tmp_path, over_time: bo
         encoding="analog" if over_time else "direct",
     )  # fmt: skip
     assert [op.name for op in bundle.workload.graph.operations if op.kind == "time_affine"] == ["bn1", "bn2", "bn3"]
-    found = Network(bundle.workload, bundle.weights, Arithmetic()).run(images.numpy())
+    reference = Reference.of(bundle.workload, bundle.weights, images.numpy())
     again = replay(bundle.workload, bundle.weights, images.numpy())
     for name in ("conv2", "fc1", "fc2"):
         assert 0.05 < bundle.trace[name].dense().mean() < 0.95
-        assert np.array_equal(found.trace[name].dense(), bundle.trace[name].dense())
-        assert np.array_equal(again.trace[name].dense(), bundle.trace[name].dense())
-    assert np.allclose(found.logits, bundle.samples["logits"], atol=1e-5)
+    reference.check(again.trace, again.outputs)
+    reference.check(bundle.trace, bundle.samples["logits"])
     unfolded = network(3)(images)
     assert np.allclose(bundle.samples["logits"], unfolded.detach().numpy(), atol=1e-3)
 
@@ -158,8 +156,8 @@ def test_gains_start_at_alpha_thresholds() -> None:
 def test_layers_that_share_membranes_may_have_it(tmp_path) -> None:
     brief = {"epochs": 1, "export.images": 8, "timesteps": 2, "model.width": 4, "norm_statistics": "each_timestep"}
     bundle = train_recipe(load_recipe("digits_layers", {**brief, "data.limit": 200}), tmp_path / "layers").bundle
-    ideal = Network(bundle.workload, bundle.weights, Arithmetic()).run(bundle.samples["inputs"])
-    assert np.allclose(ideal.logits, bundle.samples["logits"], atol=1e-4)
+    reference = Reference.of(bundle.workload, bundle.weights, bundle.samples["inputs"])
+    reference.check(bundle.trace, bundle.samples["logits"])
 
 
 @pytest.mark.parametrize("change", [{"model": {"name": "resnet20"}}, {"method": {"name": "qcfs", "levels": 8}}])

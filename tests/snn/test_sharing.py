@@ -18,6 +18,7 @@ from accelsim.snn import LIF, SpikingNet, load_recipe, train_recipe
 from accelsim.snn.export import export_bundle
 from accelsim.snn.stepped import SteppedNet, sharing_layers
 from accelsim.workload.load import resolve_workload
+from tests.rounding import Reference
 
 BRIEF = {"epochs": 1, "export.images": 8, "timesteps": 2}
 
@@ -157,9 +158,10 @@ def test_shared_layers_run_alike_in_torch_executor_and_replay(tmp_path, order: s
     )  # fmt: skip
     records = [op.neuron for op in bundle.workload.graph.operations if op.neuron is not None]
     assert [record.shares_state_with for record in records] == [None, "lif1", "lif2"]
-    ideal = Network(bundle.workload, bundle.weights, Arithmetic()).run(images.numpy())
-    assert np.allclose(ideal.logits, bundle.samples["logits"], atol=1e-5)
-    assert np.allclose(replay(bundle.workload, bundle.weights, images.numpy()).outputs, ideal.logits, atol=1e-5)
+    reference = Reference.of(bundle.workload, bundle.weights, images.numpy())
+    reference.check(bundle.trace, bundle.samples["logits"])
+    again = replay(bundle.workload, bundle.weights, images.numpy())
+    reference.check(again.trace, again.outputs)
     plain = SpikingNet(dict(net.layers.items()), 4)
     assert not torch.allclose(plain(images), net(images), atol=1e-3)  # sharing does something
 
