@@ -95,7 +95,7 @@ class Expression:
         try:
             _check(tree, names, text, MAX_LEVELS)
         except (TypeError, ArithmeticError) as error:  # of a part without names, which fails at every point
-            raise ExpressionError(f"'{text}': {error}") from None
+            raise ExpressionError(f"'{text}': {_said(error)}") from None
         return cls(text, tree, tuple(names))
 
     def value(self, names: Mapping[str, Any]) -> Any:
@@ -109,7 +109,7 @@ class Expression:
         except KeyError as error:
             raise ExpressionError(f"'{self.text}': there is no value of {error}") from None
         except (TypeError, ArithmeticError, ValueError) as error:
-            raise ExpressionError(f"'{self.text}': {error}") from None
+            raise ExpressionError(f"'{self.text}': {_said(error)}") from None
         except RecursionError:
             raise ExpressionError(f"'{self.text}': nested too deeply") from None
 
@@ -181,6 +181,11 @@ def _check(node: ast.expr, names: dict[str, None], text: str, levels: int) -> bo
         except ValueError as error:  # of sqrt, log2
             raise ArithmeticError(error) from None
     return any(asks)
+
+
+def _said(error: Exception) -> str:
+    """An error of an operator in words; Python's own for a division by zero differ between its versions."""
+    return "division by zero" if isinstance(error, ZeroDivisionError) else str(error)
 
 
 def _evaluate(node: ast.expr, names: Mapping[str, Any]) -> Any:

@@ -89,7 +89,7 @@ def test_the_good_file_is_good(write):
         ("{name: flat, op: flatten}", "{name: flat, op: flatten", 10, None, "not valid YAML"),
         ("timesteps: 2", "\ttimesteps: 2", 2, None, "not valid YAML"),
         ("name: small", "name: &name [*name]", 1, "name[0]", "refers to what it stands in"),
-        ("name: small", "name: 2020-13-45", 1, "name", "not valid YAML: month"),
+        ("name: small", "name: 2020-13-45", 1, "name", "not valid YAML"),
         ("name: small", "[1, 2]: small", 1, None, "a key must be plain text, found [1, 2]"),
         ("  - {name: flat, op: flatten}", "  - flatten", 9, "layers[2]", "expected a mapping of keys to values, found 'flatten'"),
         ("name: small", "name: small\nlibrary: !!python/object/apply:os.getcwd []", 2, "library", "the tag !!python/object/apply:os.getcwd is not read here"),
