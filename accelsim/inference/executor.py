@@ -39,8 +39,8 @@ _WIDEST_CODE = 255
 class Network:
     """A workload with its weights on one arithmetic; programming variation and noise follow from `seed`.
 
-    Results do not depend on the number of threads. How images are cut into batches changes the order of
-    floating-point sums and no more: whole-number products are the same bit for bit, read noise is drawn for the
+    Results do not depend on the number of threads, on the kernels of the BLAS library, or on how images are cut into
+    batches: sums of products are exact, floating-point ones too (`accelsim.exact`), and read noise is drawn for the
     image, wherever it stands.
 
     Raises:
