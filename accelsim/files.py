@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 from accelsim.errors import InputError, Problem
+from accelsim.interrupt import half_written
 from accelsim.yaml_text import Keys as Keys
 from accelsim.yaml_text import dotted as dotted
 from accelsim.yaml_text import parse
@@ -275,6 +276,7 @@ def write_atomic(path: Path, content: bytes | str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         # The name of a file may be as long as names can be: what is put in front must not make it longer.
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
+        half_written.add(temporary)
     except OSError as error:
         raise InputError(Problem(f"cannot be written: {error.strerror}", str(path))) from None
     except ValueError:
@@ -291,6 +293,7 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     finally:
         if os.path.exists(temporary):
             os.unlink(temporary)
+        half_written.discard(temporary)
 
 
 def _umask() -> int:

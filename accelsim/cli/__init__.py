@@ -5,14 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from typing import Annotated
+import warnings
+from typing import Annotated, Any
 
 import typer
 
 from accelsim import __version__
 from accelsim.cli import array, inputs, leaderboard, machines, networks, noc, reproduce, sweeps
 from accelsim.cli.shared import app
+from accelsim.effort import LongWork
 from accelsim.errors import AccelsimError
+from accelsim.interrupt import obeying_ctrl_c
 
 __all__ = ["app", "array", "inputs", "leaderboard", "machines", "main", "networks", "noc", "reproduce", "sweeps"]
 
@@ -32,12 +35,26 @@ def _main(
     pass
 
 
+_plainly = warnings.showwarning
+
+
+def _show(message: Warning | str, *others: Any) -> None:
+    """How long something takes is told in a line, without the place in the program that a developer looks for."""
+    if isinstance(message, LongWork):
+        print(f"accelsim: {message}", file=sys.stderr, flush=True)
+    else:
+        _plainly(message, *others)
+
+
 def main() -> None:
     """Entry point: bad input prints its message and exits with 2."""
     if sys.stdout is None:  # closed by the caller: nobody wants to read
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    warnings.showwarning = _show
+    warnings.simplefilter("always", LongWork)
     try:
-        app()
+        with obeying_ctrl_c():
+            app()
     except AccelsimError as error:
         for line in str(error).splitlines():
             print(f"accelsim: {line}", file=sys.stderr)

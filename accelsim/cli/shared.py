@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from accelsim import interrupt
 from accelsim.errors import InputError, Problem, did_you_mean
 
 if TYPE_CHECKING:
@@ -29,6 +30,14 @@ class Commands(TyperGroup):
         """Names in the order of `FIRST`, then as they were added."""
         names = super().list_commands(ctx)
         return [name for name in FIRST if name in names] + [name for name in names if name not in FIRST]
+
+    def invoke(self, ctx: Any) -> Any:
+        """Ctrl-C ends a command with one line; without this, with the framework's own line and exit code."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            interrupt.tell()
+            raise typer.Exit(interrupt.EXIT_CODE) from None
 
 
 app = typer.Typer(

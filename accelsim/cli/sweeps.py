@@ -9,10 +9,12 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from accelsim import interrupt
 from accelsim.cli.shared import Format, FormatOption, app, print_json, print_rich
 from accelsim.errors import InputError, Problem
 
-INTERRUPTED = 130
+FINISHING_S = 8.0
+"""For the tables of what is finished, after Ctrl-C; the journal has it already."""
 
 
 class _FileFirst(TyperGroup):
@@ -59,14 +61,15 @@ def run(
     from accelsim.report.sweeps import front_table, summary_lines, sweep_progress
 
     folder = out or Path("out") / load_sweep(file).file.name
+    kept = f"interrupted; everything finished is in {folder}, --resume goes on"
     try:
-        with sweep_progress() as watch:
+        with interrupt.finishing(FINISHING_S, kept), sweep_progress() as watch:
             answers, progress = run_sweep(
                 file, out=folder, jobs=jobs, executor=executor, resume=resume, journal=journal, watch=watch
             )
     except KeyboardInterrupt:
-        typer.echo(f"accelsim: interrupted; everything finished is in {folder}, --resume goes on", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+        interrupt.tell(kept)
+        raise typer.Exit(interrupt.EXIT_CODE) from None
     if progress.served:
         typer.echo(f"{progress.served} of {progress.done} points were in the journal already", err=True)
     for remark in answers.remarks:

@@ -1,9 +1,8 @@
 """Programmed layers that were solved before: in memory, and on disk for later runs, by content hash.
 
-On disk they lie in ``accelsim`` below the user's cache directory (``$XDG_CACHE_HOME`` or ``~/.cache``), at most
-`DISK_BYTES` of them; those not used for longest go first. ``ACCELSIM_CACHE`` names another directory or says ``off``.
-A sweep's own shelf comes before both. Keys cover everything a layer depends on, the code that solves it included; an
-entry that is missing, broken or of another shape is solved again.
+On disk they lie in the user's cache directory (`accelsim.cachedir`), at most `DISK_BYTES` of them; those not used for
+longest go first. A sweep's own shelf comes before both. Keys cover everything a layer depends on, the code that solves
+it included; an entry that is missing, broken or of another shape is solved again.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ import numpy.typing as npt
 
 import accelsim.crossbar
 from accelsim import shelf
+from accelsim.cachedir import user_cache
 from accelsim.crossbar import Encoding, ProgrammedLayer, RowBlocks
 
 MEMORY_BYTES = 256_000_000
 DISK_BYTES = 1_000_000_000
-VARIABLE = "ACCELSIM_CACHE"
 
 _layers: OrderedDict[str, ProgrammedLayer] = OrderedDict()
 
@@ -49,19 +48,7 @@ def forget() -> None:
 def directory() -> Path | None:
     """Where layers are kept on disk, or None."""
     own = shelf.place()
-    if own is not None:
-        return own / "layers"
-    named = os.environ.get(VARIABLE, "").strip()
-    if named.lower() == "off":
-        return None
-    if named:
-        return Path(named) / "layers"
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification: a relative path is invalid and to be ignored.
-    try:
-        return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "accelsim" / "layers"
-    except RuntimeError:  # a user without a home directory
-        return None
+    return user_cache("layers") if own is None else own / "layers"
 
 
 def _bytes(layer: ProgrammedLayer) -> int:

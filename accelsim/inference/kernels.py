@@ -46,7 +46,7 @@ class NeuronRule(NamedTuple):
 # --- neurons ------------------------------------------------------------------------------------------
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def update_neurons(current, membrane, last, done, rule, potential, spikes):
     """One timestep of flat neurons; see `update_neurons_numpy`, which this equals bit for bit."""
     # The membrane's own type, so that single precision stays single precision.
@@ -141,7 +141,7 @@ def update_neurons_numpy(
 # --- spikes into words --------------------------------------------------------------------------------
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def pack_channels(codes, bit, rows, words):
     """words [P, blocks, W] of bit `bit` of codes [P, C]: channel c in row c % rows of block c // rows."""
     for p in range(codes.shape[0]):
@@ -164,7 +164,7 @@ def pack_channels_numpy(codes: npt.NDArray[Any], bit: int, rows: int, words: npt
 # --- column codes into outputs ------------------------------------------------------------------------
 
 
-@njit(cache=True, error_model="numpy", parallel=True)
+@njit(error_model="numpy", parallel=True)
 def reassemble(columns, index, factor, scale, outputs):
     """outputs [B, M] += scale * sum_s factor [M, S] * columns [B, index [M, S]]."""
     n_outputs, terms = index.shape
@@ -200,7 +200,7 @@ def reassemble_numpy(
 # --- early exit ---------------------------------------------------------------------------------------
 
 
-@njit(cache=True, error_model="numpy", parallel=True)
+@njit(error_model="numpy", parallel=True)
 def running_entropy(logits, entropy):
     """entropy [T, N] in nats of softmax(mean of logits [T, N, C] over the timesteps so far)."""
     steps, images, classes = logits.shape

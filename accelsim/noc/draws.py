@@ -24,7 +24,7 @@ def uniform(random, node):
     return np.float64(z >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
 
-@njit(cache=True)
+@njit()
 def gap(random, node, rate):
     """Cycles to the next success of one Bernoulli trial per cycle, 1 or more."""
     u = uniform(random, node)
@@ -35,7 +35,7 @@ def gap(random, node, rate):
     return 1 + np.int64(min(math.floor(math.log1p(-u) / math.log1p(-rate)), 1e15))
 
 
-@njit(cache=True)
+@njit()
 def draw_destination(random, node, fixed, nodes, cumulative):
     """Where a tile's next packet goes (`Pattern.fixed`, and the running sums of `Pattern.weights`)."""
     u = uniform(random, node)

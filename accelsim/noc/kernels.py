@@ -426,7 +426,7 @@ def _step_router(queues, buffer, ports, tiles, packets, busy, flits, credits_, t
     return stirring or n_pairs > 0  # of those that ask for the switch one gets it
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def advance(state, d, until, rows, cols, torus, vcs, bits, packet_flits, window):
     """Advance the network up to cycle `until`; TIME_UP, DELIVERED (nothing left to do) or DEADLOCK.
 

@@ -13,6 +13,7 @@ from accelsim.noc.closed_form import load_model
 from accelsim.noc.draws import gap
 from accelsim.noc.kernels import advance
 from accelsim.noc.patterns import Pattern
+from accelsim.noc.simulation import stride_cycles
 from accelsim.noc.state import (
     CREATED,
     DEADLOCK,
@@ -155,14 +156,16 @@ def load_test(
     hops = sum(float((mesh.hops(source, there) * share).sum()) for source, there, share in traffic.flows(mesh))
     limit = max(LATENCY_LIMIT_CYCLES, 5 * float(unloaded_by_hops(spec, round(hops), packet_flits)))
     window = np.array([warm_up, warm_up + measure], np.int64)
-    stops = _stops(warm_up, measure)
+    stops, stride = _stops(warm_up, measure), stride_cycles(mesh)
     delays = delays_of(spec)
     fixed = (mesh.rows, mesh.cols, mesh.torus, spec.vcs, vc_bits(spec.vcs), packet_flits)
     advance(state, delays, 0, *fixed, window)  # compiled, if it was not yet
     start = time.process_time()
     diverged, ended = False, TIME_UP
     while ended == TIME_UP and not (diverged and state.totals[NOW] >= window[1]):
-        ended = advance(state, delays, next(stops), *fixed, window)
+        stop = next(stops)
+        while ended == TIME_UP and state.totals[NOW] < stop:
+            ended = advance(state, delays, min(int(state.totals[NOW]) + stride, stop), *fixed, window)
         diverged |= _sample_latency(state) > limit
     if ended == DEADLOCK:  # a fault of this program: the routing and the datelines exclude it
         raise RuntimeError(f"network on chip: deadlock in cycle {state.totals[NOW]} on a {mesh} with {spec}")

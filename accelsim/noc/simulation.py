@@ -63,8 +63,9 @@ class NocRun:
         return int(self.link_flits[:, LOCAL].sum())
 
 
-STRIDE_CYCLES = 2_000_000
-"""Cycles between two reports of progress, and two chances for Ctrl-C."""
+def stride_cycles(mesh: Mesh) -> int:
+    """Cycles between two reports of progress, and two chances for Ctrl-C: about half a second's."""
+    return max(1, 1_000_000 // mesh.nodes)
 
 
 def simulate(
@@ -87,8 +88,9 @@ def simulate(
         delays, window = delays_of(spec), np.array([0, NEVER], np.int64)
         fixed = (mesh.rows, mesh.cols, mesh.torus, spec.vcs, vc_bits(spec.vcs))
         ended, until, flits = TIME_UP, 0, int(messages.flits.sum())
+        stride = stride_cycles(mesh)
         while ended == TIME_UP and until < NEVER:
-            until = min(max(until, int(state.totals[NOW])) + STRIDE_CYCLES, NEVER)
+            until = min(max(until, int(state.totals[NOW])) + stride, NEVER)
             ended = advance(state, delays, until, *fixed, 0, window)
             if report is not None:
                 report("flits", int(link_flits(state)[:, LOCAL].sum()), flits)

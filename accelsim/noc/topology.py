@@ -122,7 +122,7 @@ class Mesh:
         return loads
 
 
-@njit(cache=True)
+@njit()
 def fill_link_loads(
     source: Any, destination: Any, x: Any, y: Any, weight: Any, rows: int, cols: int, loads: Any
 ) -> None:

@@ -82,4 +82,4 @@ def follow_plainly(hops: int, flits: int, places: int, d: IntArray) -> Any:
     return left[(flits - 1) % places, last + 1] + skipped
 
 
-follow: Callable[[int, int, int, IntArray], Any] = njit(cache=True)(follow_plainly)
+follow: Callable[[int, int, int, IntArray], Any] = njit()(follow_plainly)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import io
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accelsim.errors import InputError, Problem
+from accelsim.errors import AccelsimError, InputError, Problem
 from accelsim.files import write_atomic
 from accelsim.report.tables import CATEGORY_NAMES
 from accelsim.results import CATEGORIES, Result
@@ -29,8 +31,27 @@ COLOURS = {
 }
 
 
+@functools.cache
+def _import_matplotlib() -> None:
+    """Without its warning that a user has no home and the fonts must be looked through again.
+
+    Raises:
+        AccelsimError: it finds no directory to write to, which it insists on.
+    """
+    log = logging.getLogger("matplotlib")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        import matplotlib.figure
+    except OSError as error:
+        raise AccelsimError(f"no picture can be drawn: {error}") from None
+    finally:
+        log.setLevel(before)
+
+
 def new_figure(width: float, height: float) -> Figure:
     """A figure that needs no screen and no pyplot state."""
+    _import_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

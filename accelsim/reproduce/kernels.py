@@ -7,7 +7,7 @@ import numpy as np
 from accelsim.compiled import njit
 
 
-@njit(cache=True)
+@njit()
 def flushed_fetches(  # type: ignore[no-untyped-def]  # pragma: no cover (compiled)
     height, width, kernel_height, kernel_width, channels, stride, rows, column_folds, capacity
 ):

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from accelsim import shelf
+from accelsim import cachedir, shelf
 from accelsim.crossbar import Device, Wires, linear_blocks, program_layer
 from accelsim.inference import kept
 
@@ -22,7 +22,7 @@ def solve(scheme="diff", complement="column", sign="column", noise=0.2, blocks=N
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    monkeypatch.setenv(kept.VARIABLE, str(tmp_path))
+    monkeypatch.setenv(cachedir.VARIABLE, str(tmp_path))
     monkeypatch.setattr(shelf, "WORTH_KEEPING_S", -1.0)
     kept.forget()
     yield tmp_path / "layers"
@@ -102,12 +102,12 @@ def test_a_broken_entry_is_solved_again_and_replaced(place, harm):
 
 
 def test_off_writes_nothing_and_a_place_that_cannot_be_written_is_no_error(place, tmp_path, monkeypatch):
-    monkeypatch.setenv(kept.VARIABLE, "off")
+    monkeypatch.setenv(cachedir.VARIABLE, "off")
     kept.kept(("a",), solve)
     assert not place.exists()
     in_the_way = tmp_path / "file"
     in_the_way.write_text("")
-    monkeypatch.setenv(kept.VARIABLE, str(in_the_way))
+    monkeypatch.setenv(cachedir.VARIABLE, str(in_the_way))
     kept.kept(("b",), solve)
     assert in_the_way.read_text() == ""
 
@@ -138,7 +138,7 @@ def test_memory_is_bounded_too(place, monkeypatch):
 
 
 def test_places_by_the_xdg_rules(monkeypatch, tmp_path):
-    monkeypatch.delenv(kept.VARIABLE, raising=False)
+    monkeypatch.delenv(cachedir.VARIABLE, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     assert kept.directory() == tmp_path / ".cache" / "accelsim" / "layers"

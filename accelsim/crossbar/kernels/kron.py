@@ -27,7 +27,7 @@ PORTS = 4 * LEAF
 _LINE = 8  # doubles per cache line
 
 
-@njit(cache=True, error_model="numpy", fastmath=FLAGS)
+@njit(error_model="numpy", fastmath=FLAGS)
 def _reduce_leaves(g, row0, col0, n_rows, n_cols, wires, edges, starts, neighbours, mesh, slots, scaled):
     """Fill `slots` [slot, lane] with the port conductances of n_rows x n_cols leaves.
 
@@ -78,7 +78,7 @@ def _reduce_leaves(g, row0, col0, n_rows, n_cols, wires, edges, starts, neighbou
                 at += 1
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _scatter(source, n_source, sizes, places, work, stride):
     """Copy a block's network into `work`: group k goes to `places[k]`; add where something stands.
 
@@ -106,7 +106,7 @@ def _scatter(source, n_source, sizes, places, work, stride):
         r += sizes[gr]
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _merge(step, first, second, work, tile, scale, is_root):
     """Assemble two neighbouring blocks in `work`, shared nodes first, and eliminate those.
 
@@ -145,7 +145,7 @@ def _merge(step, first, second, work, tile, scale, is_root):
     return shared, kept, stride
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _push_leaf(slots, outputs, lane, drop_right, drop_top, work, tile, scale, target):
     """Write one leaf's port network to `target`, without the ports that end in the air."""
     n_out = LEAF * (drop_right + drop_top)
@@ -172,7 +172,7 @@ def _push_leaf(slots, outputs, lane, drop_right, drop_top, work, tile, scale, ta
     return kept
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _copy_kept(work, n_out, width, stride, target):
     kept = width - n_out
     for i in range(kept):
@@ -183,7 +183,7 @@ def _copy_kept(work, n_out, width, stride, target):
             row[j] = source[j]
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def reduce_array(
     g, wires, pad_rows, steps, edges, starts, neighbours, mesh, outputs, slots, scaled, stack, work, tile,
     scale, transfer, admittance,
@@ -232,7 +232,7 @@ def reduce_array(
         admittance[i, i] = total
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _aligned(size):
     """Scratch that starts on a cache line."""
     raw = np.empty(size + _LINE)
@@ -240,7 +240,7 @@ def _aligned(size):
     return raw[skip : skip + size]
 
 
-@njit(cache=True, error_model="numpy", parallel=True)
+@njit(error_model="numpy", parallel=True)
 def reduce_batch(
     g, wires, pad_rows, steps, edges, starts, neighbours, mesh, outputs, n_slots, max_degree, stack_size,
     work_size, n_chunks, transfer, admittance,

@@ -13,7 +13,7 @@ from numba import prange
 from accelsim.compiled import njit
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def column_ladders(g, segment, sense, transfer, admittance):
     """Ideal wordlines: each column of g [N, M] is a ladder; fills transfer [N, M], admittance [N, N].
 
@@ -46,14 +46,14 @@ def column_ladders(g, segment, sense, transfer, admittance):
                 admittance[k, i] -= shared
 
 
-@njit(cache=True, error_model="numpy", parallel=True)
+@njit(error_model="numpy", parallel=True)
 def column_ladders_batch(g, segment, sense, transfer, admittance):
     """`column_ladders` over g [A, N, M]."""
     for k in prange(g.shape[0]):
         column_ladders(g[k], segment, sense, transfer[k], admittance[k])
 
 
-@njit(cache=True, error_model="numpy", parallel=True)
+@njit(error_model="numpy", parallel=True)
 def gated_far(g, gates, source, bit, driver, sense, currents):
     """Source lines driven at the far end (row 1); currents [B, M] for one volt, gates [B, N].
 
@@ -83,7 +83,7 @@ def gated_far(g, gates, source, bit, driver, sense, currents):
             currents[read, j] = db * to_sense / (db + to_sense)
 
 
-@njit(cache=True, error_model="numpy", parallel=True)
+@njit(error_model="numpy", parallel=True)
 def gated_near(g, gates, source, bit, driver, sense, currents):
     """Source lines driven at the sense end (row N): the part above is a single conductance."""
     n_reads, rows = gates.shape

@@ -26,7 +26,7 @@ TILE_SIZE = PANEL * _TILE
 FLAGS = {"contract", "reassoc", "nsz"}
 
 
-@njit(cache=True, error_model="numpy", fastmath=FLAGS)
+@njit(error_model="numpy", fastmath=FLAGS)
 def _factor(work, stride, p, q, width, scale):
     """Complete rows p..p+q-1 (each still lacks the pivots before it in the panel); scale = 1 / totals."""
     for t in range(q):
@@ -45,7 +45,7 @@ def _factor(work, stride, p, q, width, scale):
         scale[t] = 0.0
 
 
-@njit(cache=True, error_model="numpy", fastmath=FLAGS)
+@njit(error_model="numpy", fastmath=FLAGS)
 def _update(work, stride, p, q, last, width, tile, scale):
     """Add the mesh of pivots p..p+q-1 to rows p+q..last-1, two rows at a time."""
     first = p + q
@@ -100,7 +100,7 @@ def _update(work, stride, p, q, last, width, tile, scale):
         c0 = c1
 
 
-@njit(cache=True, error_model="numpy", fastmath=FLAGS)
+@njit(error_model="numpy", fastmath=FLAGS)
 def eliminate(work, n_out, width, stride, n_rows, tile, scale):
     """Remove the first `n_out` nodes of a network of `width` nodes, in place.
 

@@ -41,7 +41,7 @@ class Matrices(NamedTuple):
     """Tiles hold 32 columns and their variances, else 64 columns."""
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _list_rows(words, begin, listed, driven, active, silent_too):
     """Rows of the set bits of words [R, W], read after read, in `listed`; begin [R + 1] says where each starts.
 
@@ -63,7 +63,7 @@ def _list_rows(words, begin, listed, driven, active, silent_too):
     return count
 
 
-@njit(cache=True, error_model="numpy", fastmath=_FLAGS)
+@njit(error_model="numpy", fastmath=_FLAGS)
 def _convert(total, shift, low, high, gain, reads, width, sums):
     """sums [.., `width`] of `reads` += gain [64] times the codes of total [R, 64]; returns how many were clipped.
 
@@ -85,7 +85,7 @@ def _convert(total, shift, low, high, gain, reads, width, sums):
     return clipped
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _multiply_chunk(words, tiles, noisy, seed, first_read, shift, low, high, gain, codes, sums, active_rows):
     """`mvm` for reads that fit the caches together; returns how many codes were clipped."""
     reads, n_blocks = words.shape[0], words.shape[1]
@@ -154,7 +154,7 @@ def _multiply_chunk(words, tiles, noisy, seed, first_read, shift, low, high, gai
     return missed
 
 
-@njit(cache=True, error_model="numpy", parallel=True)
+@njit(error_model="numpy", parallel=True)
 def mvm(words, tiles, noisy, seed, first_read, offset, low, high, gain, codes, sums, active_rows, clipped):
     """The whole product of spikes with K row blocks; `multiply` is the way in.
 

@@ -52,7 +52,7 @@ _COS0, _COS1, _COS2, _COS3 = _F(0.70710677), _F(-0.8723555), _F(0.17932127), _F(
 _FLAGS = {"contract", "nsz"}
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def fill_keys(seed, block, first_read, keys):
     """Keys [R, 2] (uint32) of reads first_read.. of a block (below 2^16; reads below 2^48)."""
     for r in range(keys.shape[0]):
@@ -66,7 +66,7 @@ def fill_keys(seed, block, first_read, keys):
         keys[r, 0], keys[r, 1] = np.uint32(x0), np.uint32(x1)
 
 
-@njit(cache=True, error_model="numpy", fastmath=_FLAGS)
+@njit(error_model="numpy", fastmath=_FLAGS)
 def _mix_words(keys, reads, group, radii, angles):
     """The two words of each pair of columns 32 `group`.. in radii, angles [16 R], for the first R = `reads` keys."""
     for r in range(reads):
@@ -86,7 +86,7 @@ def _mix_words(keys, reads, group, radii, angles):
             angles[at + np.uint64(j)] = np.uint32(b ^ (b >> _S16))
 
 
-@njit(cache=True, error_model="numpy", fastmath=_FLAGS)
+@njit(error_model="numpy", fastmath=_FLAGS)
 def _square_radii(words, count, squares):
     """squares = -2 ln u of the first `count` words, u in (0, 1] from their upper 23 bits."""
     for j in range(count):
@@ -105,7 +105,7 @@ def _square_radii(words, count, squares):
         squares[j] = np.abs(_F(exponent) * _MINUS_TWO_LN2 + series * t * _MINUS_TWO)
 
 
-@njit(cache=True, error_model="numpy", fastmath=_FLAGS)
+@njit(error_model="numpy", fastmath=_FLAGS)
 def add_normals(total, keys, reads, group, radii, angles, squares):
     """total [R, 64]: the first 32 sums of a read += sqrt(the last 32) z, z the normals of columns 32 `group`...
 

@@ -21,7 +21,7 @@ from accelsim.compiled import njit
 _FLAGS = {"contract", "reassoc", "nsz"}
 
 
-@njit(cache=True, error_model="numpy", fastmath=_FLAGS)
+@njit(error_model="numpy", fastmath=_FLAGS)
 def wire_loss(current, wordline, bitline, driver, sense, loss):
     """loss [N, M] = K current [N, M]: volts lost on the way to and from each device.
 
@@ -51,7 +51,7 @@ def wire_loss(current, wordline, bitline, driver, sense, loss):
             carried[j] -= current[i, j]
 
 
-@njit(cache=True, error_model="numpy", fastmath=_FLAGS)
+@njit(error_model="numpy", fastmath=_FLAGS)
 def solve_scaled(root, rhs, wordline, bitline, driver, sense, tolerance, max_iterations, x):
     """Conjugate gradients on (1 + root K root) x = rhs, all [N, M]; returns the iterations used.
 
@@ -91,7 +91,7 @@ def solve_scaled(root, rhs, wordline, bitline, driver, sense, tolerance, max_ite
     return max_iterations
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _read(g, v, wordline, bitline, driver, sense, tolerance, max_iterations, out, devices):
     """One read; `devices` [N, M] or [0, 0] receives the device currents. Returns the iterations."""
     rows, cols = g.shape
@@ -111,7 +111,7 @@ def _read(g, v, wordline, bitline, driver, sense, tolerance, max_iterations, out
     return used
 
 
-@njit(cache=True, error_model="numpy", parallel=True)
+@njit(error_model="numpy", parallel=True)
 def read_batch(g, v, wordline, bitline, driver, sense, tolerance, max_iterations, out, devices, iterations):
     """Column currents out [B, M] of v [B, N] on g [B or 1, N, M].
 

@@ -13,7 +13,7 @@ from accelsim.crossbar.kernels.reads import wire_loss
 _FLAGS = {"contract", "nsz"}
 
 
-@njit(cache=True, error_model="numpy", fastmath=_FLAGS)
+@njit(error_model="numpy", fastmath=_FLAGS)
 def _ladders(g, stub, segment, driver, tap, beyond, volts):
     """volts [S, L]: voltage across cell s of each of L driven wires, the wires that cross them grounded at an end.
 
@@ -40,7 +40,7 @@ def _ladders(g, stub, segment, driver, tap, beyond, volts):
             volts[s, w] /= 1.0 + g[s, w] * stub[w]
 
 
-@njit(cache=True, error_model="numpy", parallel=True)
+@njit(error_model="numpy", parallel=True)
 def variance_batch(g, sigma, currents, wordline, bitline, driver, sense, density, variance):
     """variance [A, N, M] = (sigma (p v(all rows) + (1 - p) row response) sense response)^2 of arrays g [A, N, M].
 

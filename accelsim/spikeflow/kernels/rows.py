@@ -9,7 +9,7 @@ import numpy as np
 from accelsim.compiled import njit
 
 
-@njit(cache=True)
+@njit()
 def peak(written: Any, freed: Any, comes: Any, goes: Any, bits: Any, owner: Any) -> float:
     """Most bits held at a time.
 
@@ -29,7 +29,7 @@ def peak(written: Any, freed: Any, comes: Any, goes: Any, bits: Any, owner: Any)
     return most
 
 
-@njit(cache=True)
+@njit()
 def serve_rows(
     ready: Any,
     needed: Any,
@@ -190,7 +190,7 @@ def serve_rows(
     return latest
 
 
-@njit(cache=True)
+@njit()
 def unloaded_delays(
     heads: Any,
     ports: Any,

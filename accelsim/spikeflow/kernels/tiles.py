@@ -9,7 +9,7 @@ import numpy as np
 from accelsim.compiled import njit
 
 
-@njit(cache=True)
+@njit()
 def fill_tiles(
     widths: Any,
     block_rows: Any,
@@ -61,7 +61,7 @@ def fill_tiles(
                     found[3, tile] += block_rows[channels]
 
 
-@njit(cache=True)
+@njit()
 def flits_of_message(bits: int, packet_flits: int, flit_bits: int, header_bits: int) -> int:
     """Flits of a message, headers included; one longer than a packet travels as several."""
     packet = packet_flits * flit_bits - header_bits
@@ -69,7 +69,7 @@ def flits_of_message(bits: int, packet_flits: int, flit_bits: int, header_bits: 
     return int(whole * packet_flits + max(-(-(bits - whole * packet + header_bits) // flit_bits), 1))
 
 
-@njit(cache=True)
+@njit()
 def flits_of_messages(bits: Any, packet_flits: int, flit_bits: int, header_bits: int) -> Any:
     """Flits of many messages, [n]."""
     found = np.empty(len(bits), np.int64)
@@ -78,7 +78,7 @@ def flits_of_messages(bits: Any, packet_flits: int, flit_bits: int, header_bits:
     return found
 
 
-@njit(cache=True)
+@njit()
 def fill_packets(
     bits_of_row: Any,
     most_bits: int,
@@ -126,7 +126,7 @@ def fill_packets(
     return fullest, leaving
 
 
-@njit(cache=True)
+@njit()
 def fill_exchanged(
     row_flits: Any, executions: Any, rows: int, messages: int, sum_flits: Any, windows: Any, found: Any
 ) -> None:
@@ -154,7 +154,7 @@ def fill_exchanged(
             found[3, at] = windows[copy] if sum_flits[tile] > 0 else 0.0
 
 
-@njit(cache=True)
+@njit()
 def fill_nearest(order: Any, flits: Any, places: Any, starts: Any, nodes: int, found: Any) -> None:
     """Give each tile a place, one ring around the ports after another, at the port with the least to do so far.
 
@@ -191,7 +191,7 @@ def fill_nearest(order: Any, flits: Any, places: Any, starts: Any, nodes: int, f
             placed += 1
 
 
-@njit(cache=True)
+@njit()
 def moved(
     hops: Any, row_flits: Any, sum_flits: Any, row_bits: Any, rows: Any, planes: int, line_bits: int
 ) -> tuple[int, int, int, int, int]:
@@ -220,7 +220,7 @@ def moved(
     return spike_hops, sum_hops, flits, written, read
 
 
-@njit(cache=True)
+@njit()
 def fill_window_load(
     rows: Any, sums: Any, planes: int, line_bits: int, bus_bits: int, sum_bits: int, found: Any
 ) -> tuple[int, int, int]:

@@ -14,7 +14,7 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 
-@njit("Tuple((f8[:], f8[:], f8[:]))(f8[:], i8[:], i8[:], f8[:], b1[:], i8[:], f8)", cache=True)
+@njit("Tuple((f8[:], f8[:], f8[:]))(f8[:], i8[:], i8[:], f8[:], b1[:], i8[:], f8)")
 def timeline(
     cycles: FloatArray,
     key: IntArray,

@@ -60,7 +60,7 @@ def unfold_numpy(spikes: Spikes, window: IntArray) -> Spikes:
     return np.ascontiguousarray(np.moveaxis(stacked.reshape(steps, -1, out_y * out_x), 1, 2))
 
 
-@njit(cache=True)
+@njit()
 def window_counts(spikes, window):
     """Spikes in each output position's receptive field, int64 [timesteps, positions]; see `window_counts_numpy`."""
     kernel_y, kernel_x, stride_y, stride_x, pad_y, pad_x, step_y, step_x, out_y, out_x = window
@@ -97,7 +97,7 @@ def window_counts_numpy(spikes: Spikes, window: IntArray) -> IntArray:
 # --- SATO: rows dealt to the least-loaded unit --------------------------------------------------------
 
 
-@njit(cache=True)
+@njit()
 def deal_rows(work, units):
     """Work of each unit when rows go, in order, to the unit with the least so far; see `deal_rows_numpy`."""
     heap = [(np.int64(0), np.int64(unit)) for unit in range(units)]
@@ -121,7 +121,7 @@ def deal_rows_numpy(work: IntArray, units: int) -> IntArray:
 # --- PTB: columns of the array, rows packed two to one ------------------------------------------------
 
 
-@njit(cache=True)
+@njit()
 def column_masks(spikes, window, batch, columns, group):
     """Live columns of every row of one pass over the array, uint64 [receptive field]; see `column_masks_numpy`."""
     kernel_y, kernel_x, stride_y, stride_x, pad_y, pad_x, step_y, step_x, out_y, out_x = window
@@ -172,7 +172,7 @@ def column_masks_numpy(spikes: Spikes, window: IntArray, batch: int, columns: in
     return masks
 
 
-@njit(cache=True)
+@njit()
 def pack_rows(masks):
     """Rows left after dropping silent ones and packing pairs; see `pack_rows_numpy`."""
     live = np.empty(masks.size, dtype=np.uint64)
@@ -214,7 +214,7 @@ def pack_rows_numpy(masks: Words) -> int:
     return left
 
 
-@njit(cache=True)
+@njit()
 def packed_rows(spikes, window, batch, columns):
     """Live and packed rows of each pass over the array, int64 [passes, 2]; see `packed_rows_numpy`."""
     slots = -(-spikes.shape[0] // batch) * window[8] * window[9]

@@ -17,7 +17,7 @@ TILE = ("spikes", "residual", "matched", "searched", "live", "prefixed")
 """What product sparsity makes of one tile, see `product_tiles_numpy`."""
 
 
-@njit(cache=True)
+@njit()
 def product_rows(codes, prefix, residual):
     """Prefix and residual of every row of a tile, written to the arrays given; see `product_rows_numpy`.
 
@@ -89,7 +89,7 @@ def product_rows_numpy(codes: Words) -> tuple[IntArray, Words]:
     return prefix, residual
 
 
-@njit(cache=True)
+@njit()
 def spike_lists(spikes):
     """Channels that spike at each pixel (timestep, row, column): pixel p has channels[starts[p] : starts[p + 1]]."""
     steps, depth, height, width = spikes.shape
@@ -115,7 +115,7 @@ def spike_lists(spikes):
     return starts, channels
 
 
-@njit(cache=True)
+@njit()
 def window_codes(starts, channels, shape, window, first_row, rows, width):
     """Rows of the window matrix as words, uint64 [column tiles, rows]; see `window_codes_numpy`.
 
@@ -153,7 +153,7 @@ def window_codes_numpy(spikes: Spikes, window: IntArray, first_row: int, rows: i
     return codes
 
 
-@njit(cache=True)
+@njit()
 def product_tiles(spikes, window, tile_rows, tile_columns):
     """Counts of every tile, int64 [row tiles, column tiles, 6]; see `product_tiles_numpy`."""
     total = spikes.shape[0] * window[8] * window[9]
