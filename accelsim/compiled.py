@@ -20,10 +20,10 @@ from typing import Any
 
 import llvmlite
 import numba
-from numba.core import config
+from numba.core import config as numba_config
+from numba.core import serialize
 from numba.core.caching import NullCache
-from numba.core.compiler import CompileResult
-from numba.core.serialize import dumps
+from numba.core.compiler import CompileResult as Compiled
 
 from accelsim.cachedir import user_cache
 from accelsim.errors import InputError
@@ -48,6 +48,11 @@ KERNELS = (
 """Files of kernels and of the constants that are compiled into them."""
 
 DIGEST_BYTES = 32
+
+# numba states no types for these.
+config: Any = numba_config
+dumps: Any = serialize.dumps
+CompileResult: Any = Compiled
 
 _in_parallel = threading.Lock()
 """The simplest of numba's thread pools ends the program when two threads enter it."""
@@ -96,7 +101,7 @@ class KernelCache(NullCache):
         self._source = Path(function.__code__.co_filename)
         self._line = function.__code__.co_firstlineno
 
-    def load_overload(self, sig: Any, target_context: Any) -> CompileResult | None:
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The compiled kernel for a signature, or None."""
         target_context.refresh()
         for path in self._paths(sig, target_context.codegen()):
@@ -111,7 +116,7 @@ class KernelCache(NullCache):
                 continue
         return None
 
-    def save_overload(self, sig: Any, cres: CompileResult) -> None:
+    def save_overload(self, sig: Any, cres: Any) -> None:
         """Keep a compiled kernel in the first place that takes it."""
         if cres.library.has_dynamic_globals:  # addresses of this process
             return

@@ -1,7 +1,7 @@
 """Work that will take long says so before it starts, and work that no memory holds is refused.
 
 Models count their work (solves, flits, reads) and multiply by a rate that stands beside the count: seconds of one core
-of a server of 2023 (Xeon, 2 to 3 GHz), measured with this package. An estimate is right within a factor of about three.
+of a server processor (AMD EPYC, 2024), measured with this package. An estimate is right within a factor of about three.
 """
 
 from __future__ import annotations

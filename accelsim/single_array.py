@@ -11,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.crossbar import Device, Wires, to_spice
-from accelsim.crossbar.study import ArrayStudy, loss_table, study_array
+from accelsim.crossbar.study import ArrayStudy, check_study, loss_table, study_array
+from accelsim.crossbar.work import solving
+from accelsim.effort import Work, announce
 from accelsim.errors import InputError, Problem
 from accelsim.report import crossbar as report
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.console import RenderableType
 
+READ_S = 2e-10
+"""Multiplying a row's voltage by a matrix entry."""
 LOSS_OHMS = (0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -85,6 +89,10 @@ def study(settings: ArraySettings, sizes: Sequence[int]) -> ArrayReport:
     volts = settings.read_voltage_v
     if volts is not None and not (volts > 0 and np.isfinite(volts)):
         raise InputError(Problem(f"found {volts:g}, must be a finite number above 0", where="--read-voltage-v"))
+    own = (settings.wordline_ohm + settings.bitline_ohm) / 2
+    ohms = sorted({*LOSS_OHMS, own} - {0.0})
+    check_study(settings.rows, settings.cols, settings.reads)
+    announce(f"an array of {settings.rows} x {settings.cols} cells", _work(settings, wires, sizes, ohms))
     rng = np.random.default_rng(settings.seed)
     array = study_array(
         device,
@@ -97,8 +105,6 @@ def study(settings: ArraySettings, sizes: Sequence[int]) -> ArrayReport:
         reads=settings.reads,
         read_voltage_v=settings.read_voltage_v,
     )
-    own = (settings.wordline_ohm + settings.bitline_ohm) / 2
-    ohms = sorted({*LOSS_OHMS, own} - {0.0})
     loss = loss_table(
         device,
         sizes=sizes,
@@ -125,6 +131,15 @@ def netlist(settings: ArraySettings) -> str:
 
 def _wires(settings: ArraySettings) -> Wires:
     return Wires(settings.wordline_ohm, settings.bitline_ohm, settings.driver_ohm, settings.sense_ohm)
+
+
+def _work(settings: ArraySettings, wires: Wires, sizes: Sequence[int], ohms: Sequence[float]) -> Work:
+    """Of `study`: the array itself, the reads that are tried on it, and the table of losses."""
+    rows, cols, reads = settings.rows, settings.cols, settings.reads
+    own = solving(rows, cols, 1, wires, noise=True)
+    tried = Work(READ_S * reads * rows * (4 * cols + rows), own.held_bytes + 8.0 * reads * (rows + 6 * cols))
+    lossy = Wires(1.0, 1.0, wires.driver_ohm, wires.sense_ohm)
+    return sum((solving(size, size, 1, lossy) for size in sizes for _ in ohms), own + tried)
 
 
 def _check_sizes(sizes: Sequence[int]) -> None:

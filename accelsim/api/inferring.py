@@ -12,6 +12,7 @@ from accelsim import hardware as hw
 from accelsim import workload as wl
 from accelsim.api.loading import HardwareLike, Settings, open_bundle
 from accelsim.api.running import check_finite, priced
+from accelsim.effort import announce
 from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.estimate import NotApplicable, estimate, quote
 from accelsim.hardware.parts import Demand
@@ -97,6 +98,8 @@ def infer(
     chosen = inference.load_images(data, opened).first(images)
     crossbars = arithmetic.crossbars
     adapted = set() if crossbars is None else inference.adapted_layers(opened, crossbars.remedies)
+    work = inference.study_work(opened.workload, arithmetic, len(chosen.labels), repeats)
+    announce(f"'{opened.workload.name}' on {len(chosen.labels)} images", work)
     reference = reference or inference.reference_runs(opened, chosen, report)
     estimated = estimate(opened.workload)
 

@@ -38,12 +38,12 @@ def _main(
 _plainly = warnings.showwarning
 
 
-def _show(message: Warning | str, *others: Any) -> None:
+def _show(message: Warning | str, *others: Any, **named: Any) -> None:
     """How long something takes is told in a line, without the place in the program that a developer looks for."""
     if isinstance(message, LongWork):
         print(f"accelsim: {message}", file=sys.stderr, flush=True)
     else:
-        _plainly(message, *others)
+        _plainly(message, *others, **named)
 
 
 def main() -> None:

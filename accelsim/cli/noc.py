@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from accelsim.cli.shared import Format, FormatOption, Out, app, choice, print_json, print_rich
+from accelsim.effort import announce, duration
 from accelsim.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 MOST_TRAVERSALS = 10**10
 """Flits x routers of a replay: more would run for an hour or longer."""
-TRAVERSALS_PER_S = 2e6
-"""For the estimate of how long: about what one core does."""
 
 # Names of the library's arguments as the user typed them.
 OPTIONS = {
@@ -120,11 +119,17 @@ def _load(
 ) -> dict[str, Any]:
     from accelsim.noc import load_model, load_test
     from accelsim.noc.curve import latency_curve
+    from accelsim.noc.load import check_test
+    from accelsim.noc.work import curve_rates, load_work
     from accelsim.report.noc import curve_figure, load_document
     from accelsim.report.progress import progress_bar
 
-    result = load_test(mesh, spec, chosen, rate, **settings)
+    periods = settings["warm_up"], settings["measure"]
+    check_test(rate, settings["packet_flits"], *periods, len(chosen.rate), mesh)
     model = load_model(mesh, spec, chosen, settings["packet_flits"])
+    rates = [rate, *(curve_rates(model) if sweep else ())]
+    announce(f"simulating the {mesh}", load_work(model, rates, sum(periods)))
+    result = load_test(mesh, spec, chosen, rate, **settings)
     if not sweep:
         return load_document(mesh, spec, traffic, result, model)
     with progress_bar() as report:
@@ -147,19 +152,21 @@ def _closed(
 
 def _replay(mesh: Mesh, spec: NocSpec, messages: Messages, traffic: dict[str, Any], cycles: bool) -> dict[str, Any]:
     from accelsim.noc import Messages, analytical, simulate
+    from accelsim.noc.work import replay_work
     from accelsim.report.noc import closed_replay_document, replay_document
     from accelsim.report.progress import progress_bar
 
     closed_form = analytical(mesh, spec, messages)
     if not cycles:
         return closed_replay_document(mesh, spec, traffic, closed_form)
+    work = replay_work(closed_form.router_traversals)
     if closed_form.router_traversals > MOST_TRAVERSALS:
-        hours = closed_form.router_traversals / TRAVERSALS_PER_S / 3600
         message = (
-            f"{closed_form.router_traversals:,} flits x routers would take about {hours:,.1f} hours cycle by cycle; at "
-            f"most {MOST_TRAVERSALS:,} are simulated. --fidelity analytical answers at once"
+            f"{closed_form.router_traversals:,} flits x routers would take about {duration(work.seconds)} cycle by "
+            f"cycle; at most {MOST_TRAVERSALS:,} are simulated. --fidelity analytical answers at once"
         )
         raise InputError(Problem(message, traffic["name"], where="--traffic"))
+    announce(f"simulating {closed_form.router_traversals:,} flits x routers", work)
     simulate(mesh, spec, Messages.of(0, 0))  # compiled, if it was not yet
     start = time.process_time()
     with progress_bar() as report:

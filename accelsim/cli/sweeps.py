@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ from typer.core import TyperGroup
 
 from accelsim import interrupt
 from accelsim.cli.shared import Format, FormatOption, app, print_json, print_rich
+from accelsim.effort import LongWork
 from accelsim.errors import InputError, Problem
 
 FINISHING_S = 8.0
@@ -63,7 +65,8 @@ def run(
     folder = out or Path("out") / load_sweep(file).file.name
     kept = f"interrupted; everything finished is in {folder}, --resume goes on"
     try:
-        with interrupt.finishing(FINISHING_S, kept), sweep_progress() as watch:
+        with interrupt.finishing(FINISHING_S, kept), sweep_progress() as watch, warnings.catch_warnings():
+            warnings.simplefilter("ignore", LongWork)  # of single points
             answers, progress = run_sweep(
                 file, out=folder, jobs=jobs, executor=executor, resume=resume, journal=journal, watch=watch
             )

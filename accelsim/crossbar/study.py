@@ -78,9 +78,7 @@ def study_array(
     Errors are differences of column currents, in the current of one step; they are those of
     wires, programming (variation and stuck cells of the device) and read noise alone.
     """
-    checks.whole(rows, 1, 4096, "study.rows")
-    checks.whole(cols, 1, 4096, "study.cols")
-    checks.whole(reads, 1, 10**7, "study.reads")
+    check_study(rows, cols, reads)
     device.check_cell_bits(cell_bits)
     if not 0 < density <= 1:
         raise checks.refuse(f"{density}; must be above 0 and at most 1", "study.density")
@@ -107,6 +105,13 @@ def study_array(
         noise_error=noise,
         power_w=volts**2 * ((spikes @ on_grid(solution.input_admittance, 1)) * spikes).sum(axis=-1),
     )
+
+
+def check_study(rows: int, cols: int, reads: int) -> None:
+    """Refuse sizes that `study_array` does not take (`InputError`)."""
+    checks.whole(rows, 1, 4096, "study.rows")
+    checks.whole(cols, 1, 4096, "study.cols")
+    checks.whole(reads, 1, 10**7, "study.reads")
 
 
 def loss_table(

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from accelsim.inference.result import EarlyExit, ExitPoint, InferenceResult
     from accelsim.inference.run import Run
     from accelsim.inference.study import Plan, reference_runs, run_study
+    from accelsim.inference.work import study_work
 
 _HOME = {
     "adapt": ("adapted_layers", "possible_remedies"),
@@ -37,6 +38,7 @@ _HOME = {
     "result": ("EarlyExit", "ExitPoint", "InferenceResult"),
     "run": ("Run",),
     "study": ("Plan", "reference_runs", "run_study"),
+    "work": ("study_work",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
@@ -63,6 +65,7 @@ __all__ = [
     "possible_remedies",
     "reference_runs",
     "run_study",
+    "study_work",
 ]
 
 

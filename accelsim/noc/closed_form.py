@@ -38,6 +38,11 @@ class LoadModel:
         )
         return 1 / (busy * len(self.at_tile))
 
+    @property
+    def flit_traversals(self) -> float:
+        """Routers that the flits of a mean packet pass, all together."""
+        return float(self.share.sum()) * self.packet_flits
+
     def latency_cycles(self, rate: float) -> float | None:
         """Mean packet latency: unloaded, plus M/D/1 waiting at the tile and on each link; None from saturation on."""
         if rate >= self.saturation_rate:

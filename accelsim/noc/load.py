@@ -151,7 +151,7 @@ def load_test(
         InputError: a rate, a length or a period outside its range, or a network that could deadlock.
     """
     spec.check(mesh)
-    _check(rate, packet_flits, warm_up, measure, len(traffic.rate), mesh)
+    check_test(rate, packet_flits, warm_up, measure, len(traffic.rate), mesh)
     state = _armed(mesh, spec, traffic, rate, np.random.default_rng(seed))
     hops = sum(float((mesh.hops(source, there) * share).sum()) for source, there, share in traffic.flows(mesh))
     limit = max(LATENCY_LIMIT_CYCLES, 5 * float(unloaded_by_hops(spec, round(hops), packet_flits)))
@@ -193,7 +193,8 @@ def _load_problems(rate: float, packet_flits: int) -> list[Problem]:
     return problems
 
 
-def _check(rate: float, packet_flits: int, warm_up: int, measure: int, nodes: int, mesh: Mesh) -> None:
+def check_test(rate: float, packet_flits: int, warm_up: int, measure: int, nodes: int, mesh: Mesh) -> None:
+    """Refuse what `load_test` cannot do (`InputError`)."""
     problems = _load_problems(rate, packet_flits)
     for name, value, least in (("warm_up", warm_up, 0), ("measure", measure, 1)):
         if not least <= value <= MAX_PERIOD_CYCLES:

@@ -24,10 +24,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from accelsim.effort import Work, announce
 from accelsim.hardware.spikeflow import SpikeflowFile
 from accelsim.ledger import Ledger
+from accelsim.noc.work import replay_work
 from accelsim.spikeflow.analytical import network_details, run
-from accelsim.spikeflow.dissipation import array_energy_pj, stored_weights
+from accelsim.spikeflow.dissipation import array_energy_pj, array_work, stored_weights
 from accelsim.spikeflow.first_layer import is_digital
 from accelsim.spikeflow.machine import Model
 from accelsim.spikeflow.pipeline import Delays, Schedule
@@ -48,6 +50,8 @@ LONG_PASS = 2_000_000  # flits x links in one pass beyond which a terminal gets 
 def simulate(workload: Workload, hardware: SpikeflowFile) -> Ledger:
     """Counts and times of one inference; see the module."""
     model = Model.build(workload, hardware, from_trace=True, array_pj=_array_energies(workload, hardware))
+    passing = replay_work(PASSES * float(model.network.link_flits.sum()))
+    announce(f"'{workload.name}' through the network on chip, at most {PASSES} times over,", passing)
     with _progress(model.network.link_flits) as report:
         plan, delays, links, passes = settle(model, report)
     matmuls = model.loads(links).get("digital unit", 0.0)
@@ -230,11 +234,11 @@ def _array_energies(workload: Workload, hardware: SpikeflowFile) -> dict[str, Fl
     weights = stored_weights(workload)
     if weights is None or workload.precision.weight_bits < 2:
         return {}
-    return {
-        op.name: array_energy_pj(workload, op, hardware, weights)
-        for op in workload.graph.weighted
-        if op.kind != "matmul" and not is_digital(op, hardware)
-    }
+    analog = [op for op in workload.graph.weighted if op.kind != "matmul" and not is_digital(op, hardware)]
+    work = sum((array_work(workload, op, hardware) for op in analog), Work())
+    size = f"{hardware.crossbar.rows} x {hardware.crossbar.cols}"
+    announce(f"the energy of the {size} crossbars of '{workload.name}'", work)
+    return {op.name: array_energy_pj(workload, op, hardware, weights) for op in analog}
 
 
 def _waits(model: Model, plan: Schedule, delays: dict[str, Delays]) -> None:

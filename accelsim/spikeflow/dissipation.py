@@ -7,10 +7,12 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from accelsim.effort import Work
 from accelsim.hardware.spikeflow import SpikeflowFile
-from accelsim.inference.arithmetic import Arithmetic
+from accelsim.inference.arithmetic import Arithmetic, Crossbars
 from accelsim.inference.programmed import group_sets, program
 from accelsim.inference.weights import quantised, read_layer
+from accelsim.inference.work import exact_energy, programming
 from accelsim.spikeflow.silence import bits_of, fields, unpack
 from accelsim.workload import Operation, Workload
 from accelsim.workload.weights import WEIGHTS_FILE, read_weights
@@ -29,6 +31,21 @@ def stored_weights(workload: Workload) -> Mapping[str, npt.NDArray[np.float32]] 
     return read_weights(workload) if (workload.path.parent / WEIGHTS_FILE).is_file() else None
 
 
+def _settings(workload: Workload, hardware: SpikeflowFile) -> Crossbars:
+    found = Arithmetic.of(hardware, workload.precision, noise="none").with_crossbars(variation=False).crossbars
+    assert found is not None
+    return found
+
+
+def array_work(workload: Workload, op: Operation, hardware: SpikeflowFile) -> Work:
+    """How long `array_energy_pj` will take; less where the arrays were solved before."""
+    assert workload.trace is not None
+    planes, steps, images, _ = bits_of(op, workload.trace[op.name]).shape
+    settings = _settings(workload, hardware)
+    found = programming(op, settings, workload.precision.weight_bits)
+    return found + exact_energy(op, settings, planes * steps, images)
+
+
 def array_energy_pj(
     workload: Workload, op: Operation, hardware: SpikeflowFile, weights: Mapping[str, npt.NDArray[np.float32]]
 ) -> FloatArray:
@@ -37,8 +54,7 @@ def array_energy_pj(
     Cells hold their targets (no programming variation, no read noise). A bitline conducts once per read of its
     row group, whether all are sampled at once or each in its own multiplexer turn.
     """
-    settings = Arithmetic.of(hardware, workload.precision, noise="none").with_crossbars(variation=False).crossbars
-    assert settings is not None
+    settings = _settings(workload, hardware)
     layer = quantised(read_layer(op, weights), workload.precision.weight_bits)
     assert workload.trace is not None
     bits = bits_of(op, workload.trace[op.name])
