@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from accelsim.errors import InputError
@@ -48,13 +50,27 @@ def answer(evaluator: Evaluator, point: Mapping[str, Any]) -> dict[str, Any]:
     return {"status": status, "figures": figures, "error": error, "seconds": time.perf_counter() - start}
 
 
+def _lines() -> Iterator[str]:
+    """Lines of the input; the process ends with it, also in the middle of a long point."""
+    waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def read() -> None:
+        for line in sys.stdin:
+            waiting.put(line)
+        os._exit(0)  # the master is gone, or has all it wanted: nobody waits for an answer
+
+    threading.Thread(target=read, daemon=True).start()
+    while True:
+        yield waiting.get()
+
+
 def main() -> None:
     """Serve until the input ends."""
     stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever a model prints must not mix with the answers
     evaluator: Evaluator | None = None
     try:
-        for line in sys.stdin:
+        for line in _lines():
             message = json.loads(line)
             if evaluator is None:
                 evaluator = Evaluator(Task(**message))
