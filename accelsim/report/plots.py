@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import io
 import logging
 from collections.abc import Sequence
@@ -42,7 +43,7 @@ def _import_matplotlib() -> None:
     before = log.level
     log.setLevel(logging.ERROR)
     try:
-        pass
+        importlib.import_module("matplotlib.backends.backend_agg")
     except OSError as error:
         raise AccelsimError(f"no picture can be drawn: {error}") from None
     finally:
