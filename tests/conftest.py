@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -31,6 +32,30 @@ class Outcome:
     code: int
     out: str
     err: str
+
+
+# The modules that need PyTorch. Single tests elsewhere that need it carry the marker `torch`.
+WITH_TORCH = (
+    "conventions/test_against_[cs]*.py", "frontend/test_[!t]*.py", "frontend/test_trace_*.py", "inference/test_adapt.py",
+    "inference/test_ideal.py", "snn/*", "test_leaderboard.py", "test_time_affine.py", "workload/test_against_torch.py",
+    "zoo/*",
+)  # fmt: skip
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--no-torch", action="store_true", help="leave out the tests that need PyTorch (make test TORCH=no)")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Without the option a missing PyTorch is a failure: nothing is left out that nobody asked to leave out."""
+    place = collection_path.relative_to(Path(__file__).parent)
+    return True if config.getoption("no_torch") and any(place.match(pattern) for pattern in WITH_TORCH) else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("no_torch"):
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("torch")])
+        items[:] = [item for item in items if not item.get_closest_marker("torch")]
 
 
 @pytest.fixture

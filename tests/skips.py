@@ -18,7 +18,7 @@ REASONS = {
     "ngspice": "ngspice is not installed (Debian: apt-get install ngspice)",
     "chromium": "no Chromium (Debian: apt-get install chromium)",
     "/dev/full": "this system has no /dev/full",
-    "peer": "a tool to compare with is not installed (requirements-peers.txt, requirements-peers-bare.txt)",
+    "peer": "a tool to compare with is not installed (requirements/peers.in)",
 }
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 

@@ -13,7 +13,6 @@ from accelsim.cli import app, main
 from accelsim.errors import InputError
 from accelsim.inference.datasets import load_images
 from accelsim.inference.statistics import interval_of_mean, wilson_interval
-from accelsim.snn import digits
 from accelsim.workload import Bundle, SpikeTrace, find_workload
 
 DIGITS = "digits_snn"
@@ -116,7 +115,10 @@ def test_the_last_rung_of_the_ablation_is_the_machine():
     ]
 
 
+@pytest.mark.torch
 def test_packaged_digits_are_those_of_the_recipe():
+    from accelsim.snn import digits
+
     bundle = Bundle.load(find_workload(DIGITS).parent)
     images, data = load_images("digits", bundle), digits()
     assert (images.inputs == data.test_images.numpy()).all()

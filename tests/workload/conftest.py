@@ -1,6 +1,5 @@
 """Workloads from a few layers, without files where none are needed."""
 
-import importlib.util
 from pathlib import Path
 
 import pytest
@@ -9,9 +8,6 @@ import yaml
 from accelsim.workload import Workload, load_workload, schema
 from accelsim.workload.graph import Graph
 from accelsim.workload.shapes import build_graph
-
-if importlib.util.find_spec("torch") is None:
-    collect_ignore = ["test_against_torch.py"]
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -1,14 +1,10 @@
-"""One thread before torch is loaded (small tensors get slower with more); nothing to test without torch."""
+"""One thread before torch is loaded (small tensors get slower with more)."""
 
-import importlib.util
 import os
 
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-if any(importlib.util.find_spec(name) is None for name in ("torch", "sklearn")):
-    collect_ignore_glob = ["test_*.py"]
 
 
 @pytest.fixture(autouse=True)
