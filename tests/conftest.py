@@ -37,13 +37,15 @@ class Outcome:
 # The modules that need PyTorch. Single tests elsewhere that need it carry the marker `torch`.
 WITH_TORCH = (
     "conventions/test_against_[cs]*.py", "frontend/test_[!t]*.py", "frontend/test_trace_*.py", "inference/test_adapt.py",
-    "inference/test_ideal.py", "snn/*", "test_leaderboard.py", "test_time_affine.py", "workload/test_against_torch.py",
+    "inference/test_ideal.py", "inference/test_tokens.py", "snn/*", "test_leaderboard.py", "test_time_affine.py", "workload/test_against_torch.py",
     "zoo/*",
 )  # fmt: skip
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--no-torch", action="store_true", help="leave out the tests that need PyTorch (make test TORCH=no)")
+    parser.addoption(
+        "--no-torch", action="store_true", help="leave out the tests that need PyTorch (make test TORCH=no)"
+    )
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
