@@ -36,9 +36,9 @@ class Outcome:
 
 # The modules that need PyTorch. Single tests elsewhere that need it carry the marker `torch`.
 WITH_TORCH = (
-    "conventions/test_against_[cs]*.py", "frontend/test_[!t]*.py", "frontend/test_trace_*.py", "inference/test_adapt.py",
-    "inference/test_ideal.py", "inference/test_tokens.py", "snn/*", "test_leaderboard.py", "test_time_affine.py", "workload/test_against_torch.py",
-    "zoo/*",
+    "conventions/test_against_[cs]*.py", "frontend/test_[!t]*.py", "frontend/test_trace_*.py", "snn/*", "zoo/*",
+    "inference/test_adapt.py", "inference/test_ideal.py", "inference/test_tokens.py", "test_leaderboard.py",
+    "test_time_affine.py", "workload/test_against_torch.py",
 )  # fmt: skip
 
 
