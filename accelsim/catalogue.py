@@ -12,7 +12,7 @@ from accelsim.errors import InputError, Problem
 from accelsim.estimate import OpEnergy, conventions, op_energies
 from accelsim.estimate.conventions import ConventionFile, load_conventions
 from accelsim.estimate.papers import load_op_energies
-from accelsim.files import read_yaml
+from accelsim.files import is_dir, read_yaml
 from accelsim.hardware import bundled_hardware, find_hardware, load_hardware
 from accelsim.hardware.costs import CostFile, load_costs
 from accelsim.hardware.load import SCHEMAS
@@ -88,7 +88,7 @@ def check_file(path: Path) -> str:
     Raises:
         InputError: everything that is wrong with it.
     """
-    if path.is_dir():
+    if is_dir(path):
         return _checked_workload(path)
     data = read_yaml(path).data
     kind = str(data.get("format", "")).partition("/")[0]

@@ -23,7 +23,7 @@ from accelsim import api
 from accelsim import hardware as hw
 from accelsim import workload as wl
 from accelsim.errors import InputError, Problem
-from accelsim.files import bundled
+from accelsim.files import bundled, is_file, read_json
 from accelsim.workload.ann import DEFAULT_DENSITY
 
 if TYPE_CHECKING:
@@ -227,14 +227,14 @@ def read_log(directory: str | Path) -> dict[str, Any]:
         InputError: a file that is no training log.
     """
     path = Path(directory) / LOG_FILE
-    if not path.is_file():
+    if not is_file(path):
         return {}
+    log = read_json(path)
     try:
-        log = json.loads(path.read_text(encoding="utf-8"))
         schema, recipe = log["schema"], log["recipe"]
         named = [recipe[part]["name"] for part in ("method", "data", "encoder")]
         held_out = float(log["test_accuracy"])
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise InputError(Problem(f"no training log: {type(error).__name__} {error}", str(path))) from None
     if schema != LOG_SCHEMA or not all(isinstance(name, str) for name in named) or not 0.0 <= held_out <= 1.0:
         message = f"found schema '{schema}', expected {LOG_SCHEMA} with the recipe and its accuracy"

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from accelsim.errors import InputError, Problem, did_you_mean
-from accelsim.files import read_yaml
+from accelsim.files import is_file, read_yaml
 from accelsim.settings import Override, Section, as_overrides, validate
 from accelsim.workload.schema import NeuronFields, Precision
 
@@ -322,7 +322,7 @@ def find_recipe(name: str | Path) -> Path:
         InputError: nothing of that name; the message lists what exists.
     """
     for candidate in (Path(name), RECIPES / f"{name}.yaml"):
-        if candidate.is_file():
+        if is_file(candidate):
             return candidate
     known = bundled_recipes()
     hint = did_you_mean(Path(name).stem, known)

@@ -94,7 +94,9 @@ def noc(
 
 def _is_file(traffic: str) -> bool:
     """A word without a dot or a slash that names no file is a misspelt pattern."""
-    return Path(traffic).exists() or "." in traffic or "/" in traffic
+    from accelsim.files import exists
+
+    return exists(traffic) or "." in traffic or "/" in traffic
 
 
 def _refuse_curve(curve: bool) -> None:

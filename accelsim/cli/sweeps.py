@@ -112,11 +112,12 @@ def show(
     from accelsim.explore.answers import Answers, directed
     from accelsim.explore.journal import Journal
     from accelsim.explore.run import JOURNAL
+    from accelsim.files import is_dir
     from accelsim.report.sweeps import front_table, pareto_figure, summary_lines
 
     if figures and not pareto:
         raise InputError(Problem(f"found '{figures[0]}'; figures go with --pareto", where="accelsim sweep show"))
-    path = directory / JOURNAL if directory.is_dir() else directory
+    path = directory / JOURNAL if is_dir(directory) else directory
     with Journal(path, must_exist=True) as journal:
         known = journal.sweeps()
         if sweep is not None:

@@ -207,7 +207,10 @@ class Checker(KeyChecks):
             if key.startswith("infer."):
                 options[key.removeprefix("infer.")] = value
         if options["data"] is not None:
-            options["data"] = beside(options["data"], self.folder)
+            try:
+                options["data"] = beside(options["data"], self.folder)
+            except InputError as error:
+                self.complain_of(options["data"], error, ("infer", "data"))
         return options
 
     def _figures(self, task: Task) -> None:

@@ -20,7 +20,7 @@ from accelsim.errors import AccelsimError, InputError, Problem
 from accelsim.explore.evaluate import Task
 from accelsim.explore.pools import Answers, ChunkSize, Work
 from accelsim.explore.sources import code_version
-from accelsim.files import bundled, read_yaml
+from accelsim.files import bundled, is_file, read_bytes, read_yaml
 
 WAIT_S = 10
 """For the scheduler to answer."""
@@ -29,6 +29,8 @@ LOST = "the connection to the Dask scheduler was lost; everything finished is ke
 TRIES = 5
 """Times that a chunk may be lost."""
 
+MOST_SENT = 2**30
+"""Bytes of a file that travels."""
 Files = dict[str, dict[str, bytes]]
 """Folder name (content hash) -> file name -> content."""
 
@@ -214,7 +216,7 @@ def pack(task: Task) -> tuple[Task, Files]:
         return _folder(files, path, {str(costs.get("table", ""))})
 
     infer = None if task.infer is None else dict(task.infer)
-    if infer is not None and infer["data"] is not None and Path(infer["data"]).is_file():
+    if infer is not None and infer["data"] is not None and is_file(infer["data"]):
         infer["data"] = _folder(files, Path(infer["data"]), set())
     return (
         replace(
@@ -233,10 +235,10 @@ def _is_bundled(path: Path, folder: str) -> bool:
 
 
 def _folder(files: Files, path: Path, further: set[str]) -> str:
-    content = {path.name: path.read_bytes()}
+    content = {path.name: read_bytes(path, MOST_SENT)}
     for name in sorted(further - {""}):
-        if (path.parent / name).is_file():
-            content[name] = (path.parent / name).read_bytes()
+        if is_file(path.parent / name):
+            content[name] = read_bytes(path.parent / name, MOST_SENT)
     digest = hashlib.sha256()
     for name, data in content.items():
         digest.update(name.encode() + b"\0" + data)

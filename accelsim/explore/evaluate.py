@@ -19,7 +19,7 @@ from accelsim.explore.figures import figures_of, inference_figures
 from accelsim.explore.reads import Ledgers
 from accelsim.explore.schema import InferSection
 from accelsim.explore.sources import HardwareSource, Recent, WorkloadSource, code_version, frozen
-from accelsim.files import Document, content_hash
+from accelsim.files import Document, content_hash, file_digest, is_file
 from accelsim.hardware.parts import Demand
 from accelsim.ledger import Ledger
 from accelsim.machines import simulate
@@ -116,7 +116,7 @@ class Evaluator:
         if options is not None:
             data = Path(options["data"] or "")
             identity += [source.digest_of("weights.npz"), source.digest_of("samples.npz")]
-            identity.append(shelf.digest(data.read_bytes()) if data.is_file() else "")
+            identity.append(file_digest(data) if is_file(data) else "")
         return content_hash(identity).removeprefix("sha256:")
 
     # -- figures -------------------------------------------------------------------------------------

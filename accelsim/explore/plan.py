@@ -14,7 +14,7 @@ from accelsim.explore.evaluate import Task
 from accelsim.explore.expressions import Expression
 from accelsim.explore.schema import SweepFile
 from accelsim.explore.space import Candidate, Space
-from accelsim.files import Document, content_hash, read_yaml
+from accelsim.files import Document, content_hash, is_dir, is_file, read_yaml
 from accelsim.settings import validate
 
 
@@ -85,7 +85,7 @@ def find_sweep(name: str | Path) -> Path:
 
     path, folder = Path(name), bundled("sweeps")
     for candidate in (path, folder / f"{name}.yaml"):
-        if candidate.is_file():
+        if is_file(candidate):
             return candidate
     known = sorted(item.stem for item in folder.glob("*.yaml"))
     message = f"no such sweep file{did_you_mean(path.stem, known)} (bundled: {', '.join(known)})"
@@ -98,7 +98,7 @@ def is_sweep_file(path: Path) -> bool:
     Raises:
         InputError: a file that cannot be read as YAML.
     """
-    if path.is_dir():
+    if is_dir(path):
         return False
     data = read_yaml(path).data
     return str(data.get("format", "")).startswith("accelsim.sweep") or {"parameters", "objectives"} <= data.keys()

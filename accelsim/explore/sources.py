@@ -15,8 +15,8 @@ from pydantic import ValidationError
 import accelsim
 from accelsim import hardware as hw
 from accelsim import workload as wl
-from accelsim.errors import InputError
-from accelsim.files import Keys, read_yaml
+from accelsim.errors import InputError, Problem
+from accelsim.files import Keys, exists, file_digest, is_file, read_yaml
 from accelsim.hardware.costs import CostFile, load_costs
 from accelsim.hardware.load import build_hardware, described_hardware, schema_of
 from accelsim.machines import GROUP, machines
@@ -104,7 +104,7 @@ class WorkloadSource:
         """sha256 of a file of the bundle; empty where there is none."""
         if name not in self._digests:
             path = self.path.parent / name
-            self._digests[name] = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+            self._digests[name] = file_digest(path) if is_file(path) else ""
         return self._digests[name]
 
 
@@ -171,8 +171,11 @@ class HardwareSource:
 
 def beside(name: str, folder: Path | None) -> str:
     """A file named in a sweep file: beside it where it is there, otherwise as it was written (or bundled)."""
-    if folder is not None and not Path(name).is_absolute() and (folder / name).exists():
-        return str(folder / name)
+    if folder is not None and not Path(name).is_absolute() and exists(folder / name):
+        name = str(folder / name)
+    if is_file(name) and not Path(name).is_file():
+        message = "found a pipe or a device, expected a file: several processes read what a sweep names"
+        raise InputError(Problem(message, name))
     return name
 
 

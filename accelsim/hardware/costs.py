@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from accelsim.errors import InputError, Problem, did_you_mean
-from accelsim.files import bundled, read_yaml
+from accelsim.files import bundled, is_file, read_yaml
 from accelsim.ledger import Ledger
 from accelsim.results import PartCost, UnitCost
 from accelsim.settings import Section, validate
@@ -213,8 +213,8 @@ def load_costs(name: str, beside: Path) -> CostFile:
     """
     folder = bundled("hwconfigs") / "costs"
     local = beside / name
-    path = local if local.is_file() else folder / f"{name}.yaml"
-    if not path.is_file():
+    path = local if is_file(local) else folder / f"{name}.yaml"
+    if not is_file(path):
         known = sorted(file.stem for file in folder.glob("*.yaml"))
         raise InputError(
             Problem(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from accelsim.errors import InputError, Problem, did_you_mean
-from accelsim.files import Document, bundled, canonical_json, read_yaml, text_hash
+from accelsim.files import Document, bundled, canonical_json, is_file, read_yaml, text_hash
 from accelsim.hardware.costs import CostFile, CostSection, CostTable, load_costs
 from accelsim.hardware.parts import Demand
 from accelsim.hardware.spikeflow import SpikeflowFile
@@ -82,7 +82,7 @@ def find_hardware(name: str | Path) -> Path:
     path = Path(name)
     folder = bundled("hwconfigs")
     for candidate in (path, folder / f"{name}.yaml", folder / path):
-        if candidate.is_file():
+        if is_file(candidate):
             return candidate
     known = bundled_hardware()
     raise InputError(

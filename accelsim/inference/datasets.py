@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.errors import InputError, Problem, did_you_mean
+from accelsim.files import exists
 from accelsim.inference.network_io import check_inputs, classes_of
 from accelsim.workload import Bundle
 from accelsim.workload.npz import read_npz
@@ -66,11 +67,11 @@ def load_images(source: str | Path | None, bundle: Bundle) -> Images:
             arrays = {**arrays, **coded}
     else:
         path = Path(source)
-        if path.suffix != ".npz" and not path.exists():
+        if path.suffix != ".npz" and not exists(path):
             hint = did_you_mean(str(source), PACKAGED)
             message = f"no such data set{hint}; give {', '.join(PACKAGED)} or an npz file"
             raise InputError(Problem(message, str(source), where="--data"))
-        arrays, name, place = read_npz(path), path.name, str(source)
+        arrays, name, place = read_npz(path, ("inputs", "labels", "calibration")), path.name, str(source)
     for key in ("inputs", "labels"):
         if key not in arrays:
             raise InputError(Problem(f"the array '{key}' is missing{did_you_mean(key, arrays)}", place))

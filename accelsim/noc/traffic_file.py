@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from accelsim.errors import InputError, Problem, did_you_mean
+from accelsim.errors import InputError, Problem, did_you_mean, shortened
+from accelsim.files import open_binary, read_bytes
 from accelsim.noc.patterns import Pattern, from_matrix
 from accelsim.noc.topology import FloatArray, Mesh
 from accelsim.noc.traffic import Messages
@@ -18,6 +20,8 @@ from accelsim.workload.npz import read_npz
 
 COLUMNS = ("source", "destination", "flits", "cycle", "weight")
 MATRIX = "rates"
+MOST_CSV = 2**26
+"""Bytes of a CSV; an npz holds more messages in less."""
 
 
 @dataclass(frozen=True)
@@ -45,30 +49,27 @@ def read_traffic(path: Path, mesh: Mesh) -> TrafficFile:
         InputError: an unreadable file, an unknown or missing column, a value that is no number or lies outside
             the mesh; with file, line and column.
     """
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(Problem("no such file", str(path))) from None
-    except OSError as error:
-        raise InputError(Problem(f"cannot be read: {error.strerror}", str(path))) from None
-    if path.suffix.lower() == ".npz" or content[:4] == b"PK\x03\x04":
+    with open_binary(path) as stream:
+        start = stream.read(4)
+    columns: dict[str, FloatArray]
+    lines: array[int] | None
+    if path.suffix.lower() == ".npz" or start == b"PK\x03\x04":
         columns, lines = _npz_columns(path), None
     else:
-        columns, lines = _csv_columns(path, content)
+        columns, lines = _csv_columns(path, read_bytes(path, MOST_CSV))
     return _checked(path, columns, lines, mesh)
 
 
-def _csv_columns(path: Path, content: bytes) -> tuple[dict[str, FloatArray], list[int]]:
+def _csv_columns(path: Path, content: bytes) -> tuple[dict[str, FloatArray], array[int]]:
     """The columns, and the line of each row; empty lines are passed over."""
     try:
-        text = content.decode("utf-8-sig")
+        content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise InputError(Problem(f"not UTF-8 text: {error.reason}", str(path), line)) from None
-    reader = csv.reader(io.StringIO(text))
+    reader = csv.reader(io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline=""))
     header: list[str] | None = None
-    values: list[list[float]] = []
-    lines: list[int] = []
+    values, lines = array("d"), array("q")  # 8 bytes a number
     try:
         for row in reader:
             if not row:
@@ -80,13 +81,13 @@ def _csv_columns(path: Path, content: bytes) -> tuple[dict[str, FloatArray], lis
             if len(row) != len(header):
                 message = f"found {len(row)} values, expected {len(header)} ({', '.join(header)})"
                 raise InputError(Problem(message, str(path), reader.line_num))
-            values.append([_number(path, reader.line_num, *cell) for cell in zip(header, row, strict=True)])
+            values.extend(_number(path, reader.line_num, *cell) for cell in zip(header, row, strict=True))
             lines.append(reader.line_num)
     except csv.Error as error:
         raise InputError(Problem(f"not valid CSV: {error}", str(path), reader.line_num)) from None
     if header is None:
         raise InputError(Problem("the file is empty", str(path), 1))
-    table = np.asarray(values, np.float64).reshape(len(values), len(header))
+    table = np.frombuffer(values, np.float64).reshape(len(lines), len(header))
     return dict(zip(header, table.T, strict=True)), lines
 
 
@@ -94,14 +95,16 @@ def _number(path: Path, line: int, name: str, text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise InputError(Problem(f"found '{text.strip()}', expected a number", str(path), line, name)) from None
+        raise InputError(
+            Problem(f"found '{shortened(text.strip())}', expected a number", str(path), line, name)
+        ) from None
 
 
 def _known(path: Path, names: Iterable[str], line: int | None, allowed: tuple[str, ...] = COLUMNS) -> None:
     names = list(names)
     for name in names:
         if name not in allowed:
-            message = f"unknown column '{name}', allowed: {', '.join(allowed)}{did_you_mean(name, allowed)}"
+            message = f"unknown column '{shortened(name)}', allowed: {', '.join(allowed)}{did_you_mean(name, allowed)}"
             raise InputError(Problem(message, str(path), line))
         if names.count(name) > 1:
             raise InputError(Problem(f"column '{name}' given twice", str(path), line))
@@ -117,21 +120,21 @@ def _known(path: Path, names: Iterable[str], line: int | None, allowed: tuple[st
 def _npz_columns(path: Path) -> dict[str, FloatArray]:
     arrays = read_npz(path)
     _known(path, arrays, None, (*COLUMNS, MATRIX))
-    for name, array in arrays.items():
-        if array.dtype.kind not in "iuf":
-            raise InputError(Problem(f"found values of type {array.dtype}, expected numbers", str(path), where=name))
-        if array.ndim != (2 if name == MATRIX else 1):
+    for name, column in arrays.items():
+        if column.dtype.kind not in "iuf":
+            raise InputError(Problem(f"found values of type {column.dtype}, expected numbers", str(path), where=name))
+        if column.ndim != (2 if name == MATRIX else 1):
             expected = "a matrix" if name == MATRIX else "one column"
-            raise InputError(Problem(f"found shape {array.shape}, expected {expected}", str(path), where=name))
+            raise InputError(Problem(f"found shape {column.shape}, expected {expected}", str(path), where=name))
     if MATRIX in arrays and len(arrays) > 1:
         raise InputError(Problem(f"'{MATRIX}' stands alone, found {', '.join(arrays)}", str(path)))
-    if MATRIX not in arrays and len({len(array) for array in arrays.values()}) > 1:
-        lengths = ", ".join(f"{name} {len(array)}" for name, array in arrays.items())
+    if MATRIX not in arrays and len({len(column) for column in arrays.values()}) > 1:
+        lengths = ", ".join(f"{name} {len(column)}" for name, column in arrays.items())
         raise InputError(Problem(f"columns of different lengths: {lengths}", str(path)))
-    return {name: array.astype(np.float64) for name, array in arrays.items()}
+    return {name: column.astype(np.float64) for name, column in arrays.items()}
 
 
-def _checked(path: Path, columns: dict[str, FloatArray], lines: list[int] | None, mesh: Mesh) -> TrafficFile:
+def _checked(path: Path, columns: dict[str, FloatArray], lines: array[int] | None, mesh: Mesh) -> TrafficFile:
     if MATRIX in columns:
         weights = columns[MATRIX]
         if weights.shape != (mesh.nodes, mesh.nodes):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import accelsim
 from accelsim.api import run
+from accelsim.files import is_file
 from accelsim.reproduce.sata_sim import DATA
 from accelsim.workload import load_workload
 
@@ -143,7 +144,7 @@ class Bench:
         if key not in self._workloads:
             own = DATA / f"{name}.yaml"
             dotted = {part.replace("__", "."): value for part, value in settings.items()}
-            self._workloads[key] = load_workload(own if own.is_file() else name, dotted or None)
+            self._workloads[key] = load_workload(own if is_file(own) else name, dotted or None)
         loaded = self._workloads[key]
         self.inputs[_label(loaded.name, settings)] = loaded.hash
         return loaded

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from accelsim.files import write_atomic
+from accelsim.files import exists, read_text, write_atomic
 from accelsim.reproduce.experiment import Done, Row, document
 from accelsim.reproduce.story import MARK, story
 
@@ -40,7 +40,7 @@ def write_all(done: Sequence[Done], out: Path) -> list[Path]:
     write("reproduce.md", markdown(done))
     write("reproduce.html", page(checked(json.loads(text), "reproduce.json"), pictures))
     told, readme = story(done), out / "README.md"
-    if told is not None and (not readme.exists() or readme.read_text(encoding="utf-8").startswith(MARK)):
+    if told is not None and (not exists(readme) or read_text(readme).startswith(MARK)):
         write("README.md", told)
     return written
 

@@ -19,8 +19,9 @@ import torch
 from torch import Tensor
 
 from accelsim.errors import InputError, Problem
+from accelsim.files import is_dir, is_file, read_bytes
 from accelsim.snn.data import ImageSplit
-from accelsim.snn.plain_pickle import load_plain
+from accelsim.snn.plain_pickle import MOST_BYTES, load_plain
 
 HOME = "https://www.cs.toronto.edu/~kriz/cifar.html"
 SHAPE = (3, 32, 32)
@@ -99,7 +100,7 @@ def _find(directory: Path, classes: int) -> tuple[Path, _Layout]:
     nearly: tuple[Path, list[str]] | None = None
     for layout in _LAYOUTS[classes]:
         for root in (directory, directory / layout.folder):
-            missing = [name for name in layout.files if not (root / name).is_file()]
+            missing = [name for name in layout.files if not is_file(root / name)]
             if not missing:
                 return root, layout
             if len(missing) < len(layout.files):
@@ -107,7 +108,7 @@ def _find(directory: Path, classes: int) -> tuple[Path, _Layout]:
     if nearly is not None:
         root, missing = nearly
         raise InputError(Problem(f"files of CIFAR-{classes} are missing: {', '.join(missing)}", str(root)))
-    what = "holds no CIFAR data" if directory.is_dir() else "no such directory"
+    what = "holds no CIFAR data" if is_dir(directory) else "no such directory"
     expected = " or ".join(f"{layout.archive} ({', '.join(layout.files)})" for layout in _LAYOUTS[classes])
     raise InputError(
         Problem(
@@ -119,7 +120,7 @@ def _find(directory: Path, classes: int) -> tuple[Path, _Layout]:
 
 
 def _binary(path: Path, layout: _Layout) -> tuple[Bytes, npt.NDArray[np.int64]]:
-    raw = np.fromfile(path, dtype=np.uint8)
+    raw = np.frombuffer(read_bytes(path, MOST_BYTES), dtype=np.uint8)
     record = layout.label_bytes + PIXELS
     if raw.size == 0 or raw.size % record:
         message = f"{raw.size} bytes are no whole number of records of {record} bytes: truncated, or no CIFAR file"

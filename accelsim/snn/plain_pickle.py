@@ -1,26 +1,35 @@
-"""Read a pickle of plain data (the python layout of CIFAR) without letting it run anything.
+"""Read a pickle of plain data (the python layout of CIFAR) without letting it run anything, or grow.
 
-A pickle is a program that names functions and calls them. Here the only names it can reach are three inert
-stand-ins for what numpy writes when it pickles an array; every other name is refused. The stand-ins hold what they
-are given, and the array is made from its raw bytes afterwards, by us.
+A pickle is a program that names functions, calls them, and may refer to what it made before as often as it likes. It
+is run here by a machine of our own, which knows the steps that plain data takes and makes nothing larger than the file:
+the only names are those of what numpy writes when it pickles an array, an array is a view of its raw bytes, and
+bytes that are decoded twice are decoded once.
 """
 
 from __future__ import annotations
 
-import io
+import itertools
 import math
-import pickle
+import pickletools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.errors import InputError, Problem
+from accelsim.errors import InputError, Problem, shortened
+from accelsim.files import read_bytes
+
+MOST_BYTES = 2**29
+"""Bytes of a file of images; the largest of CIFAR has 155 million."""
+MOST_STEPS = 4_000_000
+"""Steps of a pickle; the largest of CIFAR takes 400 thousand."""
 
 # Numbers only: no objects ("O"), no records, no text.
 _TYPES = {"u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2", "f4", "f8", "b1"}
 _MOST_DIMENSIONS = 8
+_KEYS = (str, bytes, int, float, type(None))
 
 
 class _Refused(Exception):
@@ -35,138 +44,242 @@ class _DType:
     def __init__(self, code: str) -> None:
         self.code, self.order = code, "|"
 
-    def __setstate__(self, state: Any) -> None:
+    def set_state(self, state: Any) -> None:
         self.order = _text(state[1])
 
     def resolved(self) -> np.dtype[Any]:
         if self.code not in _TYPES or self.order not in ("<", ">", "=", "|"):
-            raise _Refused(f"an array of type {self.code!r}")
+            raise _Refused(f"an array of type {shortened(repr(self.code))}")
         return np.dtype(f"{self.order}{self.code}")
 
 
 class _Array:
-    """What an array's state says: (version, shape, dtype, fortran order, raw bytes)."""
+    """An array that its state turns into one."""
 
-    __slots__ = ("state",)
+    __slots__ = ("value",)
 
     def __init__(self) -> None:
-        self.state: Any = None
+        self.value: npt.NDArray[Any] | None = None
 
-    def __setstate__(self, state: Any) -> None:
-        self.state = state
-
-    def resolved(self) -> npt.NDArray[Any]:
-        _, shape, dtype, fortran, raw = self.state
-        if not isinstance(dtype, _DType) or not isinstance(raw, bytes | str):
+    def set_state(self, state: Any) -> None:
+        """The state of an array: (version, shape, dtype, fortran order, raw bytes)."""
+        _, shape, dtype, fortran, raw = state
+        if not isinstance(dtype, _DType) or not isinstance(raw, bytes | str) or not isinstance(shape, tuple):
             raise _Refused("an array that is not made of raw numbers")
         data = raw.encode("latin-1") if isinstance(raw, str) else raw
         kind = dtype.resolved()
-        sizes = [size for size in shape if isinstance(size, int) and size >= 0]
-        if len(sizes) != len(shape) or len(sizes) > _MOST_DIMENSIONS or math.prod(sizes) * kind.itemsize != len(data):
-            raise _Refused(f"an array of {len(data)} bytes that is said to have the shape {shape!r}")
-        return np.frombuffer(data, dtype=kind).reshape(sizes, order="F" if fortran else "C").copy()
+        sizes = [size for size in shape[:_MOST_DIMENSIONS] if isinstance(size, int) and 0 <= size <= len(data)]
+        if len(sizes) != len(shape) or math.prod(sizes) * kind.itemsize != len(data):
+            raise _Refused(f"an array of {len(data)} bytes that is said to have the shape {_shape(shape)}")
+        self.value = np.frombuffer(data, dtype=kind).reshape(sizes, order="F" if fortran else "C")
 
 
-class _StandIn:
-    """A name that a pickle may reach. Nothing can be set on it, so it cannot be altered for the next file either."""
-
-    __slots__ = ()
-
-
-class _Kind(_StandIn):
-    """`numpy.ndarray`, only ever an argument of `_reconstruct`."""
-
-    __slots__ = ()
-
-
-class _MakeDType(_StandIn):
-    __slots__ = ()
-
-    def __call__(self, code: Any, *flags: Any) -> _DType:
-        return _DType(_text(code))
-
-
-class _Reconstruct(_StandIn):
-    __slots__ = ()
-
-    def __call__(self, kind: Any, shape: Any, code: Any) -> _Array:
-        if not isinstance(kind, _Kind):
-            raise _Refused("an array of another class than numpy's")
-        return _Array()
-
-
-class _Encode(_StandIn):
-    """`_codecs.encode`: how Python 3 writes bytes in the old protocols."""
-
-    __slots__ = ()
-
-    def __call__(self, text: Any, encoding: Any = "latin1") -> bytes:
-        if not isinstance(text, str) or encoding != "latin1":
-            raise _Refused("bytes in an unusual encoding")
-        return text.encode("latin-1")
-
-
-_NAMES: dict[tuple[str, str], _StandIn] = {
-    ("numpy", "ndarray"): _Kind(),
-    ("numpy", "dtype"): _MakeDType(),
-    ("numpy.core.multiarray", "_reconstruct"): _Reconstruct(),
-    ("numpy._core.multiarray", "_reconstruct"): _Reconstruct(),
-    ("_codecs", "encode"): _Encode(),
+_NAMES = {
+    ("numpy", "ndarray"): "ndarray",
+    ("numpy", "dtype"): "dtype",
+    ("numpy.core.multiarray", "_reconstruct"): "_reconstruct",
+    ("numpy._core.multiarray", "_reconstruct"): "_reconstruct",
+    ("_codecs", "encode"): "encode",
 }
 
 
-class _PlainUnpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        try:
-            return _NAMES[module, name]
-        except KeyError:
-            raise _Refused(f"the name {module}.{name}") from None
+class _Name:
+    """A name that a pickle may reach."""
+
+    __slots__ = ("what",)
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+
+
+class _Mark:
+    """Where the items of a list, tuple or dictionary begin on the stack."""
+
+    __slots__ = ()
+
+
+_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+_NUMBERS = ("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT")
+_TEXTS = ("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8")
+_BYTES = ("BINBYTES", "SHORT_BINBYTES", "BINBYTES8")
+_OLD_TEXTS = ("STRING", "BINSTRING", "SHORT_BINSTRING")  # of Python 2; pickletools hands them over as latin-1
+_TUPLES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+_NOTHING = ("PROTO", "FRAME")
+
+
+class _Machine:
+    """The stack and the memo of a pickle."""
+
+    def __init__(self) -> None:
+        self.stack: list[Any] = []
+        self.memo: dict[int, Any] = {}
+        self._encoded: dict[int, tuple[str, bytes]] = {}
+        self._steps: dict[str, Callable[[], Any]] = {
+            "EMPTY_LIST": lambda: self.stack.append([]),
+            "EMPTY_DICT": lambda: self.stack.append({}),
+            "LIST": lambda: self.stack.append(self._since_mark()),
+            "TUPLE": lambda: self.stack.append(tuple(self._since_mark())),
+            "DICT": lambda: self.stack.append(_pairs({}, self._since_mark())),
+            "APPEND": lambda: self._list([self.stack.pop()]),
+            "APPENDS": lambda: self._list(self._since_mark()),
+            "SETITEM": lambda: self._dict([self.stack.pop(-2), self.stack.pop()]),
+            "SETITEMS": lambda: self._dict(self._since_mark()),
+            "MARK": lambda: self.stack.append(_Mark()),
+            "POP": lambda: self.stack.pop(),
+            "POP_MARK": self._since_mark,
+            "DUP": lambda: self.stack.append(self.stack[-1]),
+            "REDUCE": self._call,
+            "BUILD": self._build,
+            "STACK_GLOBAL": lambda: self._name(self.stack.pop(-2), self.stack.pop()),
+        }
+
+    def step(self, name: str, argument: Any) -> None:
+        """One step of the program.
+
+        Raises:
+            _Refused: one that plain data does not take.
+            IndexError, TypeError, KeyError ...: one that cannot be taken.
+        """
+        if name in _NUMBERS or name in _TEXTS or name in _BYTES:
+            self.stack.append(argument)
+        elif name in ("BINPUT", "LONG_BINPUT", "PUT"):
+            self.memo[argument] = self.stack[-1]
+        elif name == "MEMOIZE":
+            self.memo[len(self.memo)] = self.stack[-1]
+        elif name in ("BINGET", "LONG_BINGET", "GET"):
+            self.stack.append(self.memo[argument])
+        elif name in self._steps:
+            self._steps[name]()
+        elif name in _CONSTANTS:
+            self.stack.append(_CONSTANTS[name])
+        elif name in _OLD_TEXTS:
+            self.stack.append(argument.encode("latin-1"))
+        elif name in _TUPLES:
+            size = _TUPLES[name]
+            items = [self.stack.pop() for _ in range(size)]
+            self.stack.append(tuple(reversed(items)))
+        elif name == "GLOBAL":
+            self._name(*argument.split(" ", 1))
+        elif name not in _NOTHING:
+            raise _Refused(f"a step {name}")
+
+    def _since_mark(self) -> list[Any]:
+        items = []
+        while not isinstance(top := self.stack.pop(), _Mark):
+            items.append(top)
+        items.reverse()
+        return items
+
+    def _list(self, items: list[Any]) -> None:
+        if not isinstance(self.stack[-1], list):
+            raise _Refused("items of something that is no list")
+        self.stack[-1].extend(items)
+
+    def _dict(self, items: list[Any]) -> None:
+        if not isinstance(self.stack[-1], dict):
+            raise _Refused("keys of something that is no dictionary")
+        _pairs(self.stack[-1], items)
+
+    def _name(self, module: Any, name: Any) -> None:
+        if (module, name) not in _NAMES:
+            raise _Refused(f"the name {shortened(f'{module}.{name}')}")
+        self.stack.append(_Name(_NAMES[module, name]))
+
+    def _call(self) -> None:
+        arguments, function = self.stack.pop(), self.stack.pop()
+        if not isinstance(function, _Name) or not isinstance(arguments, tuple):
+            raise _Refused("a call of something that is no function")
+        if function.what == "dtype":
+            self.stack.append(_DType(_text(arguments[0])))
+        elif function.what == "_reconstruct":
+            if not isinstance(arguments[0], _Name) or arguments[0].what != "ndarray":
+                raise _Refused("an array of another class than numpy's")
+            self.stack.append(_Array())
+        elif function.what == "encode":  # how Python 3 writes bytes in the old protocols
+            text, encoding = arguments if len(arguments) == 2 else (*arguments, "latin1")
+            if not isinstance(text, str) or encoding != "latin1":
+                raise _Refused("bytes in an unusual encoding")
+            if id(text) not in self._encoded:  # the text is kept, so that no other one gets its id
+                self._encoded[id(text)] = text, text.encode("latin-1")
+            self.stack.append(self._encoded[id(text)][1])
+        else:
+            raise _Refused("a call of a class")
+
+    def _build(self) -> None:
+        state, target = self.stack.pop(), self.stack[-1]
+        if not isinstance(target, _DType | _Array) or not isinstance(state, tuple):
+            raise _Refused("a state of something that has none")
+        target.set_state(state)
+
+
+def _pairs(into: dict[Any, Any], items: list[Any]) -> dict[Any, Any]:
+    """Keys and values in turn; tuples of tuples and huge numbers would take for ever to compare."""
+    for key, value in zip(items[::2], items[1::2], strict=True):
+        if not isinstance(key, _KEYS) or (isinstance(key, int) and key.bit_length() > 64):
+            raise _Refused(f"a key of type {type(key).__name__}")
+        into[key] = value
+    return into
+
+
+def _shape(shape: tuple[Any, ...]) -> str:
+    sizes = (str(size) if isinstance(size, int) and size.bit_length() <= 64 else "..." for size in shape)
+    return f"({', '.join(itertools.islice(sizes, _MOST_DIMENSIONS))})"
 
 
 def _text(value: Any) -> str:
     if isinstance(value, bytes):
         value = value.decode("ascii", errors="replace")
     if not isinstance(value, str):
-        raise _Refused(f"{value!r} where a type code should be")
+        raise _Refused(f"{type(value).__name__} where a type code should be")
     return value
 
 
 def load_plain(path: Path) -> Any:
-    """The content of a pickle: dictionaries, lists, text, bytes, whole numbers, None and numpy arrays of numbers.
+    """The content of a pickle: dictionaries, lists, text, bytes, numbers, None and numpy arrays of numbers.
 
-    Text written by Python 2 comes back as bytes.
+    Text written by Python 2 comes back as bytes. Arrays cannot be written to.
 
     Raises:
-        InputError: the file cannot be read, is damaged, or asks for anything beyond plain data.
+        InputError: the file cannot be read, is damaged, asks for anything beyond plain data, or takes more than
+            `MOST_BYTES` or `MOST_STEPS`.
     """
+    data = read_bytes(path, MOST_BYTES)
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(Problem(f"cannot be read: {error.strerror}", str(path))) from None
-    try:
-        return _plain(_PlainUnpickler(io.BytesIO(data), encoding="bytes").load(), {})
+        return _run(data)
     except _Refused as refusal:
         message = f"refused: the pickle holds {refusal}, where only plain data is allowed; nothing was run"
         raise InputError(Problem(message, str(path))) from None
     except Exception as error:  # a damaged pickle can fail in any way
-        raise InputError(Problem(f"not a readable pickle of plain data: {error}", str(path))) from None
+        message = f"not a readable pickle of plain data: {shortened(str(error), 200) or type(error).__name__}"
+        raise InputError(Problem(message, str(path))) from None
 
 
-def _plain(value: Any, done: dict[int, Any]) -> Any:
-    """The value with stand-ins resolved to arrays; anything unexpected is refused.
+def _run(data: bytes) -> Any:
+    machine = _Machine()
+    for number, (opcode, argument, _) in enumerate(pickletools.genops(data)):
+        if number > MOST_STEPS:
+            raise _Refused(f"more than {MOST_STEPS:,} steps")
+        if opcode.name != "STOP":
+            machine.step(opcode.name, argument)
+    return _plain(machine.stack.pop())
 
-    `done` holds what was resolved already: a list that is referred to twice at each of forty levels is one list
-    per level, not a million million.
-    """
-    if value is None or type(value) in (str, bytes, int, bool):
-        return value
-    if id(value) not in done:
-        if isinstance(value, _Array):
-            done[id(value)] = value.resolved()
-        elif type(value) is dict:
-            done[id(value)] = {_plain(key, done): _plain(item, done) for key, item in value.items()}
-        elif type(value) is list:
-            done[id(value)] = [_plain(item, done) for item in value]
-        else:
-            raise _Refused(f"a value of type {type(value).__name__}")
-    return done[id(value)]
+
+def _plain(value: Any) -> Any:
+    """The value with the arrays in it; whatever is reached in several ways is looked at once."""
+    done: set[int] = set()
+    first = [value]
+    left: list[Any] = [first]
+    while left:
+        holder: Any = left.pop()
+        for key, item in list(holder.items() if isinstance(holder, dict) else enumerate(holder)):
+            if isinstance(item, _Array):
+                if item.value is None:
+                    raise _Refused("an array without numbers")
+                holder[key] = item.value
+            elif isinstance(item, list | dict):
+                if id(item) not in done:
+                    done.add(id(item))
+                    left.append(item)
+            elif not (item is None or type(item) in (str, bytes, int, bool, float)):
+                raise _Refused(f"a value of type {type(item).__name__.strip('_')}")
+    return first[0]

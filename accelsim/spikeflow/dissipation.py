@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.effort import Work
+from accelsim.files import is_file
 from accelsim.hardware.spikeflow import SpikeflowFile
 from accelsim.inference.arithmetic import Arithmetic, Crossbars
 from accelsim.inference.programmed import group_sets, program
@@ -28,7 +29,7 @@ def stored_weights(workload: Workload) -> Mapping[str, npt.NDArray[np.float32]] 
         return workload.weights
     if WEIGHTS_FILE not in workload.file.files:
         return None
-    return read_weights(workload) if (workload.path.parent / WEIGHTS_FILE).is_file() else None
+    return read_weights(workload) if is_file(workload.path.parent / WEIGHTS_FILE) else None
 
 
 def _settings(workload: Workload, hardware: SpikeflowFile) -> Crossbars:

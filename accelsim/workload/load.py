@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,7 +13,7 @@ import numpy.typing as npt
 
 from accelsim import shelf
 from accelsim.errors import InputError, Problem, did_you_mean
-from accelsim.files import Document, bundled, content_hash, read_yaml
+from accelsim.files import Document, bundled, content_hash, file_digest, is_dir, is_file, read_yaml
 from accelsim.schema_keys import resolve_key
 from accelsim.settings import Override, as_overrides, validate
 from accelsim.workload import schema
@@ -107,12 +106,12 @@ def find_workload(name: str | Path) -> Path:
     if not str(name).strip():
         raise InputError(Problem(f"an empty name for a workload (bundled: {', '.join(bundled_workloads())})"))
     for candidate in (path, folder / f"{name}.yaml", folder / path):
-        if candidate.is_dir():
-            if (candidate / BUNDLE_FILE).is_file():
+        if is_dir(candidate):
+            if is_file(candidate / BUNDLE_FILE):
                 return candidate / BUNDLE_FILE
             if candidate == path:
                 raise InputError(Problem(f"a bundle directory needs a {BUNDLE_FILE}; there is none", str(path)))
-        elif candidate.is_file():
+        elif is_file(candidate):
             return candidate
     known = bundled_workloads()
     raise InputError(
@@ -274,10 +273,7 @@ def checked_digest(path: Path, file: schema.WorkloadFile) -> str:
     Raises:
         InputError: the file is missing, or is not the one that the bundle was written with.
     """
-    try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise InputError(Problem(f"cannot be read: {error.strerror}", str(path))) from None
+    digest = file_digest(path)
     record = file.files.get(path.name)
     if record is not None and record.sha256 != digest:
         raise InputError(

@@ -7,14 +7,16 @@ import io
 import math
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.errors import InputError, Problem
+from accelsim.errors import InputError, Problem, shortened
+from accelsim.files import is_dir, open_binary
+from accelsim.workload.archive import Refused, check_directory, check_entries, check_unpacked
 
 _EXPECTED = "expected an npz file (named arrays of numbers, as numpy.savez writes them)"
 _STARTS = {
@@ -28,6 +30,7 @@ _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotI
 """RuntimeError: an encrypted member; NotImplementedError: a way of packing that Python does not know."""
 
 _PIECE = 2**24
+_LONGEST_HEADER = 10_000
 
 
 def arrays_digest(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
@@ -53,45 +56,53 @@ def npz_bytes(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
     return stream.getvalue()
 
 
-def read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """All arrays of an npz; never unpickles.
+def read_npz(path: Path, only: Collection[str] | None = None) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of an npz (those in `only`, if given); never unpickles.
+
+    Names, types and sizes are looked at before anything is unpacked.
 
     Raises:
-        InputError: missing, unreadable, truncated, or not an npz of plain arrays; the message names the path as given.
+        InputError: missing, unreadable, truncated, not an npz of plain arrays, or one that would take more memory than
+            `UNPACKED` allows or this machine has; the message names the path as given.
     """
 
     def fail(message: str, array: str | None = None) -> InputError:
         return InputError(Problem(message, str(path), where=array))
 
-    try:
-        with path.open("rb") as stream:
-            start = stream.read(8)
-    except FileNotFoundError:
-        raise fail("no such file") from None
-    except IsADirectoryError:
-        raise fail(f"found a directory, {_EXPECTED}") from None
-    except OSError as error:
-        raise fail(f"cannot be read: {error.strerror}") from None
-    if not start.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        raise fail(f"found {_look(start)}, {_EXPECTED}")
+    if is_dir(path):
+        raise fail(f"found a directory, {_EXPECTED}")
     arrays: dict[str, npt.NDArray[Any]] = {}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for entry in archive.infolist():
-                name = entry.filename.removesuffix(".npy")
-                if name in arrays:
-                    raise fail("the file holds two arrays of this name", name)
-                try:
-                    with archive.open(entry) as member:
-                        arrays[name] = _read_array(member, entry.file_size)
-                except MemoryError:
-                    raise fail(f"{entry.file_size:,} bytes do not fit into memory", name) from None
-                except ValueError as error:
-                    raise fail(str(error), name) from None
-                except _DAMAGE as error:
-                    raise fail(f"the array is damaged, or the file was cut short ({_words(error)})", name) from None
-    except _DAMAGE:
-        raise fail(f"the archive is damaged or was cut short; {_EXPECTED}") from None
+    with open_binary(path) as stream:
+        try:
+            start = stream.read(8)
+            if not start.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+                raise fail(f"found {_look(start)}, {_EXPECTED}")
+            check_directory(stream)
+            with zipfile.ZipFile(stream) as archive:
+                entries = archive.infolist()
+                check_entries(entries, stream.seek(0, io.SEEK_END))
+                members: dict[str, zipfile.ZipInfo] = {}
+                for entry in entries:
+                    name = entry.filename.removesuffix(".npy")
+                    if name in members:
+                        raise fail("the file holds two arrays of this name", name)
+                    members[name] = entry
+                wanted = {name: entry for name, entry in members.items() if only is None or name in only}
+                check_unpacked(wanted.values())
+                for name, entry in wanted.items():
+                    try:
+                        with archive.open(entry) as member:
+                            arrays[name] = _read_array(member, entry.file_size)
+                    except MemoryError:
+                        raise fail(f"{entry.file_size:,} bytes do not fit into memory", name) from None
+                    except ValueError as error:
+                        raise fail(str(error), name) from None
+                    except _DAMAGE as error:
+                        raise fail(f"the array is damaged, or the file was cut short ({_words(error)})", name) from None
+        except Refused as error:
+            raise fail(str(error)) from None
+        except _DAMAGE:
+            raise fail(f"the archive is damaged or was cut short; {_EXPECTED}") from None
     return arrays
 
 
@@ -114,6 +125,29 @@ def _words(error: Exception) -> str:
     return str(error).partition(" for file")[0] or "no more bytes"
 
 
+def _header(member: zipfile.ZipExtFile) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, order and type of an open npy member.
+
+    Raises:
+        ValueError: they cannot be read.
+    """
+    start = member.read(8)
+    width = 2 if start[6:8] == b"\x01\x00" else 4
+    length = member.read(width)
+    if int.from_bytes(length, "little") > _LONGEST_HEADER:  # numpy would unpack it all, and then say so
+        raise ValueError("the array's header is damaged")
+    stream = io.BytesIO(start + length + member.read(int.from_bytes(length, "little")))
+    try:
+        version = np.lib.format.read_magic(stream)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, columns_first, dtype = read(stream)
+        if min(shape, default=0) < 0:
+            raise ValueError
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError, OverflowError):
+        raise ValueError("the array's header is damaged") from None
+    return shape, columns_first, dtype
+
+
 def _read_array(member: IO[bytes], size: int) -> npt.NDArray[Any]:
     """The array of an open npy member of `size` bytes.
 
@@ -124,21 +158,18 @@ def _read_array(member: IO[bytes], size: int) -> npt.NDArray[Any]:
     start = member.peek(8)[:8]
     if not start.startswith(b"\x93NUMPY"):
         raise ValueError(f"expected an array, found {_look(start)}")
-    try:
-        version = np.lib.format.read_magic(member)
-        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, columns_first, dtype = header(member)
-        if min(shape, default=0) < 0:
-            raise ValueError
-    except ValueError:
-        raise ValueError("the array's header is damaged") from None
+    shape, columns_first, dtype = _header(member)
     if dtype.hasobject:
         raise ValueError("the array holds Python objects, which are never loaded; expected numbers")
+    if dtype.kind not in "biufcUS" or (dtype.itemsize == 0 and math.prod(shape) > 1):
+        raise ValueError(f"expected numbers, found {shortened(str(dtype))}")
     elements = math.prod(shape)
     held, wanted = size - member.tell(), elements * dtype.itemsize
     if held < wanted:  # before memory is asked for
         message = f"the array was cut short: {dtype} of shape {list(shape)} takes {wanted:,} bytes, found {held:,}"
         raise ValueError(message)
+    if held > wanted:
+        raise ValueError(f"{held - wanted:,} bytes too many for {dtype} of shape {list(shape)}")
     array = np.empty(elements, dtype)
     if wanted:
         room = array.view(np.uint8)

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.errors import InputError, Problem
+from accelsim.errors import InputError, Problem, shortened
 from accelsim.files import write_atomic
 from accelsim.workload.npz import arrays_digest, npz_bytes, read_npz
 
@@ -36,6 +36,7 @@ _MAX_LEVELS = 255
 # Or than the largest code, where that is known to be more; above this, float32 cannot tell the multiples.
 _KNOWN_LEVELS = 2**16 - 1
 _MAX_BITS = 31  # codes are int32
+_MAX_AXES = 32
 
 IntArray = npt.NDArray[np.int64]
 Bits = npt.NDArray[np.uint8]
@@ -264,7 +265,10 @@ def _record(arrays: Mapping[str, npt.NDArray[Any]], name: str, path: Path) -> Re
 
     try:
         kind = str(arrays[f"{name}.kind"])
-        shape = tuple(int(size) for size in arrays[f"{name}.shape"])
+        sizes = arrays[f"{name}.shape"]
+        if sizes.ndim != 1 or sizes.size > _MAX_AXES or sizes.dtype.kind not in "iu":
+            raise TypeError(f"the shape is {shortened(str(sizes.dtype))} of shape {list(sizes.shape)}")
+        shape = tuple(int(size) for size in sizes)
         scale = float(arrays[f"{name}.scale"])
         data = arrays[f"{name}.values" if kind == "real" else f"{name}.bits"]
     except KeyError as error:

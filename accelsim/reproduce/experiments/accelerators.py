@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.errors import InputError, Problem
-from accelsim.files import read_yaml
+from accelsim.files import is_file, read_yaml
 from accelsim.hardware import bundled_hardware
 from accelsim.reproduce.experiment import Bench, Experiment, Outcome, Row, row
 from accelsim.reproduce.sata_sim import DATA
@@ -75,7 +75,7 @@ def spikes(bench: Bench) -> list[Spikes]:
         )
         bundled = bench.workload(BUNDLED)
         return [Spikes(drawn, about, False), Spikes(bundled, f"the real spikes of the bundle {BUNDLED}", False)]
-    if bench.trace.is_file() and bench.trace.suffix == ".npz":
+    if is_file(bench.trace) and bench.trace.suffix == ".npz":
         real = attach_trace(base, _read(bench.trace, base))
         return [Spikes(real, f"the real trace {bench.trace.name}", True)]
     given = bench.workload(bench.trace)
