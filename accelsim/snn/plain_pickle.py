@@ -29,6 +29,7 @@ MOST_STEPS = 4_000_000
 # Numbers only: no objects ("O"), no records, no text.
 _TYPES = {"u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2", "f4", "f8", "b1"}
 _MOST_DIMENSIONS = 8
+_MOST_LEVELS = 100
 _KEYS = (str, bytes, int, float, type(None))
 
 
@@ -261,25 +262,25 @@ def _run(data: bytes) -> Any:
             raise _Refused(f"more than {MOST_STEPS:,} steps")
         if opcode.name != "STOP":
             machine.step(opcode.name, argument)
-    return _plain(machine.stack.pop())
+    return _plain(machine.stack.pop(), set(), frozenset())
 
 
-def _plain(value: Any) -> Any:
-    """The value with the arrays in it; whatever is reached in several ways is looked at once."""
-    done: set[int] = set()
-    first = [value]
-    left: list[Any] = [first]
-    while left:
-        holder: Any = left.pop()
-        for key, item in list(holder.items() if isinstance(holder, dict) else enumerate(holder)):
-            if isinstance(item, _Array):
-                if item.value is None:
-                    raise _Refused("an array without numbers")
-                holder[key] = item.value
-            elif isinstance(item, list | dict):
-                if id(item) not in done:
-                    done.add(id(item))
-                    left.append(item)
-            elif not (item is None or type(item) in (str, bytes, int, bool, float)):
-                raise _Refused(f"a value of type {type(item).__name__.strip('_')}")
-    return first[0]
+def _plain(value: Any, done: set[int], above: frozenset[int]) -> Any:
+    """The value with the arrays in it; what is referred to twice at each of forty levels is looked at once a level."""
+    if isinstance(value, _Array):
+        if value.value is None:
+            raise _Refused("an array without numbers")
+        return value.value
+    if value is None or type(value) in (str, bytes, int, bool, float):
+        return value
+    if not isinstance(value, list | dict):
+        raise _Refused(f"a value of type {type(value).__name__.strip('_')}")
+    if id(value) in above:
+        raise ValueError("a list that stands in itself")
+    if len(above) >= _MOST_LEVELS:
+        raise _Refused(f"more than {_MOST_LEVELS} levels of lists")
+    if id(value) not in done:
+        for key, item in list(value.items() if isinstance(value, dict) else enumerate(value)):
+            value[key] = _plain(item, done, above | {id(value)})
+        done.add(id(value))
+    return value
