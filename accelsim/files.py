@@ -157,8 +157,7 @@ def read_bytes(path: str | Path, most: int) -> bytes:
     pieces: list[bytes] = []
     with open_binary(path) as stream:
         try:
-            told = stream.seek(0, os.SEEK_END)
-            size = stream.seek(0)
+            told, size = _size(stream), 0
             while max(told, size) <= most and (piece := stream.read(max(told + 1 - size, _PIECE))):
                 pieces.append(piece)
                 size += len(piece)
@@ -167,6 +166,11 @@ def read_bytes(path: str | Path, most: int) -> bytes:
     if max(told, size) > most:  # what is told may be too little: 0 for the files of /proc
         raise InputError(Problem(f"found {max(told, size):,} bytes, at most {most:,} are read", str(path)))
     return b"".join(pieces)
+
+
+def _size(stream: BinaryIO) -> int:
+    """Bytes of an open file, as it says (one of /proc cannot be wound to its end)."""
+    return stream.getbuffer().nbytes if isinstance(stream, io.BytesIO) else os.fstat(stream.fileno()).st_size
 
 
 def read_text(path: str | Path, most: int = MOST_TEXT, encoding: str = "utf-8") -> str:

@@ -11,7 +11,7 @@ import yaml
 
 from accelsim.errors import InputError, shortened
 
-MOST_VALUES = 200_000
+MOST_VALUES = 100_000
 """Values of one YAML document; what an alias (*) or a merge (<<) stands for is counted each time."""
 MOST_LEVELS = 100
 """Lists and mappings within one another."""

@@ -3,6 +3,8 @@
 import io
 import os
 import pickle
+import subprocess
+import sys
 import struct
 from pathlib import Path
 
@@ -285,3 +287,49 @@ def test_shared_and_circular_lists_end(tmp_path):
     path.write_bytes(stream.getvalue())
     with pytest.raises(InputError, match="not a readable pickle"):
         load_plain(path)
+
+
+def repeated(step: bytes, times: int) -> bytes:
+    """A list of what a step makes, many times."""
+    return b"](" + step * times + b"e"
+
+
+BOMBS = {
+    "a memo of billions": opcodes(b"K\x01r" + (2**32 - 1).to_bytes(4, "little")),
+    "text decoded again and again": opcodes(
+        b"X" + (10**6).to_bytes(4, "little") + b"a" * 10**6 + b"q\x000c_codecs\nencode\nq\x010",
+        repeated(b"h\x01h\x00U\x06latin1\x86R", 10**4),
+    ),
+    "keys of tuples of tuples": opcodes(b"K\x01q\x00" + b"h\x00h\x00\x86q\x00" * 60 + b"}q\x01h\x00Nsh\x01"),
+    "wide tuples": opcodes(b"K\x01q\x00" + (b"(" + b"h\x00" * 1000 + b"tq\x00") * 9 + b"}h\x00Ns"),
+    "shapes of lists of lists": opcodes(
+        b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R",
+        b"(K\x01]q\x00" + b"]q\x01h\x00ah\x00aq\x00" * 60 + b"h\x00\x85cnumpy\ndtype\nU\x02u1\x85R\x89U\x00tb",
+    ),
+    "huge keys": opcodes(b"\x8b" + (10**6).to_bytes(4, "little") + b"\x7f" * 10**6 + b"q\x00}" + b"h\x00Ns" * 10**4),
+    "a long number in text": b"L" + b"9" * 10**6 + b"L\n.",
+    "bytes that are not there": opcodes(b"\x8e" + (2**62).to_bytes(8, "little")),
+    "no end": opcodes(b"N0" * 3_000_000),
+}
+
+LOAD = """
+import resource, sys
+from pathlib import Path
+resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+from accelsim.errors import InputError
+from accelsim.snn.plain_pickle import load_plain
+try:
+    load_plain(Path(sys.argv[1]))
+    print("read")
+except InputError as error:
+    print("refused", error)
+"""
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_small_pickles_do_not_grow(tmp_path, name):
+    path = tmp_path / "file"
+    path.write_bytes(BOMBS[name])
+    outcome = subprocess.run([sys.executable, "-c", LOAD, str(path)], capture_output=True, text=True, timeout=300)
+    assert outcome.stdout.startswith(("refused", "read")), outcome.stderr
+    assert len(outcome.stdout) < 1000
