@@ -13,14 +13,13 @@ import json
 import os
 import selectors
 import stat
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 from accelsim.errors import InputError, Problem
-from accelsim.interrupt import half_written
+from accelsim.staging import staged_file, umask
 from accelsim.yaml_text import Keys as Keys
 from accelsim.yaml_text import dotted as dotted
 from accelsim.yaml_text import parse
@@ -278,32 +277,17 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     payload = content.encode() if isinstance(content, str) else content
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The name of a file may be as long as names can be: what is put in front must not make it longer.
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
-        half_written.add(temporary)
+        with staged_file(path) as temporary:
+            with temporary.open("wb") as stream:
+                stream.write(payload)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.chmod(0o666 & ~umask())
+            os.replace(temporary, path)
     except OSError as error:
         raise InputError(Problem(f"cannot be written: {error.strerror}", str(path))) from None
     except ValueError:
         raise InputError(Problem("cannot be written: a name has no NUL character", str(path))) from None
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(payload)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise InputError(Problem(f"cannot be written: {error.strerror}", str(path))) from None
-    finally:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-        half_written.discard(temporary)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def bundled(folder: str) -> Path:

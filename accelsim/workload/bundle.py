@@ -14,10 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +26,7 @@ import yaml
 
 from accelsim.errors import InputError, Problem
 from accelsim.files import write_atomic
+from accelsim.staging import replace_directory, restore, staged_directory
 from accelsim.workload.activity import to_stats
 from accelsim.workload.load import BUNDLE_FILE, Workload, checked_digest, load_workload, resolve_workload
 from accelsim.workload.npz import npz_bytes, read_npz
@@ -281,6 +279,7 @@ def check_target(directory: Path) -> None:
     Raises:
         InputError: `directory` is a file, or a directory that holds something else.
     """
+    restore(directory)
     if directory.is_file():
         raise InputError(Problem("expected a directory, found a file; nothing was written", str(directory)))
     if directory.exists() and not (directory / BUNDLE_FILE).is_file() and any(directory.iterdir()):
@@ -314,15 +313,13 @@ def write_bundle(
 
 def _write(directory: Path, content: _Content, activity: dict[str, Any]) -> Bundle:
     check_target(directory)
+    place = Path(os.path.realpath(directory))  # where a link points to; the link stays
     try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}."))
-        try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with staged_directory(place) as staging:
             _write_files(staging, content, activity)
             os.chmod(staging, 0o755)
-            _swap(staging, directory)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
+            replace_directory(staging, place)
     except OSError as error:
         raise InputError(Problem(f"cannot be written: {error.strerror}", str(directory))) from None
     return Bundle.load(directory)
@@ -346,22 +343,3 @@ def _write_files(staging: Path, content: _Content, activity: dict[str, Any]) -> 
     }
     text = yaml.safe_dump(document, sort_keys=False, width=110, default_flow_style=None)
     write_atomic(staging / BUNDLE_FILE, text)
-
-
-def _swap(staging: Path, directory: Path) -> None:
-    """Put `staging` in the place of `directory`; where that fails the old bundle comes back."""
-    if not directory.exists():
-        os.rename(staging, directory)
-        return
-    old = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}.old."))
-    try:
-        os.rename(directory, old / "bundle")
-        try:
-            os.rename(staging, directory)
-        except OSError:
-            os.rename(old / "bundle", directory)
-            raise
-        shutil.rmtree(old / "bundle", ignore_errors=True)
-    finally:
-        with suppress(OSError):  # it is not empty only where the old bundle could not be put back
-            old.rmdir()

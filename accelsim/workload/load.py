@@ -16,6 +16,7 @@ from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.files import Document, bundled, content_hash, file_digest, is_dir, is_file, read_yaml
 from accelsim.schema_keys import resolve_key
 from accelsim.settings import Override, as_overrides, validate
+from accelsim.staging import restore
 from accelsim.workload import schema
 from accelsim.workload.activity import Activity, from_density, from_stats, from_trace, to_stats
 from accelsim.workload.graph import Graph, Operation, Stage
@@ -105,6 +106,7 @@ def find_workload(name: str | Path) -> Path:
     folder = bundled("workloads")
     if not str(name).strip():
         raise InputError(Problem(f"an empty name for a workload (bundled: {', '.join(bundled_workloads())})"))
+    restore(path.parent if path.name == BUNDLE_FILE else path)
     for candidate in (path, folder / f"{name}.yaml", folder / path):
         if is_dir(candidate):
             if is_file(candidate / BUNDLE_FILE):

@@ -1,15 +1,20 @@
 """Bundles: written whole or not at all, and refused once a file was changed."""
 
+import itertools
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from accelsim import staging
 from accelsim.errors import InputError
 from accelsim.workload import Bundle, Record, SpikeTrace, load_workload, write_bundle
 from accelsim.workload import bundle as bundle_module
+from accelsim.workload.bundle import check_target
 from accelsim.workload.trace import encode
+from tests.killed import NAMES, killed_at_every_step
 
 FILES = ["samples.npz", "stats.npz", "trace.npz", "weights.npz", "workload.yaml"]
 
@@ -145,15 +150,74 @@ def test_a_failing_exchange_puts_the_old_bundle_back(tmp_path, monkeypatch):
     real = os.rename
 
     def refuse_the_new_one(source, target):
-        if Path(target) == tmp_path / "net" and Path(source).name != "bundle":
+        if Path(target) == tmp_path / "net" and ".staged-" in Path(source).name:
             raise OSError(5, "Input/output error")
         real(source, target)
 
     monkeypatch.setattr(os, "rename", refuse_the_new_one)
+    monkeypatch.setattr(staging, "_exchange", lambda *_: False)
     with pytest.raises(InputError, match="Input/output error"):
         write(tmp_path / "net", weights=parts(1)["weights"])
     assert contents(tmp_path / "net") == before
     assert [path.name for path in tmp_path.iterdir()] == ["net"]
+
+
+def test_an_exchange_leaves_no_moment_without_a_bundle(tmp_path):
+    """What every other process sees at every step, with nobody having to put anything back."""
+    write(tmp_path / "net")
+    old = contents(tmp_path / "net")
+    seen = []
+    for _ in killed_at_every_step(lambda: write(tmp_path / "net", weights=parts(1)["weights"]), calls=NAMES):
+        seen.append(contents(tmp_path / "net"))
+        Bundle.load(tmp_path / "net")
+        write(tmp_path / "net")
+        assert [path.name for path in tmp_path.iterdir()] == ["net"]
+    assert sorted(seen[-1]) == FILES
+    assert {one == old for one in seen} == {True, False}
+    assert all(one in (old, seen[-1]) for one in seen)
+
+
+def test_where_nothing_can_be_exchanged_the_old_bundle_comes_back(tmp_path):
+    net, new = tmp_path / "net", parts(1)["weights"]
+    write(net)
+    old, other = contents(net), contents(write(tmp_path / "other" / "net", weights=new).path)
+    # What finds it: opening it, opening its file, and the first step of a save.
+    find = itertools.cycle([Bundle.load, lambda path: load_workload(path / "workload.yaml"), check_target])
+    gone = 0
+    for _ in killed_at_every_step(lambda: write(net, weights=new), exchange=False, calls=NAMES):
+        if not net.exists():
+            gone += 1
+            moved = next(tmp_path.glob(".net.replaced-*"))
+            for one in itertools.islice(find, 3):
+                one(net)
+                assert contents(net) == old
+                os.rename(net, moved)
+        write(net)
+        assert contents(net) == old
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["net", "other"]
+    write(net, weights=new)
+    assert contents(net) == other
+    assert gone == 1
+
+
+def test_a_new_bundle_is_there_whole_or_not_at_all(tmp_path):
+    whole = contents(write(tmp_path / "other" / "net").path)
+    for _ in killed_at_every_step(lambda: write(tmp_path / "net"), calls=NAMES):
+        assert not (tmp_path / "net").exists() or contents(tmp_path / "net") == whole
+        write(tmp_path / "net")
+        shutil.rmtree(tmp_path / "net")
+        assert [path.name for path in tmp_path.iterdir()] == ["other"]
+
+
+def test_a_link_to_a_bundle_stays_a_link(tmp_path):
+    write(tmp_path / "elsewhere" / "net")
+    (tmp_path / "net").symlink_to(tmp_path / "elsewhere" / "net")
+    write(tmp_path / "net", weights=parts(1)["weights"])
+    assert (tmp_path / "net").is_symlink()
+    assert (
+        Bundle.load(tmp_path / "elsewhere" / "net").weights["fc1.weight"] == parts(1)["weights"]["fc1.weight"]
+    ).all()
+    assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["net"]
 
 
 def test_only_bundles_and_empty_directories_are_replaced(tmp_path):
