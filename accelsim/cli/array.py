@@ -46,6 +46,7 @@ def crossbar(
     """What one array does to your numbers: IR drop, variation and noise, against the exact sums."""
     from accelsim import single_array
     from accelsim.files import write_atomic
+    from accelsim.staging import together
 
     settings = single_array.ArraySettings(
         device, rows, cols, cell_bits, wordline_ohm, bitline_ohm, driver_ohm, sense_ohm, density, reads, seed,
@@ -58,8 +59,9 @@ def crossbar(
     if spice is not None:
         write_atomic(spice, single_array.netlist(settings))
     if out is not None:
-        write_atomic(out / "crossbar.json", json.dumps(report.to_dict(), indent=2, allow_nan=False) + "\n")
-        report.plot(out / "crossbar.png")
+        with together(out) as staged:
+            write_atomic(staged / "crossbar.json", json.dumps(report.to_dict(), indent=2, allow_nan=False) + "\n")
+            report.plot(staged / "crossbar.png")
     if format_ is Format.json:
         print_json(report.to_dict())
     elif format_ is Format.csv:

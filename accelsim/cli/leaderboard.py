@@ -48,11 +48,13 @@ def leaderboard(
     document = made.to_dict()
     if out is not None:
         from accelsim.files import write_atomic
+        from accelsim.staging import together
 
-        write_atomic(out / "leaderboard.json", made.to_json() + "\n")
-        write_atomic(out / "leaderboard.csv", made.to_frame().to_csv(index=False))
-        write_atomic(out / "leaderboard.md", markdown(document["rows"]))
-        leaderboard_figure(document["rows"], out / "leaderboard.png")
+        with together(out) as staged:
+            write_atomic(staged / "leaderboard.json", made.to_json() + "\n")
+            write_atomic(staged / "leaderboard.csv", made.to_frame().to_csv(index=False))
+            write_atomic(staged / "leaderboard.md", markdown(document["rows"]))
+            leaderboard_figure(document["rows"], staged / "leaderboard.png")
     if format_ is Format.json:
         print_json(document)
     elif format_ is Format.csv:

@@ -26,6 +26,7 @@ from accelsim.cli.shared import (
     convention,
     print_json,
     print_rich,
+    write_each_result,
     write_results,
     write_timelines,
 )
@@ -114,10 +115,12 @@ def compare(
     )
     if out is not None:
         from accelsim.files import write_atomic
+        from accelsim.staging import together
 
-        write_results(out, comparison.to_dict(), comparison.results)
-        write_atomic(out / "comparison.csv", comparison.to_frame().to_csv(index=False))
-        comparison.plot(out / "comparison.png")
+        with together(out) as staged:
+            write_each_result(staged, comparison.to_dict(), comparison.results)
+            write_atomic(staged / "comparison.csv", comparison.to_frame().to_csv(index=False))
+            comparison.plot(staged / "comparison.png")
     if format_ is Format.json:
         print_json(comparison.to_dict())
     elif format_ is Format.csv:

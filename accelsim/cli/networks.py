@@ -19,7 +19,7 @@ from accelsim.cli.shared import (
     choice,
     print_json,
     print_rich,
-    write_results,
+    write_each_result,
 )
 from accelsim.errors import InputError, Problem
 
@@ -214,8 +214,11 @@ def infer(
             report=report,
         )
     if out is not None:
-        write_results(out, result.to_dict(), result.results[:1])
-        result.plot(out / "inference.png")
+        from accelsim.staging import together
+
+        with together(out) as staged:
+            write_each_result(staged, result.to_dict(), result.results[:1])
+            result.plot(staged / "inference.png")
     if format_ is Format.json:
         print_json(result.to_dict())
     else:

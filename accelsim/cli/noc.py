@@ -181,11 +181,13 @@ def _finish(document: dict[str, Any], out: Path | None, format_: Format) -> None
     from accelsim.files import write_atomic
     from accelsim.report.noc import noc_tables
     from accelsim.report.tables import csv_text
+    from accelsim.staging import together
 
     rows = document.get("curve") or [{k: v for k, v in document.items() if not isinstance(v, dict | list)}]
     if out is not None:
-        write_atomic(out / "noc.json", json.dumps(document, indent=2, allow_nan=False) + "\n")
-        write_atomic(out / "noc.csv", csv_text([rows]))
+        with together(out) as staged:
+            write_atomic(staged / "noc.json", json.dumps(document, indent=2, allow_nan=False) + "\n")
+            write_atomic(staged / "noc.csv", csv_text([rows]))
     if format_ is Format.json:
         print_json(document)
     elif format_ is Format.csv:

@@ -122,7 +122,15 @@ def bill(results: Iterable[Result]) -> str:
 
 
 def write_results(out: Path, document: dict[str, Any], results: Iterable[Result]) -> None:
-    """result.json, bill.csv and one plot per machine."""
+    """result.json, bill.csv and one plot per machine, all of them or none."""
+    from accelsim.staging import together
+
+    with together(out) as staged:
+        write_each_result(staged, document, results)
+
+
+def write_each_result(out: Path, document: dict[str, Any], results: Iterable[Result]) -> None:
+    """`write_results` where more files belong to them."""
     from accelsim.files import write_atomic
 
     write_atomic(out / "result.json", json.dumps(document, indent=2, allow_nan=False) + "\n")

@@ -17,6 +17,7 @@ from accelsim.explore.pareto import hypervolume, pareto_front
 from accelsim.explore.schema import DIRECTIONS, HIGHER_IS_BETTER, SweepFile
 from accelsim.explore.sensitivity import sensitivity
 from accelsim.files import write_atomic
+from accelsim.staging import together
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -183,7 +184,12 @@ def _cell(value: Any) -> Any:
 
 
 def write_answers(answers: Answers, folder: Path) -> None:
-    """results.csv, results.parquet, pareto.csv, sensitivity.csv, summary.json and the pictures."""
+    """results.csv, results.parquet, pareto.csv, sensitivity.csv, summary.json and the pictures, all of them or none."""
+    with together(folder) as staged:
+        _write_each(answers, staged)
+
+
+def _write_each(answers: Answers, folder: Path) -> None:
     from accelsim.report import sweeps as pictures
 
     frame = answers.frame

@@ -10,10 +10,11 @@ from pathlib import Path
 from accelsim.files import exists, read_text, write_atomic
 from accelsim.reproduce.experiment import Done, Row, document
 from accelsim.reproduce.story import MARK, story
+from accelsim.staging import together
 
 
 def write_all(done: Sequence[Done], out: Path) -> list[Path]:
-    """Write everything and say which files; a ``README.md`` that somebody else wrote is left alone.
+    """Write everything or nothing, and say which files; a ``README.md`` that somebody else wrote is left alone.
 
     Raises:
         InputError: the place cannot be written.
@@ -21,28 +22,30 @@ def write_all(done: Sequence[Done], out: Path) -> list[Path]:
     from accelsim.report.html import page
     from accelsim.report.html.documents import checked
 
-    written: list[Path] = []
-
-    def write(name: str, text: str) -> None:
-        write_atomic(out / name, text)
-        written.append(out / name)
-
-    pictures = {}
-    for one in done:
-        for name, draw in one.outcome.figures.items():
-            path = out / f"{name}.png"
-            draw(path)
-            written.append(path)
-            encoded = base64.b64encode(path.read_bytes()).decode("ascii")
-            pictures[f"{one.experiment.name}/{name}"] = f"data:image/png;base64,{encoded}"
-    text = json.dumps(document(done), indent=1, allow_nan=False) + "\n"
-    write("reproduce.json", text)
-    write("reproduce.md", markdown(done))
-    write("reproduce.html", page(checked(json.loads(text), "reproduce.json"), pictures))
-    told, readme = story(done), out / "README.md"
-    if told is not None and (not exists(readme) or read_text(readme).startswith(MARK)):
-        write("README.md", told)
-    return written
+    readme = out / "README.md"
+    told = story(done)
+    if exists(readme) and not read_text(readme).startswith(MARK):
+        told = None
+    with together(out) as staged:
+        pictures = {}
+        for one in done:
+            for name, draw in one.outcome.figures.items():
+                path = staged / f"{name}.png"
+                draw(path)
+                encoded = base64.b64encode(path.read_bytes()).decode("ascii")
+                pictures[f"{one.experiment.name}/{name}"] = f"data:image/png;base64,{encoded}"
+        text = json.dumps(document(done), indent=1, allow_nan=False) + "\n"
+        texts = {
+            "reproduce.json": text,
+            "reproduce.md": markdown(done),
+            "reproduce.html": page(checked(json.loads(text), "reproduce.json"), pictures),
+            "README.md": told,
+        }
+        for name, text in texts.items():
+            if text is not None:
+                write_atomic(staged / name, text)
+        written = [out / path.name for path in staged.iterdir()]
+    return sorted(written)
 
 
 def markdown(done: Sequence[Done]) -> str:
