@@ -75,6 +75,9 @@ def run(
         raise typer.Exit(interrupt.EXIT_CODE) from None
     if progress.served:
         typer.echo(f"{progress.served} of {progress.done} points were in the journal already", err=True)
+    if progress.damaged:
+        rows = "row" if progress.damaged == 1 else "rows"
+        typer.echo(f"{progress.damaged} damaged {rows} of the journal: what they stood for was done again", err=True)
     for remark in answers.remarks:
         typer.echo(remark, err=True)
     if format_ is Format.json:
@@ -120,6 +123,8 @@ def show(
     path = directory / JOURNAL if is_dir(directory) else directory
     with Journal(path, must_exist=True) as journal:
         known = journal.sweeps()
+        if journal.damaged:
+            typer.echo(f"{path}: damaged entries of sweeps: {journal.damaged}; run their files again", err=True)
         if sweep is not None:
             names = sorted({record.name for record in known})
             if sweep not in names:
@@ -129,6 +134,8 @@ def show(
         if not known:
             raise InputError(Problem("the journal has no sweep", str(path)))
         answers = Answers.of(journal, known[-1].sweep)
+    for remark in answers.remarks:
+        typer.echo(remark, err=True)
     objectives = answers.objectives
     if pareto:
         objectives = directed([*pareto, *(figures or [])], answers.objectives)

@@ -12,17 +12,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from accelsim.errors import InputError, Problem, did_you_mean
-from accelsim.explore.journal import Journal, SweepRecord
+from accelsim.explore.journal import Journal, Member, Record, SweepRecord
 from accelsim.explore.pareto import hypervolume, pareto_front
 from accelsim.explore.schema import DIRECTIONS, HIGHER_IS_BETTER, SweepFile
 from accelsim.explore.sensitivity import sensitivity
-from accelsim.files import write_atomic
+from accelsim.files import Document, write_atomic
+from accelsim.settings import validate
 from accelsim.staging import together
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA = "accelsim.sweep-result/1"
+MOST_DAMAGED = 20
+"""Damaged points that are named."""
 NO_PARQUET = "results.parquet left out: pyarrow is not installed (pip install 'accelsim[sweep]')"
 
 
@@ -36,15 +39,20 @@ class Answers:
     """Columns that were chosen (one of each linked group), workload and hardware included where there are several."""
     figures: Sequence[str]
     remarks: list[str] = field(default_factory=list)
-    """What could not be written."""
+    """What is damaged, and what could not be written."""
 
     @classmethod
     def of(cls, journal: Journal, sweep: str) -> Answers:
-        """Read from a journal."""
+        """Read from a journal.
+
+        Raises:
+            InputError: a sweep that this version cannot read.
+        """
         record = next(item for item in journal.sweeps() if item.sweep == sweep)
-        file = SweepFile.model_validate(record.content)
-        frame, labels, figures = _frame(journal, record, file)
-        answers = cls(record, frame, labels, figures)
+        file = validate(SweepFile, Document(journal.path or Path(record.name), dict(record.content)))
+        places = journal.places(record.sweep)
+        frame, labels, figures = _frame(places.rows, file)
+        answers = cls(record, frame, labels, figures, _remarks(places.damaged))
         front = answers.front(file.objectives)
         frame["pareto"] = front
         frame.attrs.update(
@@ -154,13 +162,26 @@ def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
-def _frame(journal: Journal, record: SweepRecord, file: SweepFile) -> tuple[pd.DataFrame, list[str], list[str]]:
+def _remarks(damaged: Sequence[str]) -> list[str]:
+    if not damaged:
+        return []
+    shown = "; ".join(damaged[:MOST_DAMAGED]) + ("; ..." if len(damaged) > MOST_DAMAGED else "")
+    one = len(damaged) == 1
+    return [
+        f"{len(damaged)} {'point is' if one else 'points are'} damaged in the journal and left out; running the sweep "
+        f"again evaluates {'it' if one else 'them'} anew: {shown}"
+    ]
+
+
+def _frame(
+    finished: Sequence[tuple[str, Member, Record]], file: SweepFile
+) -> tuple[pd.DataFrame, list[str], list[str]]:
     import pandas as pd
 
     labels: dict[str, None] = {}
     figures: dict[str, None] = {}
     rows = []
-    for key, member, found in journal.rows(record.sweep):
+    for key, member, found in finished:
         labels.update(dict.fromkeys(member.parameters))
         figures.update(dict.fromkeys(found.figures))
         row = {**{name: _cell(value) for name, value in member.parameters.items()}, **found.figures}

@@ -45,6 +45,8 @@ class Progress:
     served: int = 0
     """Of those done: found in the journal."""
     failed: int = 0
+    damaged: int = 0
+    """Rows of the journal that were not what was written; what they stood for was done again."""
     best: str = ""
 
 
@@ -284,6 +286,7 @@ def run_sweep(
                     pass  # a full disk: the first error is the one to tell
                 raise
             opened.end(plan.hash, "finished")
+            runner.progress.damaged = opened.damaged + len(opened.damaged_points)
             answers = Answers.of(opened, plan.hash)
             if folder is not None:
                 write_answers(answers, folder)

@@ -152,23 +152,6 @@ def test_two_sweeps_write_one_journal_at_once(
         assert len((tmp_path / name / "results.csv").read_text().splitlines()) == 41
 
 
-def test_a_damaged_journal(tmp_path: Path) -> None:
-    path = tmp_path / "j.sqlite"
-    with Journal(path) as journal:
-        journal.begin("s", "s", {})
-        journal.record("key", Record("done", {}), {}, "v", [Member("s", 0, {}, True)])
-        journal._db.execute("UPDATE points SET figures = '{'")
-        journal._db.execute("UPDATE sweeps SET name = CAST(x'ff' AS TEXT)")
-    with Journal(path) as journal:
-        for read in (lambda: journal.find("key"), lambda: list(journal.rows("s")), journal.sweeps):
-            with pytest.raises(InputError, match=r"j.sqlite: the journal cannot be used"):
-                read()
-    with sqlite3.connect(tmp_path / "other.sqlite") as database:
-        database.execute("CREATE TABLE points (a, b)")
-    with Journal(tmp_path / "other.sqlite") as journal, pytest.raises(InputError, match="cannot be used: no such col"):
-        journal.find("key")
-
-
 def test_figures_that_a_point_does_not_have_are_remembered(tmp_path: Path) -> None:
     with Journal(tmp_path / "j.sqlite") as journal:
         for asked in ("a", "b"):
