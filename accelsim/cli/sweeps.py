@@ -55,21 +55,35 @@ def run(
         Path | None, typer.Option("--out", metavar="DIR", help="Journal, tables and pictures; default out/NAME.")
     ] = None,
     journal: Annotated[Path | None, typer.Option(metavar="FILE", help="Journal shared with other sweeps.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what it would take: count points, try a few, write nothing.")
+    ] = False,
     format_: FormatOption = Format.table,
 ) -> None:
     """Evaluate the points of FILE (the word `run` may be left out). Finished points are never done again."""
     from accelsim.explore.plan import load_sweep
-    from accelsim.explore.run import run_sweep
+    from accelsim.explore.run import foresee, run_sweep
     from accelsim.report.sweeps import front_table, summary_lines, sweep_progress
+    from accelsim.report.tables import csv_text
 
     folder = out or Path("out") / load_sweep(file).file.name
+    if dry_run:
+        seen = foresee(file, out=folder, jobs=jobs, executor=executor, journal=journal)
+        if format_ is Format.json:
+            print_json(seen.to_dict())
+        elif format_ is Format.csv:
+            sys.stdout.write(csv_text([[seen.to_dict()]]))
+        else:
+            typer.echo("\n".join(seen.lines()))
+        return
     kept = f"interrupted; everything finished is in {folder}, --resume goes on"
     try:
         with interrupt.finishing(FINISHING_S, kept), sweep_progress() as watch, warnings.catch_warnings():
             warnings.simplefilter("ignore", LongWork)  # of single points
             answers, progress = run_sweep(
-                file, out=folder, jobs=jobs, executor=executor, resume=resume, journal=journal, watch=watch
-            )
+                file, out=folder, jobs=jobs, executor=executor, resume=resume, journal=journal, watch=watch,
+                announce=lambda words: typer.echo(f"accelsim: {words}", err=True),
+            )  # fmt: skip
     except KeyboardInterrupt:
         interrupt.tell(kept)
         raise typer.Exit(interrupt.EXIT_CODE) from None

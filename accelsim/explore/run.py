@@ -19,6 +19,7 @@ from accelsim.errors import AccelsimError, InputError, Problem
 from accelsim.explore.answers import Answers, write_answers
 from accelsim.explore.evaluate import Evaluator
 from accelsim.explore.expressions import ExpressionError
+from accelsim.explore.forecast import Announcer, Forecast, forecast, refuse_the_impossible
 from accelsim.explore.journal import Journal, Member, Record
 from accelsim.explore.plan import Plan, load_sweep
 from accelsim.explore.pools import Inline, LocalPool, Patient, Pool
@@ -73,6 +74,9 @@ class Runner:
     make_pool: Callable[[int], Pool]
     resume: bool = False
     watch: Watcher | None = None
+    announce: Callable[[str], None] | None = None
+    """Told, after the first few points, of a rest that takes more than a minute."""
+    workers: int = 1
     progress: Progress = field(default_factory=Progress)
     _position: int = 0
     _best: float | None = None
@@ -85,6 +89,7 @@ class Runner:
         sizes = [file.budget, self.plan.space.size if self._is_listed and self.plan.space.is_finite else None]
         self.progress.of = min((size for size in sizes if size is not None), default=None)
         pool: Pool | None = None
+        self._announcer = Announcer(self.workers)
         try:
             for batch in search.batches():
                 while candidates := list(itertools.islice(batch, BLOCK)):
@@ -137,6 +142,7 @@ class Runner:
             with closing(pool.run(work())) as answers:
                 for index, found in answers:
                     record, key = self._record(found), keys.pop(index)
+                    self._foretell(record.seconds)
                     with _unhurried():
                         members = [settle(twin, record, twin != index) for twin in twins.pop(key)]
                         self.journal.record(key, record, candidates[index].point.to_dict(), code_version(), members)
@@ -145,6 +151,12 @@ class Runner:
             if known:
                 self.journal.join(known)
         return outcomes
+
+    def _foretell(self, seconds: float) -> None:
+        left = None if self.progress.of is None else self.progress.of - self.progress.done
+        told = self._announcer.learn(seconds, left)
+        if told is not None and self.announce is not None:
+            self.announce(told)
 
     def _refuse(self, candidate: Candidate, settle: Callable[[Record, bool], Member]) -> None:
         """Record a point of which an expression cannot be computed; its key is no point's that could be tried."""
@@ -249,6 +261,35 @@ def pool_maker(plan: Plan, evaluator: Evaluator, executor: str, jobs: int | None
     return lambda expected: Inline(evaluator) if jobs == 1 else LocalPool(plan.task, jobs)
 
 
+def workers_of(executor: str, jobs: int | None) -> int:
+    """How many points are in hand at once, as far as this machine knows."""
+    return (jobs or available_cores()) if executor == "local" else 1
+
+
+def foresee(
+    source: str | Path | Mapping[str, Any],
+    *,
+    out: str | Path | None = None,
+    jobs: int | None = None,
+    executor: str = "local",
+    journal: str | Path | None = None,
+) -> Forecast:
+    """What `run_sweep` of the same arguments would take; tries a few points and writes nothing.
+
+    Raises:
+        InputError: everything that is wrong with the file, or a journal that cannot be read.
+    """
+    plan = load_sweep(source)
+    evaluator = Evaluator(plan.task)
+    pool_maker(plan, evaluator, executor, jobs)
+    place = Path(journal) if journal is not None else None if out is None else Path(out) / JOURNAL
+    workers = workers_of(executor, jobs)
+    if place is None or not place.exists():
+        return forecast(plan, evaluator, None, workers)
+    with Journal(place, must_exist=True) as opened:
+        return forecast(plan, evaluator, opened, workers)
+
+
 def available_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -263,9 +304,16 @@ def run_sweep(
     resume: bool = False,
     journal: str | Path | None = None,
     watch: Watcher | None = None,
+    announce: Callable[[str], None] | None = None,
 ) -> tuple[Answers, Progress]:
-    """`sweep`, with everything it found out; a KeyboardInterrupt carries on after the answers are written."""
+    """`sweep`, with everything it found out; a KeyboardInterrupt carries on after the answers are written.
+
+    `announce` is told, in words, of work that needs more than half of the memory or more than a minute.
+    """
     plan = load_sweep(source)
+    heavy = refuse_the_impossible(plan)
+    if heavy is not None and announce is not None:
+        announce(heavy)
     folder = None if out is None else Path(out)
     place = Path(journal) if journal is not None else None if folder is None else folder / JOURNAL
     if place is not None:
@@ -273,7 +321,8 @@ def run_sweep(
     try:
         evaluator = Evaluator(plan.task)
         with Journal(place) as opened:
-            runner = Runner(plan, opened, evaluator, pool_maker(plan, evaluator, executor, jobs), resume, watch)
+            runner = Runner(plan, opened, evaluator, pool_maker(plan, evaluator, executor, jobs), resume, watch, announce,
+                            workers_of(executor, jobs))  # fmt: skip
             try:
                 runner.run()
             except BaseException as error:

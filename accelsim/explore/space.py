@@ -188,18 +188,24 @@ class Space:
         return names
 
     def grid(self) -> Iterator[Candidate]:
-        """Every point once, the last axis fastest; points that conditions make equal are one."""
+        """Every point once, the last axis fastest; points that conditions make equal are one.
+
+        What was seen is remembered only where points can be equal.
+        """
         seen: set[str] = set()
         for workload, hardware in itertools.product(range(len(self.workloads)), range(len(self.hardware))):
             axes = self.free(workload, hardware)
+            may_repeat = any(_repeats(axis, workload, hardware) for axis in axes)
             for indices in itertools.product(*(range(len(axis.values)) for axis in axes)):
                 choice = dict(zip((axis.name for axis in axes), indices, strict=True))
                 candidate = self.candidate(workload, hardware, choice)
-                if candidate.identity not in seen:
+                if may_repeat:
+                    if candidate.identity in seen:
+                        continue
                     seen.add(candidate.identity)
-                    admitted = self.admitted(candidate)
-                    if admitted is not None:
-                        yield admitted
+                admitted = self.admitted(candidate)
+                if admitted is not None:
+                    yield admitted
 
     def draw(self, rng: np.random.Generator) -> Candidate:
         """A random point: every choice equally likely, continuous axes evenly (over the logarithm if they say so)."""
@@ -214,6 +220,13 @@ class Space:
             else:
                 choice[axis.name] = between.at(float(rng.random()))
         return self.candidate(workload, hardware, choice)
+
+
+def _repeats(axis: Axis, workload: int, hardware: int) -> bool:
+    """Whether two choices of an axis can mean the same to a pair."""
+    reached = [number for number, target in enumerate(axis.targets) if target.reaches(workload, hardware)]
+    values = {repr([choice[number] for number in reached]) for choice in axis.values}
+    return axis.when is not None or len(values) < len(axis.values)
 
 
 def _is_on(axis: Axis, names: Mapping[str, Any]) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import random
 import shutil
@@ -24,6 +26,12 @@ GRID = {"array.rows": [4, 8, 16], "array.cols": [4, 8]}
 ROWS = [(table, column) for table, columns in _COLUMNS.items() for column in columns]
 
 
+@pytest.fixture(autouse=True)
+def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing them takes a second, and they are not what is asked here."""
+    monkeypatch.setattr("accelsim.report.sweeps.draw_all", lambda *_: None)
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
     """A sweep file, its undisturbed directory, and its table."""
@@ -42,6 +50,12 @@ def damaged(whole: tuple[Path, Path, str], tmp_path: Path) -> Path:
     """A copy of its journal, to be damaged."""
     shutil.copy(whole[1] / "journal.sqlite", tmp_path / "journal.sqlite")
     return tmp_path / "journal.sqlite"
+
+
+def points(text: str) -> set[str]:
+    """Rows of a table, without whether they are on the front, which other points decide."""
+    rows = csv.DictReader(io.StringIO(text))
+    return {repr({name: value for name, value in row.items() if name != "pareto"}) for row in rows}
 
 
 def change(path: Path, table: str, column: str, rng: random.Random) -> None:
@@ -65,7 +79,7 @@ def test_every_column_of_every_table(
     whole: tuple[Path, Path, str], damaged: Path, command: Command, table: str, column: str
 ) -> None:
     rng = random.Random(f"{table}.{column}")
-    for _ in range(3):
+    for _ in range(2):
         shutil.copy(whole[1] / "journal.sqlite", damaged)
         change(damaged, table, column, rng)
         shown = command("sweep", "show", str(damaged), "--format", "csv")
@@ -74,7 +88,7 @@ def test_every_column_of_every_table(
         else:
             assert shown.code == 0, shown.err
             assert "damaged in the journal and left out" in shown.err or (table, column) == ("members", "sweep")
-            assert set(shown.out.splitlines()) < set(whole[2].splitlines())
+            assert points(shown.out) < points(whole[2])
         done = command("sweep", str(whole[0]), "--out", str(damaged.parent), "-j", "1", "--resume")
         assert done.code == 0, done.err
         assert (damaged.parent / "results.csv").read_text() == whole[2]
@@ -103,7 +117,7 @@ def outcome(whole: tuple[Path, Path, str], path: Path, command: Command) -> Iter
     """What `show` and a further run make of a journal: nothing wrong, nothing but one line of complaint."""
     shown = command("sweep", "show", str(path), "--format", "csv")
     if shown.code == 0:
-        assert set(shown.out.splitlines()[1:]) <= set(whole[2].splitlines()), "a figure that no machine gave"
+        assert points(shown.out) <= points(whole[2]), "a figure that no machine gave"
     else:
         assert (shown.code, len(shown.err.splitlines())) == (2, 1), shown.err
     done = command("sweep", str(whole[0]), "--out", str(path.parent), "--journal", str(path), "-j", "1", "--resume")
@@ -117,7 +131,7 @@ def outcome(whole: tuple[Path, Path, str], path: Path, command: Command) -> Iter
 
 
 SETTINGS = settings(
-    max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
