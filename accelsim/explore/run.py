@@ -321,8 +321,8 @@ def run_sweep(
     try:
         evaluator = Evaluator(plan.task)
         with Journal(place) as opened:
-            runner = Runner(plan, opened, evaluator, pool_maker(plan, evaluator, executor, jobs), resume, watch, announce,
-                            workers_of(executor, jobs))  # fmt: skip
+            make_pool, workers = pool_maker(plan, evaluator, executor, jobs), workers_of(executor, jobs)
+            runner = Runner(plan, opened, evaluator, make_pool, resume, watch, announce, workers)
             try:
                 runner.run()
             except BaseException as error:

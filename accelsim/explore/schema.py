@@ -87,7 +87,7 @@ class InferSection(Section):
             return names
         names = [] if names == ["none"] else names
         for name in names:
-            if name not in REMEDIES:
+            if not isinstance(name, str) or name not in REMEDIES:
                 allowed = [*REMEDIES, "none"]
                 raise ValueError(f"no remedy {name!r}, allowed: {', '.join(allowed)}{did_you_mean(str(name), allowed)}")
         return sorted(set(names))

@@ -68,7 +68,7 @@ def change(path: Path, table: str, column: str, rng: random.Random) -> None:
             at = rng.randrange(len(value))
             changed: Any = value[:at] + chr(ord(value[at]) ^ (1 << rng.randrange(6))) + value[at + 1 :]
         else:
-            changed = "x" if value is None else value + 1
+            changed = "x" if value is None else value + 100
         condition = " AND ".join(f"{key} = ?" for key in keys)
         db.execute(f"UPDATE {table} SET {column} = ? WHERE {condition}", (changed, *place))
     db.close()

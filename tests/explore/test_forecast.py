@@ -27,7 +27,7 @@ HUGE = {
         ({"parameters": {"array.rows": [4, 8, 16], "array.cols": [4, 8]}}, 6, 6),
         ({"parameters": {"array.rows": [4, 8, 16]}, "budget": 2}, 2, 2),
         ({"parameters": {"array.rows": [4, 8, 16]}, "hardware": ["sata", "spikeflow"]}, 4, 4),
-        ({"parameters": {"array.rows": [4, 8, 16], "array.cols": [4, 8]}, "constraints": "array.rows > array.cols"}, 6, 3),
+        ({"parameters": {"array.rows": [4, 8], "array.cols": [4, 8]}, "constraints": "array.rows > array.cols"}, 4, 1),
         ({"parameters": {"array.rows": [4, 8], "dataflow": {"values": ["os", "ws"], "when": "array.rows == 4"}}}, 4, 3),
         ({"parameters": {"array.rows": {"range": [1, 9]}}, "search": "random", "budget": 7}, 7, 7),
     ],
