@@ -54,7 +54,7 @@ def test_points_of_the_journal_are_known(write: Callable[..., Path], command: Co
 
 def test_a_grid_that_no_machine_can_hold(write: Callable[..., Path], command: Command) -> None:
     path = write(parameters=HUGE, constraints="array.rows * array.cols < 1e5")
-    done = command("sweep", str(path), "--dry-run")
+    done = command("sweep", str(path), "--dry-run", "--out", str(path.parent / "out"))
     assert done.code == 0, done.err
     assert "60,000,000,000 points" in done.out
     refused = command("sweep", str(path), "--out", str(path.parent / "out"))
