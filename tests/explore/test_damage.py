@@ -224,7 +224,7 @@ def test_places_that_are_no_journal(whole: tuple[Path, Path, str], tmp_path: Pat
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "directory").mkdir()
     (tmp_path / "file").write_text("")
-    for name in ("pipe", "directory", "n" * 300, "file/below", "a\0b"):
+    for name in ("pipe", "directory", "n" * 300, "file/below"):
         found = command("sweep", str(whole[0]), "--out", str(tmp_path / "out"), "--journal", str(tmp_path / name))
         assert (found.code, len(found.err.splitlines())) == (2, 1), found.err
         assert "Traceback" not in found.err
@@ -245,4 +245,4 @@ def test_damage_of_a_file_that_cannot_be_written(damaged: Path, monkeypatch: pyt
         places = journal.places(journal.sweeps()[0].sweep)
         assert (len(places.rows), len(places.damaged)) == (5, 1)
         with pytest.raises(InputError, match="readonly database"):
-            journal.end("s", "finished")
+            journal.begin("s", "s", {})
