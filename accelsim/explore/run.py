@@ -26,7 +26,7 @@ from accelsim.explore.pools import Inline, LocalPool, Patient, Pool
 from accelsim.explore.search import search_of
 from accelsim.explore.sources import code_version
 from accelsim.explore.space import Candidate
-from accelsim.files import content_hash
+from accelsim.files import content_hash, exists
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -284,7 +284,7 @@ def foresee(
     pool_maker(plan, evaluator, executor, jobs)
     place = Path(journal) if journal is not None else None if out is None else Path(out) / JOURNAL
     workers = workers_of(executor, jobs)
-    if place is None or not place.exists():
+    if place is None or not exists(place):
         return forecast(plan, evaluator, None, workers)
     with Journal(place, must_exist=True) as opened:
         return forecast(plan, evaluator, opened, workers)
