@@ -7,6 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 
+LONGEST_WORD = 200
+
+
 class AccelsimError(Exception):
     """Bad input. The message names what was found and what is allowed; the command exits with 2."""
 
@@ -41,6 +44,8 @@ class InputError(AccelsimError):
 
 def nearest(word: str, allowed: Iterable[str]) -> str | None:
     """The allowed spelling closest to `word`, or None where nothing is close."""
+    if len(word) > LONGEST_WORD:  # a text, not a word: looking for likenesses would take long
+        return None
     candidates = [str(name) for name in allowed]
     folded = {name.lower(): name for name in candidates}
     if word.lower() in folded:

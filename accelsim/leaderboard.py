@@ -24,6 +24,7 @@ from accelsim import hardware as hw
 from accelsim import workload as wl
 from accelsim.errors import InputError, Problem
 from accelsim.files import bundled
+from accelsim.options import indentation
 from accelsim.workload.ann import DEFAULT_DENSITY
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class Leaderboard:
 
     def to_json(self, indent: int | None = 2) -> str:
         """`to_dict` as text."""
-        return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
+        return json.dumps(self.to_dict(), indent=indentation(indent), allow_nan=False)
 
     def to_frame(self) -> pd.DataFrame:
         """`rows` as a frame."""

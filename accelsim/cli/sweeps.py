@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
-from accelsim.cli.shared import Format, FormatOption, app, print_json, print_rich
+from accelsim.cli.shared import Format, FormatOption, Verbs, app, print_json, print_rich
 from accelsim.errors import InputError, Problem
 
 INTERRUPTED = 130
 
 
-class _FileFirst(TyperGroup):
+class _FileFirst(Verbs):
     """``sweep FILE`` runs, ``sweep show DIR`` shows: a first word that is no verb belongs to `run`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
