@@ -6,7 +6,6 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-
 LONGEST_WORD = 200
 
 
@@ -40,6 +39,10 @@ class InputError(AccelsimError):
     def __init__(self, problems: Problem | Iterable[Problem]) -> None:
         self.problems = [problems] if isinstance(problems, Problem) else list(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class ArgumentError(InputError, ValueError):
+    """An argument that a function of the Python API cannot take; a `ValueError`, too, as Python's own functions raise."""
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str | None:

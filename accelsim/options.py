@@ -1,6 +1,6 @@
 """Arguments of public functions, looked at before anything is done with them.
 
-Each check takes what was given and the argument's name, and returns the plain value or raises an `InputError` with
+Each check takes what was given and the argument's name, and returns the plain value or raises an `ArgumentError` with
 the name, what was found, what is allowed and the nearest spelling. The command line passes the same checks and names
 its options in place of the arguments (`accelsim.cli.shared`). numpy's scalars count as the numbers they are.
 """
@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from accelsim.errors import InputError, Problem, did_you_mean
+from accelsim.errors import ArgumentError, Problem, did_you_mean
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,9 +33,9 @@ _SHOWN = 60
 T = TypeVar("T")
 
 
-def refuse(message: str, where: str) -> InputError:
+def refuse(message: str, where: str) -> ArgumentError:
     """The error to raise for an argument."""
-    return InputError(Problem(message, where=where))
+    return ArgumentError(Problem(message, where=where))
 
 
 def found(value: Any) -> str:

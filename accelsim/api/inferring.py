@@ -78,7 +78,6 @@ def infer(
     from accelsim import inference
     from accelsim.inference.exit_unit import NAME, add_exit_unit, exit_unit
     from accelsim.inference.remedy_costs import add_remedies
-
     from accelsim.inference.study import MAX_REPEATS, check_early_exit
 
     fidelity, ideal, ablate = text(fidelity, "fidelity"), flag(ideal, "ideal"), flag(ablate, "ablate")

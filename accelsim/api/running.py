@@ -12,8 +12,8 @@ import numpy as np
 
 import accelsim
 from accelsim import hardware as hw
-from accelsim import workload as wl
 from accelsim import options
+from accelsim import workload as wl
 from accelsim.api.loading import (
     HardwareLike,
     Settings,
@@ -26,9 +26,7 @@ from accelsim.api.loading import (
 from accelsim.errors import InputError, Problem
 from accelsim.estimate import (
     DEFAULT_OPS,
-    Accumulations,
     Explanation,
-    FirstLayer,
     check_convention,
     convention,
     estimate,
@@ -52,8 +50,8 @@ def run(
     ann_density: float = DEFAULT_DENSITY,
     per_image: bool = False,
     ops: str = DEFAULT_OPS,
-    accumulations: Accumulations = "rate",
-    first_layer: FirstLayer = "once",
+    accumulations: str = "rate",
+    first_layer: str = "once",
 ) -> Result:
     """What one inference costs on a machine.
 
@@ -200,8 +198,8 @@ def compare(
     fidelity: str = "analytical",
     ann_density: float = DEFAULT_DENSITY,
     ops: str = DEFAULT_OPS,
-    accumulations: Accumulations = "rate",
-    first_layer: FirstLayer = "once",
+    accumulations: str = "rate",
+    first_layer: str = "once",
 ) -> Comparison:
     """The energy papers would claim beside what the machines need, and the ANN on the same machines.
 

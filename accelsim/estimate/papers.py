@@ -98,7 +98,7 @@ class Counts:
     ann_macs: float
 
 
-def count(workload: Workload, accumulations: Accumulations, first_layer: FirstLayer) -> Counts:
+def count(workload: Workload, accumulations: str, first_layer: str) -> Counts:
     """Accumulations of spiking layers, MACs of analog ones, and MACs of the ANN of the same shape.
 
     `first_layer` says whether a static (direct-encoded) input is multiplied once or at every timestep.
@@ -131,8 +131,8 @@ def estimate(
     workload: Workload,
     *,
     ops: str = DEFAULT_OPS,
-    accumulations: Accumulations = "rate",
-    first_layer: FirstLayer = "once",
+    accumulations: str = "rate",
+    first_layer: str = "once",
 ) -> Estimate:
     """The energy a paper would claim for this workload.
 

@@ -64,11 +64,11 @@ def load_sweep(source: str | Path | Mapping[str, Any]) -> Plan:
     Raises:
         InputError: everything that is wrong, each with file, line, dotted path and the nearest valid name.
     """
-    source = _given(source)
-    if isinstance(source, Mapping):
-        document, folder = Document(Path(str(source.get("name", "sweep"))), source), None
+    given = _given(source)
+    if isinstance(given, dict):
+        document, folder = Document(Path(str(given.get("name", "sweep"))), given), None
     else:
-        document = read_yaml(find_sweep(source))
+        document = read_yaml(find_sweep(given))
         folder = document.path.parent
     file = validate(SweepFile, document)
     checker = Checker(file, document, folder)
