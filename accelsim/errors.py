@@ -42,7 +42,7 @@ class InputError(AccelsimError):
 
 
 class ArgumentError(InputError, ValueError):
-    """An argument that a function of the Python API cannot take; a `ValueError`, too, as Python's own functions raise."""
+    """An argument that a function cannot take; a `ValueError`, too, as Python's own functions raise."""
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str | None:
