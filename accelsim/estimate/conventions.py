@@ -18,7 +18,7 @@ from accelsim.estimate.spikesim import SpikeSim
 from accelsim.estimate.spikingjelly import SpikingJelly
 from accelsim.estimate.tally import ArithmeticConvention, Convention
 from accelsim.files import Keys, bundled, dotted, read_yaml
-from accelsim.options import instance, refuse, text
+from accelsim.options import found, instance, refuse, text
 from accelsim.settings import Section, validate
 from accelsim.workload import Bundle, Workload
 
@@ -94,7 +94,7 @@ def convention(name: str, where: str = "name") -> Convention:
     """
     table = conventions()
     if text(name, where) not in table:
-        message = f"unknown energy convention '{name}'{did_you_mean(name, table)} (known: {', '.join(table)})"
+        message = f"unknown energy convention {found(name)}{did_you_mean(name, table)} (known: {', '.join(table)})"
         raise refuse(message, where)
     return table[name]
 

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from accelsim.errors import InputError, did_you_mean
 from accelsim.files import Document, Keys, bundled, read_yaml
-from accelsim.options import choice, instance, refuse, text
+from accelsim.options import choice, found, instance, refuse, text
 from accelsim.results import Estimate
 from accelsim.settings import Section, validate
 from accelsim.workload import Workload
@@ -77,7 +77,7 @@ def op_energy(name: str, where: str = "ops") -> OpEnergy:
     """
     table = op_energies()
     if text(name, where) not in table:
-        message = f"unknown operation energies '{name}'{did_you_mean(name, table)} (known: {', '.join(table)})"
+        message = f"unknown operation energies {found(name)}{did_you_mean(name, table)} (known: {', '.join(table)})"
         raise refuse(message, where)
     return table[name]
 

@@ -237,10 +237,12 @@ def pool_maker(plan: Plan, evaluator: Evaluator, executor: str, jobs: int | None
         address = executor.removeprefix("dask://")
         host, _, port = address.rpartition(":")
         if not host or not port.isdigit():
-            raise InputError(Problem(f"found '{executor}', expected dask://HOST:PORT", where="executor"))
+            raise InputError(Problem(f"found {options.found(executor)}, expected dask://HOST:PORT", where="executor"))
         return lambda expected: DaskPool(plan.task, address)
     if executor != "local":
-        raise InputError(Problem(f"found '{executor}', allowed: local, dask://HOST:PORT", where="executor"))
+        raise InputError(
+            Problem(f"found {options.found(executor)}, allowed: local, dask://HOST:PORT", where="executor")
+        )
     if jobs is not None and jobs < 1:
         raise InputError(Problem(f"found {jobs}, must be at least 1", where="jobs"))
     if jobs is None:

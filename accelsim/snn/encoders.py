@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from accelsim.errors import did_you_mean
-from accelsim.options import refuse, text
+from accelsim.options import found, refuse, text
 from accelsim.snn import given
 
 ENCODERS = ("direct", "rate", "ttfs", "hybrid")
@@ -105,7 +105,7 @@ def encoder(name: Literal["direct", "rate", "ttfs", "hybrid"], timesteps: int) -
     """
     if text(name, "name") not in ENCODERS:
         hint = did_you_mean(name, ENCODERS)
-        raise refuse(f"encoder '{name}' is unknown, allowed: {', '.join(ENCODERS)}{hint}", "name")
+        raise refuse(f"encoder {found(name)} is unknown, allowed: {', '.join(ENCODERS)}{hint}", "name")
     timesteps = given.timesteps(timesteps, least=2 if name == "hybrid" else 1)
     if name == "direct":
         return Encoder("direct", lambda images, generator: direct(images))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from accelsim.errors import did_you_mean
-from accelsim.options import count, figure, flag, instance, refuse, text
+from accelsim.options import count, figure, flag, found, instance, refuse, text
 from accelsim.workload.schema import NeuronFields
 
 Reset = Literal["hard", "soft", "none"]
@@ -152,7 +152,7 @@ class LIF(nn.Module):
         ):
             if text(value, name) not in allowed:
                 hint = did_you_mean(value, allowed)
-                raise refuse(f"{name} '{value}' is unknown, allowed: {', '.join(allowed)}{hint}", name)
+                raise refuse(f"{name} {found(value)} is unknown, allowed: {', '.join(allowed)}{hint}", name)
         if fire_once and max_spikes > 1:
             raise refuse(
                 f"fire_once allows one spike over all timesteps, max_spikes {max_spikes} in each", "max_spikes"

@@ -24,7 +24,7 @@ from typing import Literal, get_args
 from torch import Tensor, nn
 
 from accelsim.errors import did_you_mean
-from accelsim.options import choice, function, refuse, text
+from accelsim.options import choice, found, function, refuse, text
 from accelsim.snn import given
 from accelsim.snn.layers import NormConv2d, OverTime, as_steps
 from accelsim.snn.neuron import LIF, Neuron
@@ -160,7 +160,7 @@ def resnet(
     """
     if text(name, "name") not in LAYOUTS:
         hint = did_you_mean(name, LAYOUTS)
-        raise refuse(f"ResNet '{name}' is unknown, allowed: {', '.join(LAYOUTS)}{hint}", "name")
+        raise refuse(f"ResNet {found(name)} is unknown, allowed: {', '.join(LAYOUTS)}{hint}", "name")
     in_shape, classes = given.image_shape(in_shape), given.size(classes, "classes")
     timesteps = given.timesteps(timesteps)
     width = None if width is None else given.size(width, "width")

@@ -21,7 +21,7 @@ from typing import Literal, get_args
 from torch import nn
 
 from accelsim.errors import did_you_mean
-from accelsim.options import choice, function, refuse, text
+from accelsim.options import choice, found, function, refuse, text
 from accelsim.snn import given
 from accelsim.snn.models import SpikingNet
 from accelsim.snn.neuron import LIF, Neuron
@@ -73,7 +73,7 @@ def vgg(
     """
     if text(name, "name") not in LAYOUTS:
         hint = did_you_mean(name, LAYOUTS)
-        raise refuse(f"VGG '{name}' is unknown, allowed: {', '.join(LAYOUTS)}{hint}", "name")
+        raise refuse(f"VGG {found(name)} is unknown, allowed: {', '.join(LAYOUTS)}{hint}", "name")
     in_shape, classes, width = given.image_shape(in_shape), given.size(classes, "classes"), given.size(width, "width")
     timesteps = given.timesteps(timesteps)
     choice(pooling, get_args(Pooling), "pooling")

@@ -207,7 +207,7 @@ class SpikeTrace(Mapping[str, Record]):
             for name, record in options.mapping(records, "records", "a mapping of records by operation").items()
         }
         if not self._records:
-            raise InputError(Problem("a trace without any operation"))
+            raise options.refuse("a trace without any operation", "records")
 
     def __getitem__(self, name: str) -> Record:
         return self._records[name]
