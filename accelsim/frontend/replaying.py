@@ -123,10 +123,12 @@ class _Runner:
     def _conv2d(self, op: Operation, operands: list[Tensor]) -> Tensor:
         spec: Any = op.spec
         weight, bias = self.weights[f"{op.name}.weight"], self.weights.get(f"{op.name}.bias")
+        weight = weight.reshape(len(weight), -1, *spec.kernel)
         return functional.conv2d(operands[0], weight, bias, spec.stride, spec.padding, spec.dilation, spec.groups)
 
     def _linear(self, op: Operation, operands: list[Tensor]) -> Tensor:
-        return functional.linear(operands[0], self.weights[f"{op.name}.weight"], self.weights.get(f"{op.name}.bias"))
+        weight = self.weights[f"{op.name}.weight"]
+        return functional.linear(operands[0], weight.reshape(len(weight), -1), self.weights.get(f"{op.name}.bias"))
 
     def _matmul(self, op: Operation, operands: list[Tensor]) -> Tensor:
         spec = op.spec
