@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 from torch.nn import functional
 
-from accelsim.options import count, figure, instance, refuse
+from accelsim.options import count, figure, function, instance, refuse
 from accelsim.snn import given
 
 Prepare = Callable[[Tensor, torch.Generator], Tensor]
@@ -98,6 +98,9 @@ def train(
     instance(net, nn.Module, "net", "a torch.nn.Module")
     instance(settings, TrainSettings, "settings", "TrainSettings")
     images, generator = given.images(images), given.chance(generator)
+    for name, asked in (("prepare", prepare), ("penalty", penalty), ("criterion", criterion)):
+        if asked is not None:
+            function(asked, name)
     _check_labels(labels, len(images))
     if len(images) < 2:
         raise refuse("found one image, at least two are needed (batch-norm)", "images")
@@ -165,6 +168,8 @@ def predict(net: nn.Module, images: Tensor, batch_size: int = 120, encode: Prepa
     """
     instance(net, nn.Module, "net", "a torch.nn.Module")
     images, batch_size = given.images(images), count(batch_size, "batch_size")
+    if encode is not None:
+        function(encode, "encode")
     was_training = net.training
     net.eval()
     generator = evaluation_generator()

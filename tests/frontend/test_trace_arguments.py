@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from accelsim import AccelsimError, Tracer, replay, trace
-from tests.test_api_arguments import COUNT, FLAG, NO_COUNT, NUMBERS, OBJECT, OBJECTS, TEXT, WORD
+from tests.arguments import COUNT, FLAG, NO_COUNT, NUMBERS, OBJECT, OBJECTS, TEXT, WORD
 
 T, N, FEATURES = 4, 3, 16
 
