@@ -21,7 +21,7 @@ import numpy.typing as npt
 import yaml
 
 from accelsim.errors import InputError, Problem, did_you_mean
-from accelsim.options import LARGEST_COUNT, array, count, figure, text
+from accelsim.options import LARGEST_COUNT, array, count, figure, found, text
 
 FloatArray = npt.NDArray[np.float64]
 CellKind = Literal["levels", "binary_units"]
@@ -267,7 +267,9 @@ class Device:
         """A published cell by name (see `preset_names`). Raises `InputError` for an unknown name."""
         presets = _presets()
         if text(name, "crossbar.device.preset") not in presets:
-            raise _fail(f"no cell '{name}'; known: {', '.join(presets)}{did_you_mean(str(name), presets)}", "preset")
+            raise _fail(
+                f"no cell {found(name)}; known: {', '.join(presets)}{did_you_mean(str(name), presets)}", "preset"
+            )
         return presets[name]
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from accelsim.errors import InputError, Problem
 from accelsim.noc.topology import IntArray, Mesh
-from accelsim.options import array, count, listing, refuse
+from accelsim.options import array, count, instance, listing, refuse
 
 MAX_VCS = 64
 MAX_BUFFER_FLITS = 4096
@@ -67,6 +67,7 @@ class NocSpec:
 
     def check(self, mesh: Mesh) -> None:
         """Raise InputError where the network could deadlock: a torus without two virtual channels."""
+        instance(mesh, Mesh, "mesh", "a Mesh")
         if mesh.torus and self.vcs < 2:
             raise InputError(
                 Problem("a torus needs 2 virtual channels or more: its rings would deadlock with one", where="vcs")
