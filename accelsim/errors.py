@@ -5,8 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
-LONGEST_WORD = 200
+MOST_SHOWN = 20
+"""Problems written out in one message; the others are counted."""
+LONGEST_WORD = 100
+"""Characters of a word for which the nearest spelling is looked for."""
+MOST_CANDIDATES = 2_000
 
 
 class AccelsimError(Exception):
@@ -26,10 +31,10 @@ class Problem:
     where: str | None = None
 
     def __str__(self) -> str:
-        place = self.file or ""
+        place = shortened(self.file or "", 500)
         if self.file and self.line is not None:
             place += f":{self.line}"
-        parts = [part for part in (place, self.where, self.message) if part]
+        parts = [part for part in (place, shortened(self.where or "", 500), shortened(self.message, 4_000)) if part]
         return ": ".join(parts)
 
 
@@ -38,7 +43,15 @@ class InputError(AccelsimError):
 
     def __init__(self, problems: Problem | Iterable[Problem]) -> None:
         self.problems = [problems] if isinstance(problems, Problem) else list(problems)
-        super().__init__("\n".join(str(problem) for problem in self.problems))
+        lines = [str(problem) for problem in self.problems[:MOST_SHOWN]]
+        if len(self.problems) > MOST_SHOWN:
+            lines.append(f"... and {len(self.problems) - MOST_SHOWN:,} more")
+        super().__init__("\n".join(lines))
+
+
+def shortened(text: str, most: int = 80) -> str:
+    """A text for a message: what is longer than `most` characters is cut, and its length told."""
+    return text if len(text) <= most else f"{text[: most - 20]}... ({len(text):,} characters)"
 
 
 class ArgumentError(InputError, ValueError):
@@ -47,9 +60,9 @@ class ArgumentError(InputError, ValueError):
 
 def nearest(word: str, allowed: Iterable[str]) -> str | None:
     """The allowed spelling closest to `word`, or None where nothing is close."""
-    if len(word) > LONGEST_WORD:  # a text, not a word: looking for likenesses would take long
+    if len(word) > LONGEST_WORD:  # comparing takes the product of the lengths
         return None
-    candidates = [str(name) for name in allowed]
+    candidates = [str(name) for name in islice(allowed, MOST_CANDIDATES)]
     folded = {name.lower(): name for name in candidates}
     if word.lower() in folded:
         return folded[word.lower()]

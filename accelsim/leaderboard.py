@@ -243,7 +243,7 @@ def read_log(directory: str | Path) -> dict[str, Any]:
         schema, recipe = log["schema"], log["recipe"]
         named = [recipe[part]["name"] for part in ("method", "data", "encoder")]
         held_out = float(log["test_accuracy"])
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise InputError(Problem(f"no training log: {type(error).__name__} {error}", str(path))) from None
     if schema != LOG_SCHEMA or not all(isinstance(name, str) for name in named) or not 0.0 <= held_out <= 1.0:
         message = f"found schema '{schema}', expected {LOG_SCHEMA} with the recipe and its accuracy"

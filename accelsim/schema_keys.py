@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -9,7 +10,11 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from accelsim.errors import nearest
-from accelsim.files import Keys
+from accelsim.yaml_text import Keys
+
+LONGEST_KEY = 1_000
+"""Characters of a dotted key; every way of cutting it at its dots is tried."""
+_INDEX = re.compile(r"[0-9]{1,9}")
 
 
 def members(annotation: Any) -> Iterator[Any]:
@@ -89,6 +94,8 @@ def resolve_key(model: type[BaseModel], data: Mapping[str, Any], key: str) -> Ke
 
     A name may itself have dots (``layers.block1.conv2.kernel``): the longest one that exists is taken.
     """
+    if len(key) > LONGEST_KEY:
+        return None
     return _resolve([model], data, key.split("."))
 
 
@@ -137,7 +144,7 @@ def nearest_key(key: str, candidates: Sequence[tuple[type[BaseModel], Mapping[st
 def _index_in(items: Any, part: str) -> int | None:
     if not isinstance(items, list):
         return None
-    if part.isdigit():
+    if _INDEX.fullmatch(part):
         return int(part) if int(part) < len(items) else None
     for index, item in enumerate(items):
         if isinstance(item, Mapping) and item.get("name") == part:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, get_args
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 
-from accelsim.errors import InputError, Problem, did_you_mean, nearest
-from accelsim.files import Document, Keys, StrictLoader, dotted
+from accelsim.errors import MOST_SHOWN, InputError, Problem, did_you_mean, nearest, shortened
+from accelsim.files import Document
 from accelsim.options import LARGEST_COUNT, found, listing, mapping, plain, refuse
 from accelsim.schema_keys import is_model, members, names_below, nearest_key, resolve_key, value_at, walk
+from accelsim.yaml_text import Keys, dotted, parse
 
 
 class Section(BaseModel):
@@ -36,7 +36,7 @@ class Section(BaseModel):
         if type(value) in (int, list, tuple) and field.field_name != "seed":
             for number in (value,) if type(value) is int else value:
                 if type(number) is int and abs(number) > LARGEST_COUNT:
-                    raise ValueError(f"found {number}, must be at most {LARGEST_COUNT}")
+                    raise ValueError(f"found {written(number)}, must be at most {LARGEST_COUNT}")
         return value
 
     @classmethod
@@ -68,15 +68,17 @@ class Override:
         """Split ``KEY=VALUE``; the value is read as YAML, so ``64``, ``0.1``, ``[1, 2]`` mean what they say."""
         key, separator, value = text.partition("=")
         if not separator or not key.strip():
-            raise InputError(Problem("expected KEY=VALUE, for example array.rows=32", where=f"--set {text}"))
-        try:
-            parsed = yaml.load(value, Loader=StrictLoader)
-        except (yaml.YAMLError, ValueError, RecursionError):  # ValueError: 2020-13-45 has the form of a date
-            raise InputError(Problem(f"the value {value!r} is not valid YAML", where=f"--set {text}")) from None
-        return cls(plain_key(key.strip()), parsed, text)
+            message = "expected KEY=VALUE, for example array.rows=32"
+            raise InputError(Problem(message, where=f"--set {shortened(text)}"))
+
+        def complain(message: str, line: int | None, where: Keys) -> InputError:
+            message = message.replace("not valid YAML", f"the value {shortened(repr(value))} is not valid YAML", 1)
+            return InputError(Problem(message, where=f"--set {shortened(text)}"))
+
+        return cls(plain_key(key.strip()), parse(value, complain)[0], text)
 
     def __str__(self) -> str:
-        return f"--set {self.text or f'{self.key}={self.value}'}"
+        return f"--set {shortened(self.text or f'{self.key}={written(self.value, str)}', 200)}"
 
 
 def as_overrides(overrides: Mapping[str, Any] | Iterable[str | Override] | None) -> list[Override]:
@@ -141,14 +143,33 @@ def validate(model: type[M], document: Document, overrides: Sequence[Override] =
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        details = error.errors()
-        problems = [
-            _problem(model, document, data, changed, detail)
-            for detail in details
-            if not _is_misspelt_elsewhere(model, detail, details)
-        ]
-        unique = {str(problem): problem for problem in problems}
-        raise InputError(list(unique.values())) from None
+        details = error.errors(include_url=False)
+    raise InputError(_problems(model, document, data, changed, details))
+
+
+def _problems(
+    model: type[BaseModel],
+    document: Document,
+    data: Mapping[str, Any],
+    changed: Mapping[Keys, Override],
+    details: Sequence[ErrorDetails],
+) -> list[Problem]:
+    """The complaints in words, each once; beyond `MOST_SHOWN` they only count, as words take long to find."""
+    unknown: dict[tuple[int | str, ...], list[str]] = {}
+    for detail in details:
+        if detail["type"] == "extra_forbidden":
+            *place, name = detail["loc"]
+            names = unknown.setdefault(tuple(place), [])
+            if len(names) < MOST_SHOWN:
+                names.append(str(name))
+    unique: dict[str, Problem] = {}
+    for done, detail in enumerate(details):
+        if len(unique) >= MOST_SHOWN:
+            return [*unique.values(), *[Problem("a further complaint", str(document.path))] * (len(details) - done)]
+        if not _is_misspelt_elsewhere(model, detail, unknown):
+            problem = _problem(model, document, data, changed, detail)
+            unique[str(problem)] = problem
+    return list(unique.values())
 
 
 def value_problem(model: type[BaseModel], data: Mapping[str, Any], override: Override) -> str | None:
@@ -164,16 +185,15 @@ def value_problem(model: type[BaseModel], data: Mapping[str, Any], override: Ove
     return None
 
 
-def _is_misspelt_elsewhere(model: type[BaseModel], missing: ErrorDetails, details: Sequence[ErrorDetails]) -> bool:
+def _is_misspelt_elsewhere(
+    model: type[BaseModel], missing: ErrorDetails, unknown: Mapping[tuple[int | str, ...], Sequence[str]]
+) -> bool:
     """Whether a required key is missing only because it is misspelt: then one complaint is enough."""
     *place, name = missing["loc"] or ("",)
+    if missing["type"] != "missing" or tuple(place) not in unknown:
+        return False
     allowed = names_below(walk(model, tuple(place)))
-    return missing["type"] == "missing" and any(
-        other["type"] == "extra_forbidden"
-        and list(other["loc"][:-1]) == place
-        and nearest(str(other["loc"][-1]), allowed) == name
-        for other in details
-    )
+    return any(nearest(found, allowed) == name for found in unknown[tuple(place)])
 
 
 def _locate(data: Any, location: tuple[int | str, ...], missing: bool) -> Keys:
@@ -246,7 +266,9 @@ def _message(model: type[BaseModel], data: Any, where: Keys, detail: ErrorDetail
         hint = did_you_mean(str(where[-1]), allowed)
         return f"unknown key '{where[-1]}'{hint} (allowed: {', '.join(allowed)})"
     if kind in _NUMBERS:
-        return f"expected {_NUMBERS[kind]}, found {_shown(found)}"
+        unquoted = " (write it with quotes: yes, no, on, off, true, false without them are no text)"
+        hint = unquoted if kind == "string_type" and isinstance(found, bool) else ""
+        return f"expected {_NUMBERS[kind]}, found {_shown(found)}{hint}"
     if kind in _BOUNDS:
         words, key = _BOUNDS[kind]
         return f"found {_shown(found)}, must be {words} {context[key]}"
@@ -276,5 +298,13 @@ def _message(model: type[BaseModel], data: Any, where: Keys, detail: ErrorDetail
 def _shown(value: Any) -> str:
     if value is None or isinstance(value, bool):  # as YAML spells them
         return {None: "nothing", True: "true", False: "false"}[value]
-    text = repr(value)
+    text = written(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def written(value: Any, form: Callable[[Any], str] = repr) -> str:
+    """A value for a message; Python itself does not write whole numbers of thousands of digits."""
+    try:
+        return form(value)
+    except ValueError:
+        return "a number of thousands of digits"

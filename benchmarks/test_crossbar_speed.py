@@ -21,6 +21,7 @@ from accelsim.crossbar import Adc, Device, Wires, solve_reads, solve_transfer
 from accelsim.crossbar.dissection import plan_for
 from accelsim.crossbar.kernels.mvm import multiply, pack_matrices, pack_spikes
 from accelsim.crossbar.noise import statistical_variance
+from tests.skips import peer
 
 READS = 4096
 SIZES = (64, 128, 256)
@@ -67,14 +68,11 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def badcrossbar():
-    if importlib.util.find_spec("badcrossbar") is None:
-        pytest.skip("badcrossbar is not installed")
     if importlib.util.find_spec("cairo") is None:
         sys.modules.setdefault("cairo", mock.MagicMock(name="cairo"))
-    import badcrossbar
-
+    module = peer("badcrossbar")
     logging.disable(logging.INFO)
-    return badcrossbar
+    return module
 
 
 def cells(size):

@@ -2,26 +2,22 @@
 
     OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 pytest benchmarks/test_noc_speed.py -s
 
-BookSim's times stand in ../shared/reference/booksim_golden.json (wall seconds of the built tool, for the same
+BookSim's times stand in tests/golden/booksim.json (wall seconds of the built tool, for the same
 networks, loads and cycles); they were taken in another run, so the ratio compares two moments of one machine.
 Ours are processor seconds of the loop on one core, best of several. Nothing is asserted about time.
 """
 
-import json
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from accelsim.noc import Mesh, Messages, NocSpec, analytical, load_test, pattern, simulate
+from tests import golden
 
-GOLDEN = Path(__file__).resolve().parents[2] / "shared" / "reference" / "booksim_golden.json"
-RECORDS = json.loads(GOLDEN.read_text())["results"] if GOLDEN.is_file() else []
-STABLE = [record for record in RECORDS if not record["unstable"]]
+STABLE = [record for record in golden.document("booksim.json")["results"] if not record["unstable"]]
 
 
-@pytest.mark.skipif(not STABLE, reason=f"no BookSim records at ../shared/reference/{GOLDEN.name}")
 @pytest.mark.parametrize("record", STABLE, ids=lambda r: f"{r['k']}x{r['k']}-{r['traffic']}-{r['ps']}flit-{r['rate']}")
 def test_router_cycles_per_second(benchmark, record):
     mesh = Mesh(record["k"], record["k"])

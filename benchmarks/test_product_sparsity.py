@@ -6,7 +6,6 @@ The public Prosperity simulator took 31 CPU seconds for the same search on the s
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,9 +15,9 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from accelsim.systolic.related.cycles import product_work
 from accelsim.systolic.related.subsets import product_rows, product_rows_numpy
 from accelsim.systolic.related.windows import Windows, token_window
+from tests import golden
 
 LIMIT_S = 1.0
-TRACE = Path(__file__).resolve().parents[2] / "shared" / "traces" / "vgg9_cifar10_T4.npz"
 SHAPES = {
     "conv2d_1": (4, 64, 32, 32),
     "conv2d_2": (4, 64, 16, 16),
@@ -31,11 +30,7 @@ SHAPES = {
 
 
 def _real() -> dict[str, Any]:
-    if not TRACE.is_file():
-        pytest.skip(f"no VGG9 trace at ../shared/traces/{TRACE.name}")
-    with np.load(TRACE) as stored:
-        bits = {name: np.unpackbits(stored[f"{name}.bits"], count=int(np.prod(SHAPES[name]))) for name in SHAPES}
-    return {name: bits[name].reshape(SHAPES[name]) for name in SHAPES}
+    return {name: golden.spikes(golden.VGG9_TRACE, name) for name in SHAPES}
 
 
 def _random() -> dict[str, Any]:

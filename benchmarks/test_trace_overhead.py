@@ -7,12 +7,11 @@ import time
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
-torch = pytest.importorskip("torch", reason="traces PyTorch networks")
-from torch import nn  # noqa: E402
-
-from accelsim.frontend import trace  # noqa: E402
-from accelsim.workload import Bundle, SpikeTrace, load_workload  # noqa: E402
+from accelsim.frontend import trace
+from accelsim.workload import Bundle, SpikeTrace, load_workload
 
 TIMESTEPS = 4
 MOST_OVERHEAD = 1.5

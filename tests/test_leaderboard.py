@@ -22,8 +22,6 @@ from accelsim.workload import Bundle
 from accelsim.workload.trace import Record, SpikeTrace, encode
 from tests.networks import network
 
-pytest.importorskip("torch")
-
 
 @pytest.fixture(scope="module")
 def brief(tmp_path_factory):

@@ -9,12 +9,21 @@ from __future__ import annotations
 import ast
 import math
 import operator
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from accelsim.errors import shortened
+
 MAX_LENGTH = 2000
+MAX_LEVELS = 200
+"""Operations within one another; `a + b + c` are two."""
+MAX_NUMBER = 1e300
+"""Of every operand and every result: an operation on such numbers takes no time, whatever their values."""
 MAX_EXPONENT = 64
+MAX_ITEMS = 10_000
+"""Items of a list, characters of a text, that a name stands for."""
 
 
 class ExpressionError(ValueError):
@@ -49,9 +58,10 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "log2": math.log2,
     "max": max,
     "min": min,
-    "round": round,
+    "round": lambda number, digits=None: _rounded(number, digits),
     "sqrt": math.sqrt,
 }
+_BEYOND = "a number beyond 1e300"
 # YAML's spelling of what Python writes with a capital.
 _WORDS = {"true": True, "false": False, "null": None}
 
@@ -73,16 +83,17 @@ class Expression:
         """
         if len(text) > MAX_LENGTH:
             raise ExpressionError(f"longer than {MAX_LENGTH} characters")
+        text = text.strip()
         try:
-            tree = ast.parse(text.strip(), mode="eval").body
+            with warnings.catch_warnings():  # of Python about its own language ("1if")
+                warnings.simplefilter("ignore")
+                tree = ast.parse(text, mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             reason = error.msg if isinstance(error, SyntaxError) else error
             raise ExpressionError(f"'{text}' is no expression: {reason}") from None
         names: dict[str, None] = {}
         try:
-            _check(tree, names)
-        except RecursionError:
-            raise ExpressionError("nested too deeply") from None
+            _check(tree, names, text, MAX_LEVELS)
         except (TypeError, ArithmeticError) as error:  # of a part without names, which fails at every point
             raise ExpressionError(f"'{text}': {error}") from None
         return cls(text, tree, tuple(names))
@@ -95,8 +106,12 @@ class Expression:
         """
         try:
             return _evaluate(self.tree, names)
+        except KeyError as error:
+            raise ExpressionError(f"'{self.text}': there is no value of {error}") from None
         except (TypeError, ArithmeticError, ValueError) as error:
             raise ExpressionError(f"'{self.text}': {error}") from None
+        except RecursionError:
+            raise ExpressionError(f"'{self.text}': nested too deeply") from None
 
     def is_about(self, names: Mapping[str, Any]) -> bool:
         """Whether all its names are known."""
@@ -109,16 +124,19 @@ class Expression:
 
 def dotted_name(node: ast.expr) -> str | None:
     """``array.rows`` of the tree of ``array.rows``; None for anything else."""
-    if isinstance(node, ast.Name):
-        return node.id
-    if isinstance(node, ast.Attribute):
-        head = dotted_name(node.value)
-        return None if head is None else f"{head}.{node.attr}"
-    return None
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    if not isinstance(node, ast.Name):
+        return None
+    return ".".join([node.id, *reversed(parts)])
 
 
-def _check(node: ast.expr, names: dict[str, None]) -> bool:
+def _check(node: ast.expr, names: dict[str, None], text: str, levels: int) -> bool:
     """Refuse what is not of this language; collect the names, and say whether this part asks for any."""
+    if levels == 0:
+        raise ExpressionError(f"nested too deeply (more than {MAX_LEVELS} levels)")
     name = dotted_name(node)
     if name is not None:
         if name not in _WORDS:
@@ -128,8 +146,8 @@ def _check(node: ast.expr, names: dict[str, None]) -> bool:
         case ast.Constant(value=value):
             if value is not None and not isinstance(value, bool | int | float | str):
                 raise ExpressionError(f"{value!r} is no number, text, true or false")
-            if isinstance(value, int | float) and not abs(value) <= 1e300:
-                raise ExpressionError("a number beyond 1e300")
+            if isinstance(value, int | float) and not abs(value) <= MAX_NUMBER:
+                raise ExpressionError(_BEYOND)
             children: list[ast.expr] = []
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
             children = [left, right]
@@ -148,26 +166,27 @@ def _check(node: ast.expr, names: dict[str, None]) -> bool:
                 raise ExpressionError(f"no function '{function}' (there are: {', '.join(FUNCTIONS)})")
             children = arguments
         case _:
-            what = ast.unparse(node) if not isinstance(node, ast.Constant) else repr(node.value)
+            what = ast.get_source_segment(text, node) or text
             raise ExpressionError(
                 f"'{what}' is not allowed; numbers, text, names, + - * / // % **, comparisons, and, or, not, in, "
                 f"'a if b else c' and {', '.join(FUNCTIONS)} are"
             )
-    asks = [_check(child, names) for child in children]
+    asks = [_check(child, names, text, levels - 1) for child in children]
+    if isinstance(node, ast.BinOp) and isinstance(node.op, _DIVISIONS) and asks[0] and not asks[1]:
+        _arithmetic(node.op, 0, _evaluate(node.right, {}))  # a division by zero, whatever is divided
     if not any(asks):
+        # What has no name fails here or never. Its operands have been computed for the same reason; they are small.
         try:
             _evaluate(node, {})
         except ValueError as error:  # of sqrt, log2
             raise ArithmeticError(error) from None
-    elif isinstance(node, ast.BinOp) and isinstance(node.op, _DIVISIONS) and not asks[1]:
-        _arithmetic(node.op, 0, _evaluate(node.right, {}))
     return any(asks)
 
 
 def _evaluate(node: ast.expr, names: Mapping[str, Any]) -> Any:
     name = dotted_name(node)
     if name is not None:
-        return _WORDS[name] if name in _WORDS else names[name]
+        return _WORDS[name] if name in _WORDS else _named(name, names[name])
     match node:
         case ast.Constant(value=value):
             return value
@@ -196,21 +215,44 @@ def _evaluate(node: ast.expr, names: Mapping[str, Any]) -> Any:
         case ast.IfExp(test=test, body=body, orelse=orelse):
             return _evaluate(body if _evaluate(test, names) else orelse, names)
         case ast.Call(func=ast.Name(id=function), args=arguments):
-            return FUNCTIONS[function](*(_evaluate(item, names) for item in arguments))
+            return _bounded(FUNCTIONS[function](*(_evaluate(item, names) for item in arguments)))
         case ast.Tuple(elts=items) | ast.List(elts=items):
             return [_evaluate(item, names) for item in items]
     raise AssertionError(f"not let through by _check: {ast.dump(node)}")
 
 
+def _named(name: str, value: Any) -> Any:
+    """What a name stands for, if it can be computed with; a figure may be infinite."""
+    if isinstance(value, int) and abs(value) > MAX_NUMBER:
+        raise ValueError(f"{name}: {_BEYOND}")
+    if isinstance(value, str | list | tuple | dict) and len(value) > MAX_ITEMS:
+        raise ValueError(f"{name}: more than {MAX_ITEMS:,} items or characters")
+    return value
+
+
 def _arithmetic(op: ast.operator, first: Any, second: Any) -> Any:
     for value in (first, second):
         if not isinstance(value, int | float):  # text x number would repeat the text
-            raise TypeError(f"{value!r} is no number")
+            raise TypeError(f"{shortened(repr(value))} is no number")
     if isinstance(op, ast.Pow) and abs(second) > MAX_EXPONENT:
         raise ValueError(f"an exponent beyond {MAX_EXPONENT}")
     value = _BINARY[type(op)](first, second)
     if isinstance(value, complex):
         raise TypeError("a root of a negative number")
-    if not abs(value) <= 1e300:
-        raise ValueError("a number beyond 1e300")
+    if not abs(value) <= MAX_NUMBER:
+        raise ValueError(_BEYOND)
     return value
+
+
+def _bounded(value: Any) -> Any:
+    """The result of a function; the text or list that `max` picks is one of its operands."""
+    if isinstance(value, int) and abs(value) > MAX_NUMBER:
+        raise ValueError(_BEYOND)
+    return value
+
+
+def _rounded(number: Any, digits: Any) -> Any:
+    """`round`, whose time and memory grow with the second operand (10 to the power of it is computed)."""
+    if digits is not None and abs(digits) > MAX_EXPONENT:
+        raise ValueError(f"a number of digits beyond {MAX_EXPONENT}")
+    return round(number, digits)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -13,9 +14,23 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.errors import InputError, Problem
-from accelsim.frontend.nir_nodes import Discretization, NeuronNode, Steps, conv_fields, neuron_node, pair
+from accelsim.frontend.nir_fields import REQUIRED, NirNode
+from accelsim.frontend.nir_nodes import (
+    WEIGHT_AXES,
+    Discretization,
+    NeuronNode,
+    Steps,
+    bias_of,
+    conv_fields,
+    neuron_node,
+    pool_fields,
+    window_sizes,
+)
+from accelsim.frontend.nir_order import PASSAGE, computing_order, flat
+from accelsim.frontend.nir_source import NirGraph, graph_of, read_graph
 from accelsim.workload.bundle import Bundle
 from accelsim.workload.nirdata import import_nir
+from accelsim.workload.weights import check_numbers
 
 SPIKING = ("LIF", "IF", "CubaLIF", "Threshold")
 READOUTS = ("LI", "I", "CubaLI")
@@ -93,15 +108,24 @@ def from_nir(
     }
     notes = tuple(network.lines())
     if isinstance(activity, np.ndarray) or hasattr(activity, "detach"):
-        plain = activity.detach().cpu() if hasattr(activity, "detach") else activity
-        inputs = np.asarray(plain, dtype=np.float32)
-        return _run(network, description, inputs, encoding, notes)
+        return _run(network, description, _inputs(activity), encoding, notes)
     density: Any = dict(activity) if isinstance(activity, Mapping) else activity
-    if isinstance(density, Sequence):
-        density = [float(value) for value in density]
+    if isinstance(density, np.number):
+        density = density.item()
+    elif isinstance(density, Sequence) and not isinstance(density, str):
+        density = [value.item() if isinstance(value, np.number) else value for value in density]
     return Bundle.of(
         description, weights=network.weights, density=density, samples={}, source="stated with from_nir", notes=notes
     )
+
+
+def _inputs(activity: Any) -> npt.NDArray[np.float32]:
+    try:
+        inputs = np.asarray(activity.detach().cpu() if hasattr(activity, "detach") else activity)
+    except Exception as error:  # a tensor without values, or what only looks like a tensor
+        raise InputError(Problem(f"expected an array of numbers, found {error}", where="activity")) from None
+    check_numbers("activity", inputs)
+    return inputs.astype(np.float32)
 
 
 def _run(
@@ -163,234 +187,204 @@ def describe_nir(
     allowed["reset_order"] = ("same_step", "next_step")
     found = {"discretization": discretization, "reset": reset, "compare": compare, "reset_order": reset_order}
     for key, value in found.items():
-        if value not in allowed[key]:
-            raise InputError(Problem(f"found '{value}', allowed: {', '.join(allowed[key])}", where=key))
-    if not dt > 0:
-        raise InputError(Problem(f"found {dt}, must be greater than 0", where="dt"))
-    graph = path if isinstance(path, module.NIRGraph) else _read(module, Path(path))
-    label = name or (Path(path).stem if isinstance(path, str | Path) else "nir")
-    return _Importer(graph, label, Steps(dt, discretization, reset, reset_order, compare)).network
-
-
-def _read(module: Any, path: Path) -> Any:
-    if not path.is_file():
-        raise InputError(Problem("no such file", str(path)))
+        if not isinstance(value, str) or value not in allowed[key]:
+            raise InputError(Problem(f"found {value!r:.60}, allowed: {', '.join(allowed[key])}", where=key))
+    if isinstance(dt, bool) or not isinstance(dt, int | float | np.integer | np.floating):
+        raise InputError(Problem(f"found {dt!r:.60}, expected a number greater than 0", where="dt"))
+    if not 0 < dt < math.inf:
+        raise InputError(Problem(f"found {dt}, must be greater than 0 and finite", where="dt"))
+    steps = Steps(float(dt), discretization, reset, reset_order, compare)
+    if isinstance(path, module.NIRGraph):
+        return _Importer(graph_of(path), name or "nir", steps).network
+    if not isinstance(path, str | Path):
+        message = f"expected a path or a nir.NIRGraph, found {type(path).__name__}"
+        raise InputError(Problem(message, where="path"))
+    file = Path(path)
     try:
-        # Its own type check refuses correct files: it computes wrong shapes for kernels that are not square.
-        return module.read(str(path), type_check=False)
-    except Exception as error:  # h5py and nir raise whatever the damage makes them stumble over
-        raise InputError(Problem(f"not a readable NIR file: {error}", str(path))) from None
+        return _Importer(read_graph(file), name or file.stem, steps).network
+    except InputError as error:
+        raise InputError(Problem(one.message, str(file), where=one.where) for one in error.problems) from None
 
 
 class _Importer:
     """Walks a graph in computing order."""
 
-    def __init__(self, graph: Any, name: str, steps: Steps) -> None:
+    def __init__(self, graph: NirGraph, name: str, steps: Steps) -> None:
         self.steps = steps
-        self.nodes, self.edges = _flat(graph)
-        inputs = [key for key, node in self.nodes.items() if type(node).__name__ == "Input"]
+        self.nodes, edges = flat(graph)
+        inputs = [key for key, node in self.nodes.items() if node.type == "Input"]
         if len(inputs) != 1:
-            raise InputError(Problem(f"expected one Input node, found {len(inputs)}", name))
-        shape = tuple(int(size) for size in np.asarray(self.nodes[inputs[0]].input_type["input"]).reshape(-1))
+            shown = f" ({', '.join(inputs[:8])})" if inputs else ""
+            raise InputError(Problem(f"expected one Input node, found {len(inputs)}{shown}", where="nodes"))
+        shape = self.nodes[inputs[0]].shape("shape", 1, 3)
         self.network = NirNetwork(name, shape)
         self.shapes: dict[str, tuple[int, ...]] = {inputs[0]: shape}
         self.sources: dict[str, str] = {inputs[0]: "input"}
         """Layer that yields a node's output."""
         self.scales: dict[str, float] = {inputs[0]: 1.0}
         """Factor between a node's output and its layer's (sum pooling is average pooling times k^2)."""
-        for key in self._order():
+        self.entering: dict[str, list[str]] = {key: [] for key in self.nodes}
+        for source, target in edges:
+            self.entering[target].append(source)
+        self.layers: dict[str, dict[str, Any]] = {}
+        for key in computing_order(self.nodes, edges):
             if key not in self.sources:
-                self._add(key, self.nodes[key])
-
-    def _order(self) -> list[str]:
-        before: dict[str, set[str]] = {key: set() for key in self.nodes}
-        for source, target in self.edges:
-            before[target].add(source)
-        order: list[str] = []
-        while before:
-            ready = [key for key, sources in before.items() if not sources]
-            if not ready:
-                raise InputError(
-                    Problem(
-                        f"recurrent connections among {', '.join(sorted(before))}: a workload computes layers in order",
-                        self.network.name,
-                    )
-                )
-            order += ready
-            before = {key: sources - set(ready) for key, sources in before.items() if key not in ready}
-        return order
+                self._add(self.nodes[key])
+        if not self.network.layers:
+            raise InputError(Problem("no node but Input and Output: there is nothing to compute", where="nodes"))
 
     def _layer(self, key: str, op: str, inputs: list[str], **fields: Any) -> str:
-        name = _clean(key, {layer["name"] for layer in self.network.layers})
-        self.network.layers.append({"name": name, "op": op, "inputs": inputs, **fields})
+        name = _clean(key, self.layers)
+        self.layers[name] = {"name": name, "op": op, "inputs": inputs, **fields}
+        self.network.layers.append(self.layers[name])
         return name
 
-    def _add(self, key: str, node: Any) -> None:
-        kind = "Output" if isinstance(node, _Passage) else type(node).__name__
-        entering = [source for source, target in self.edges if target == key]
+    def _add(self, node: NirNode) -> None:
+        key, kind = node.name, node.type
+        entering = self.entering[key]
         if not entering:
-            raise InputError(Problem(f"the {kind} node has no input", where=key))
+            raise node.problem(f"the {kind} node has no input")
         missing = [source for source in entering if source not in self.sources]
         if missing:  # behind a readout
-            if kind in ("Output", *READOUTS):
+            if kind in ("Output", PASSAGE, *READOUTS):
                 return
-            raise InputError(Problem(f"it reads '{missing[0]}', whose output is a membrane, not spikes", where=key))
-        source, shape, scale = self._joined(key, entering)
-        handler = getattr(self, f"_{kind.lower()}", None)
-        if kind in SPIKING:
-            handler = self._neuron
-        elif kind in READOUTS:
+            raise node.problem(f"it reads '{missing[0]}', whose output is a membrane, not spikes")
+        source, shape, scale = self._joined(node, entering)
+        if kind in READOUTS:
+            for field in (*REQUIRED[kind], *(["w_in"] if node.has("w_in") else [])):
+                node.per_neuron(field, shape)
             self.network.remarks.append(f"'{key}' ({kind}) reads out membranes without spikes; it is left out")
             return
+        handler = getattr(self, "_neuron" if kind in SPIKING else f"_{kind.lower()}", None)
         if handler is None:
-            raise InputError(Problem(f"a workload has no layer for a {kind} node", where=key))
-        layer, out_shape, factor = handler(key, node, source, shape, scale)
+            raise node.problem(f"a workload has no layer for a {kind} node")
+        layer, out_shape, factor = handler(node, source, shape, scale)
         self.sources[key], self.shapes[key], self.scales[key] = layer, out_shape, factor
 
-    def _joined(self, key: str, entering: list[str]) -> tuple[str, tuple[int, ...], float]:
+    def _joined(self, node: NirNode, entering: list[str]) -> tuple[str, tuple[int, ...], float]:
         """The input of a node; several edges into one node are a sum."""
         shapes, scales = {self.shapes[name] for name in entering}, {self.scales[name] for name in entering}
         if len(shapes) > 1 or len(scales) > 1:
-            shown = ", ".join(f"{name} {list(self.shapes[name])}" for name in entering)
-            raise InputError(Problem(f"its inputs cannot be added: {shown}", where=key))
+            shown = ", ".join(f"{name} {list(self.shapes[name])}" for name in entering[:8])
+            raise node.problem(f"its inputs cannot be added: {shown}")
         source = self.sources[entering[0]]
         if len(entering) > 1:
-            source = self._layer(f"{key}.add", "add", [self.sources[name] for name in entering])
+            source = self._layer(f"{node.name}.add", "add", [self.sources[name] for name in entering])
         return source, shapes.pop(), scales.pop()
 
     # --- nodes: (layer name, output shape, factor of the output) ------------------------------------------
 
-    def _output(self, key: str, node: Any, source: str, shape: Any, scale: float) -> Any:
+    def _output(self, node: NirNode, source: str, shape: tuple[int, ...], scale: float) -> Any:
         return source, shape, scale
 
-    def _conv2d(self, key: str, node: Any, source: str, shape: tuple[int, ...], scale: float) -> Any:
-        fields = conv_fields(key, node)
+    _passage = _output
+
+    def _conv2d(self, node: NirNode, source: str, shape: tuple[int, ...], scale: float) -> Any:
+        fields = conv_fields(node)
         if len(shape) != 3:
-            raise InputError(Problem(f"needs an input of [channels, height, width], found {list(shape)}", where=key))
-        sizes = [
-            (
-                shape[axis + 1]
-                + 2 * fields["padding"][axis]
-                - fields["dilation"][axis] * (fields["kernel"][axis] - 1)
-                - 1
-            )
-            // fields["stride"][axis]
-            + 1
-            for axis in (0, 1)
-        ]
-        name = self._layer(key, "conv2d", [source], **fields)
-        weight = np.asarray(node.weight, dtype=np.float64) * scale
-        self._store(name, weight[:, :, None] if weight.ndim == 3 else weight, node.bias)
+            raise node.problem(f"needs an input of [channels, height, width], found {list(shape)}")
+        weight = node.numbers("weight") * scale
+        if weight.shape[1] * fields["groups"] != shape[0]:
+            message = f"weights {list(weight.shape)} in {fields['groups']} groups do not fit an input {list(shape)}"
+            raise node.problem(message, "weight")
+        sizes = window_sizes(node, shape[1:], fields)
+        name = self._layer(node.name, "conv2d", [source], **fields)
+        self._store(node, name, weight[:, :, None] if weight.ndim == 3 else weight)
         return name, (fields["out_channels"], *sizes), 1.0
 
-    def _conv1d(self, key: str, node: Any, source: str, shape: tuple[int, ...], scale: float) -> Any:
+    def _conv1d(self, node: NirNode, source: str, shape: tuple[int, ...], scale: float) -> Any:
         if len(shape) == 2:  # seen as maps of one row from here on
             shape = (shape[0], 1, shape[1])
-            source = self._layer(f"{key}.view", "view", [source], out_shape=list(shape), in_order=True)
-        return self._conv2d(key, node, source, shape, scale)
+            source = self._layer(f"{node.name}.view", "view", [source], out_shape=list(shape), in_order=True)
+        return self._conv2d(node, source, shape, scale)
 
-    def _affine(self, key: str, node: Any, source: str, shape: tuple[int, ...], scale: float) -> Any:
-        weight = np.asarray(node.weight, dtype=np.float64)
-        bias = getattr(node, "bias", None)
+    def _affine(self, node: NirNode, source: str, shape: tuple[int, ...], scale: float) -> Any:
+        weight = node.numbers("weight", WEIGHT_AXES[node.type])
         if len(shape) > 1 and math.prod(shape) == weight.shape[1] != shape[-1]:
-            source, shape = self._layer(f"{key}.flatten", "flatten", [source]), (math.prod(shape),)
-        if weight.ndim != 2 or shape[-1] != weight.shape[1]:
-            raise InputError(Problem(f"weights {list(weight.shape)} do not fit an input {list(shape)}", where=key))
-        name = self._layer(key, "linear", [source], out_features=int(weight.shape[0]), bias=bias is not None)
-        self._store(name, weight * scale, bias)
-        return name, (*shape[:-1], int(weight.shape[0])), 1.0
+            source, shape = self._layer(f"{node.name}.flatten", "flatten", [source]), (math.prod(shape),)
+        if shape[-1] != weight.shape[1]:
+            raise node.problem(f"weights {list(weight.shape)} do not fit an input {list(shape)}", "weight")
+        outputs = int(weight.shape[0])
+        bias = bias_of(node, outputs) is not None
+        name = self._layer(node.name, "linear", [source], out_features=outputs, bias=bias)
+        self._store(node, name, weight * scale)
+        return name, (*shape[:-1], outputs), 1.0
 
     _linear = _affine
 
-    def _store(self, name: str, weight: npt.NDArray[Any], bias: Any) -> None:
+    def _store(self, node: NirNode, name: str, weight: npt.NDArray[Any]) -> None:
+        check_numbers(f"nodes.{node.name}.weight", weight)  # with the factors of the nodes before it
         self.network.weights[f"{name}.weight"] = weight.astype(np.float32)
+        bias = bias_of(node, len(weight))
         if bias is not None:
-            self.network.weights[f"{name}.bias"] = np.asarray(bias, dtype=np.float32)
+            self.network.weights[f"{name}.bias"] = bias.astype(np.float32)
 
-    def _scale(self, key: str, node: Any, source: str, shape: tuple[int, ...], scale: float) -> Any:
-        factors = np.asarray(node.scale)
+    def _scale(self, node: NirNode, source: str, shape: tuple[int, ...], scale: float) -> Any:
+        factors = node.per_neuron("scale", shape)
         if factors.min() != factors.max():
-            raise InputError(Problem("a different factor for each element; no layer has that", where=key))
-        return source, shape, scale * float(factors.reshape(-1)[0])
+            raise node.problem("a different factor for each element; no layer has that", "scale")
+        scale *= float(factors.reshape(-1)[0])
+        check_numbers(f"nodes.{node.name}.scale", np.asarray(scale))
+        return source, shape, scale
 
-    def _avgpool2d(self, key: str, node: Any, source: str, shape: tuple[int, ...], scale: float) -> Any:
-        kernel, stride, padding = pair(node.kernel_size), pair(node.stride), pair(node.padding)
+    def _avgpool2d(self, node: NirNode, source: str, shape: tuple[int, ...], scale: float) -> Any:
+        fields = pool_fields(node)
         if len(shape) != 3:
-            raise InputError(Problem(f"needs an input of [channels, height, width], found {list(shape)}", where=key))
-        sizes = [(shape[axis + 1] + 2 * padding[axis] - kernel[axis]) // stride[axis] + 1 for axis in (0, 1)]
-        fields = {"kernel": list(kernel), "stride": list(stride), "padding": list(padding)}
-        return self._layer(key, "avgpool2d", [source], **fields), (shape[0], *sizes), scale
+            raise node.problem(f"needs an input of [channels, height, width], found {list(shape)}")
+        sizes = window_sizes(node, shape[1:], fields)
+        return self._layer(node.name, "avgpool2d", [source], **fields), (shape[0], *sizes), scale
 
-    def _sumpool2d(self, key: str, node: Any, source: str, shape: tuple[int, ...], scale: float) -> Any:
-        name, out, _ = self._avgpool2d(key, node, source, shape, scale)
-        return name, out, scale * math.prod(pair(node.kernel_size))
+    def _sumpool2d(self, node: NirNode, source: str, shape: tuple[int, ...], scale: float) -> Any:
+        name, out, _ = self._avgpool2d(node, source, shape, scale)
+        return name, out, scale * math.prod(node.pair("kernel_size", 1))
 
-    def _flatten(self, key: str, node: Any, source: str, shape: tuple[int, ...], scale: float) -> Any:
-        start, end = int(node.start_dim) % len(shape), int(node.end_dim) % len(shape)
+    def _flatten(self, node: NirNode, source: str, shape: tuple[int, ...], scale: float) -> Any:
+        rank = len(shape)
+        start, end = (self._axis(node, field, rank) for field in ("start_dim", "end_dim"))
+        if start > end:
+            raise node.problem(f"axis {end} of {rank} lies before start_dim, axis {start}", "end_dim")
         merged = (*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :])
         if len(merged) == 1:
-            return self._layer(key, "flatten", [source]), merged, scale
-        return self._layer(key, "view", [source], out_shape=list(merged), in_order=True), merged, scale
+            return self._layer(node.name, "flatten", [source]), merged, scale
+        return self._layer(node.name, "view", [source], out_shape=list(merged), in_order=True), merged, scale
 
-    def _neuron(self, key: str, node: Any, source: str, shape: tuple[int, ...], scale: float) -> Any:
-        neuron = neuron_node(key, node, self.steps)
+    def _axis(self, node: NirNode, field: str, rank: int) -> int:
+        axis = node.one(field, -rank)
+        if axis >= rank:
+            raise node.problem(f"found {axis}, the input has {rank} axes", field)
+        return axis % rank
+
+    def _neuron(self, node: NirNode, source: str, shape: tuple[int, ...], scale: float) -> Any:
+        neuron = neuron_node(node, shape, self.steps)
         self.network.neurons.append(neuron)
         self.network.remarks += neuron.remarks
         if np.any(neuron.offset):
-            self._add_current(key, source, neuron.offset, shape)
+            self._add_current(node, source, neuron.offset, shape)
         fields = dict(neuron.fields)
         if scale != 1.0:
             fields["input_gain"] = fields.get("input_gain", 1.0) * scale
-        return self._layer(key, "neuron", [source], **fields), shape, 1.0
+        return self._layer(node.name, "neuron", [source], **fields), shape, 1.0
 
-    def _add_current(self, key: str, source: str, offset: npt.NDArray[Any], shape: tuple[int, ...]) -> None:
+    def _add_current(self, node: NirNode, source: str, offset: npt.NDArray[Any], shape: tuple[int, ...]) -> None:
         """v_leak acts like a constant current; it goes into the bias before it."""
-        layer = next((layer for layer in self.network.layers if layer["name"] == source), None)
+        layer = self.layers.get(source)
         if layer is None or layer["op"] not in ("conv2d", "linear"):
-            raise InputError(Problem("v_leak is not 0 and no weighted layer stands right before it", where=key))
+            raise node.problem("v_leak is not 0 and no weighted layer stands right before it", "v_leak")
         full = np.broadcast_to(offset, shape)
         channels = full.reshape(shape[0], -1) if layer["op"] == "conv2d" else full.reshape(-1, shape[-1]).T
         if not np.allclose(channels, channels[:, :1]):
-            raise InputError(Problem("v_leak differs within a channel; no bias can hold that", where=key))
+            raise node.problem("v_leak differs within a channel; no bias can hold that", "v_leak")
         name = f"{source}.bias"
-        bias = self.network.weights.get(name, np.zeros(len(channels), dtype=np.float32))
-        self.network.weights[name] = (bias + channels[:, 0]).astype(np.float32)
+        bias = self.network.weights.get(name, np.zeros(len(channels), dtype=np.float32)) + channels[:, 0]
+        check_numbers(f"nodes.{node.name}.v_leak", bias)
+        self.network.weights[name] = bias.astype(np.float32)
         layer["bias"] = True
 
 
-def _flat(graph: Any) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-    """Nodes and edges of a graph with its subgraphs put in place."""
-    nodes: dict[str, Any] = {}
-    edges: list[tuple[str, str]] = []
-    entries: dict[str, str] = {}
-    exits: dict[str, str] = {}
-    for name, node in graph.nodes.items():
-        if type(node).__name__ != "NIRGraph":
-            nodes[name] = node
-            continue
-        inner, inner_edges = _flat(node)
-        for key, part in inner.items():
-            if type(part).__name__ == "Input":
-                entries[name] = f"{name}.{key}"
-                part = _Passage()
-            elif type(part).__name__ == "Output":
-                exits[name] = f"{name}.{key}"
-                part = _Passage()
-            nodes[f"{name}.{key}"] = part
-        edges += [(f"{name}.{a}", f"{name}.{b}") for a, b in inner_edges]
-    # a subgraph's own edges are already there; those of this graph meet its entry and exit
-    edges += [(exits.get(a, a), entries.get(b, b)) for a, b in graph.edges]
-    return nodes, list(dict.fromkeys(edges))
-
-
-class _Passage:
-    """The entry or exit of a subgraph: hands on what it gets."""
-
-
-def _clean(key: str, taken: set[str]) -> str:
+def _clean(key: str, taken: Container[str]) -> str:
     """A layer name: NIR allows any text, and frameworks call nodes 0, 1, 2."""
-    text = "".join(letter if letter.isalnum() or letter in "_./-" else "_" for letter in key)
-    stem = text if text[:1].isalpha() or text[:1] == "_" else f"node_{text}"
+    text = re.sub(r"[^A-Za-z0-9_./-]", "_", key)
+    stem = text if re.match(r"[A-Za-z_]", text) else f"node_{text}"
     name, number = stem, 2
     while name in taken or name in ("input", "default"):
         name, number = f"{stem}-{number}", number + 1

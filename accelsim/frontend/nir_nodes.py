@@ -14,10 +14,17 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.errors import InputError, Problem
+from accelsim.frontend.nir_fields import REQUIRED, NirNode
 
 Discretization = Literal["euler", "exp"]
 Array = npt.NDArray[Any]
+
+WEIGHT_AXES = {
+    "Conv1d": "outputs, inputs, length",
+    "Conv2d": "outputs, inputs, height, width",
+    "Affine": "outputs, inputs",
+    "Linear": "outputs, inputs",
+}
 
 
 @dataclass(frozen=True)
@@ -49,117 +56,159 @@ class NeuronNode:
         return f"{self.name}: {self.type}, decay {self.decay:.4g}, gain {self.gain:.4g}, threshold {self.threshold:.4g}"
 
 
-def _uniform(node: Any, attribute: str, name: str, remarks: list[str]) -> float:
-    values = np.asarray(getattr(node, attribute), dtype=np.float64)
+def _uniform(node: NirNode, field: str, shape: tuple[int, ...], remarks: list[str]) -> float:
+    values = node.per_neuron(field, shape)
     low, high = float(values.min()), float(values.max())
     if high - low > 1e-6 * max(abs(low), abs(high)):
         remarks.append(
-            f"'{name}': {attribute} runs from {low:.4g} to {high:.4g} over its neurons; the neuron record holds "
+            f"'{node.name}': {field} runs from {low:.4g} to {high:.4g} over its neurons; the neuron record holds "
             f"their mean"
         )
     return float(values.mean())
 
 
-def neuron_node(name: str, node: Any, steps: Steps) -> NeuronNode:
-    """A spiking node in timesteps.
+def neuron_node(node: NirNode, shape: tuple[int, ...], steps: Steps) -> NeuronNode:
+    """A spiking node of neurons of `shape` in timesteps.
 
     Raises:
-        InputError: the decay lies outside [0, 1), which says that dt and tau are not in one unit.
+        InputError: a parameter is missing, does not fit or cannot be, or the decay lies outside [0, 1), which says that
+            dt and tau are not in one unit.
     """
-    kind = type(node).__name__
+    name, kind = node.name, node.type
     remarks: list[str] = []
-    threshold = _uniform(node, "threshold" if kind == "Threshold" else "v_threshold", name, remarks)
+    threshold = _uniform(node, "threshold" if kind == "Threshold" else "v_threshold", shape, remarks)
     common = {"threshold": threshold, "compare": steps.compare}
     if kind == "Threshold":
         fields = {"model": "lif", "leak": 0.0, **common, "reset": "none"}
         return NeuronNode(name, kind, 0.0, 1.0, threshold, fields=fields, remarks=remarks)
-    resistance = _uniform(node, "r", name, remarks)
+    resistance = _uniform(node, "r", shape, remarks)
     reset = {"reset": steps.reset, "reset_order": steps.reset_order}
-    if node.v_reset is not None and np.any(np.asarray(node.v_reset) != 0) and steps.reset == "hard":
+    if node.has("v_reset") and np.any(node.per_neuron("v_reset", shape) != 0) and steps.reset == "hard":
         remarks.append(f"'{name}': v_reset is not 0; the neuron record resets to 0")
     if kind == "IF":
         gain = resistance * steps.dt
         fields = {"model": "if", "input_gain": gain, **common, **reset}
         return NeuronNode(name, kind, 1.0, gain, threshold, fields=fields, remarks=remarks)
-    tau = _uniform(node, "tau_mem" if kind == "CubaLIF" else "tau", name, remarks)
-    decay = decay_of(name, tau, steps)
+    field = "tau_mem" if kind == "CubaLIF" else "tau"
+    least = float(node.per_neuron(field, shape).min())
+    decay = decay_of(node, field, _uniform(node, field, shape, remarks) if least > 0 else least, steps)
     gain = resistance * (1.0 - decay)
     if kind == "CubaLIF":
+        for unused in ("tau_syn", *(["w_in"] if node.has("w_in") else [])):
+            node.per_neuron(unused, shape)
         remarks.append(f"'{name}': its synaptic current is left out; the neuron record describes the membrane alone")
-    leak = np.asarray(node.v_leak, dtype=np.float64)
+    leak = node.per_neuron("v_leak", shape)
     offset = leak / resistance if np.any(leak) else np.zeros(1)
     fields = {"model": "lif", "leak": decay, "input_gain": gain, **common, **reset}
     return NeuronNode(name, kind, decay, gain, threshold, offset, fields, remarks)
 
 
-def decay_of(name: str, tau: float, steps: Steps) -> float:
+def decay_of(node: NirNode, field: str, tau: float, steps: Steps) -> float:
     """What is kept of a membrane from one timestep to the next.
 
     Raises:
         InputError: it is not in [0, 1).
     """
     ratio = steps.dt / tau if tau else math.inf
-    decay = 1.0 - ratio if steps.discretization == "euler" else math.exp(-ratio)
+    decay = 1.0 - ratio if steps.discretization == "euler" or ratio <= 0.0 else math.exp(-ratio)
     if not 0.0 <= decay < 1.0 or ratio <= 0.0:
-        raise InputError(
-            Problem(
-                f"tau = {tau:.4g} and dt = {steps.dt:.4g} give a decay of {decay:.4g} per timestep, which must lie in "
-                f"[0, 1). NIR states no unit: SpikingJelly and snnTorch write seconds (dt=1e-4 unless told "
-                f"otherwise), sinabs timesteps (dt=1), norse 1.1.0 a tau that is too small by the factor dt",
-                where=name,
-            )
+        message = (
+            f"tau = {tau:.4g} and dt = {steps.dt:.4g} give a decay of {decay:.4g} per timestep, which must lie in "
+            f"[0, 1). NIR states no unit: SpikingJelly and snnTorch write seconds (dt=1e-4 unless told "
+            f"otherwise), sinabs timesteps (dt=1), norse 1.1.0 a tau that is too small by the factor dt"
         )
+        raise node.problem(message, field)
     return decay
 
 
 # --- layers -----------------------------------------------------------------------------------------------
 
 
-def pair(value: Any) -> tuple[int, int]:
-    """[height, width] from one number, an array of one, or an array of two."""
-    items = [int(item) for item in np.asarray(value).reshape(-1)]
-    if len(items) not in (1, 2):
-        raise InputError(Problem(f"expected one number or a pair, found {value!r}"))
-    return items[0], items[-1]
-
-
-def conv_fields(name: str, node: Any) -> dict[str, Any]:
+def conv_fields(node: NirNode) -> dict[str, Any]:
     """Fields of a conv2d layer; a one-dimensional convolution has maps of one row.
 
     Raises:
-        InputError: a padding that is not the same on both sides.
+        InputError: a field is missing or cannot be, or a padding is not the same on both sides.
     """
-    one_dimensional = type(node).__name__ == "Conv1d"
-    kernel = tuple(int(size) for size in node.weight.shape[2:])
-    stride, dilation = pair(node.stride), pair(node.dilation)
+    one_dimensional = node.type == "Conv1d"
+    weight = node.numbers("weight", WEIGHT_AXES[node.type])
+    kernel = tuple(weight.shape[2:])
+    stride, dilation = node.pair("stride", 1), node.pair("dilation", 1)
     if one_dimensional:
         kernel, stride, dilation = (1, kernel[0]), (1, stride[0]), (1, dilation[0])
-    padding = _padding(name, node.padding, kernel, dilation)
+    padding = _padding(node, kernel, dilation)
     if one_dimensional:
         padding = (0, padding[1])
+    groups = node.one("groups", 1)
+    if weight.shape[0] % groups:
+        raise node.problem(f"{groups} groups do not divide {weight.shape[0]} outputs", "groups")
+    if node.has("input_shape"):  # where it differs from what comes in, an exporter worked it out wrongly
+        node.shape("input_shape", *((1, 1) if one_dimensional else (2, 2)))
     return {
-        "out_channels": int(node.weight.shape[0]),
+        "out_channels": int(weight.shape[0]),
         "kernel": list(kernel),
         "stride": list(stride),
         "padding": list(padding),
         "dilation": list(dilation),
-        "groups": int(np.asarray(node.groups)),
-        "bias": node.bias is not None,
+        "groups": groups,
+        "bias": bias_of(node, int(weight.shape[0])) is not None,
     }
 
 
-def _padding(name: str, padding: Any, kernel: tuple[int, ...], dilation: tuple[int, int]) -> tuple[int, int]:
-    if isinstance(padding, bytes):
-        padding = padding.decode()
-    if isinstance(padding, str):
-        if padding == "valid":
-            return 0, 0
-        spans = [dilation[axis] * (kernel[axis] - 1) for axis in (0, 1)]
-        if any(span % 2 for span in spans):
-            raise InputError(
-                Problem(
-                    f"padding 'same' of a kernel {list(kernel)} is larger on one side; no layer has that", where=name
-                )
-            )
-        return spans[0] // 2, spans[1] // 2
-    return pair(padding)
+def bias_of(node: NirNode, outputs: int) -> Array | None:
+    """The bias of a node with `outputs` outputs; None where there is none, which only Python can say.
+
+    Raises:
+        InputError: missing, or not one number for each output.
+    """
+    if "bias" not in REQUIRED[node.type] or ("bias" in node.values and not node.has("bias")):
+        return None
+    bias = node.numbers("bias")
+    if bias.shape != (outputs,):
+        raise node.problem(f"expected {outputs} numbers, one for each output, found shape {list(bias.shape)}", "bias")
+    return bias
+
+
+def _padding(node: NirNode, kernel: tuple[int, ...], dilation: tuple[int, int]) -> tuple[int, int]:
+    word = node.word("padding")
+    if word is None:
+        return node.pair("padding", 0)
+    if word not in ("same", "valid"):
+        raise node.problem(f"found '{word[:40]}', allowed: same, valid, or whole numbers from 0 on", "padding")
+    if word == "valid":
+        return 0, 0
+    spans = [dilation[axis] * (kernel[axis] - 1) for axis in (0, 1)]
+    if any(span % 2 for span in spans):
+        message = f"padding 'same' of a kernel {list(kernel)} is larger on one side; no layer has that"
+        raise node.problem(message, "padding")
+    return spans[0] // 2, spans[1] // 2
+
+
+def pool_fields(node: NirNode) -> dict[str, Any]:
+    """Fields of an average pooling.
+
+    Raises:
+        InputError: a field is missing or cannot be.
+    """
+    kernel, stride, padding = node.pair("kernel_size", 1), node.pair("stride", 1), node.pair("padding", 0)
+    if any(2 * pad > size for pad, size in zip(padding, kernel, strict=True)):
+        message = f"a padding {list(padding)} of more than half the window {list(kernel)}; no layer has that"
+        raise node.problem(message, "padding")
+    return {"kernel": list(kernel), "stride": list(stride), "padding": list(padding)}
+
+
+def window_sizes(node: NirNode, size: tuple[int, ...], fields: dict[str, Any]) -> tuple[int, ...]:
+    """Height and width behind a window that moves over maps of `size`.
+
+    Raises:
+        InputError: the window does not fit into them once.
+    """
+    sizes, spans = [], []
+    for axis, length in enumerate(size):
+        dilation = fields.get("dilation", (1, 1))[axis]
+        spans.append(dilation * (fields["kernel"][axis] - 1) + 1)
+        sizes.append((length + 2 * fields["padding"][axis] - spans[axis]) // fields["stride"][axis] + 1)
+    if min(sizes) < 1:
+        message = f"a window of {spans} does not fit an input of {list(size)} with padding {fields['padding']}"
+        raise node.problem(message, "weight" if "weight" in REQUIRED[node.type] else "kernel_size")
+    return tuple(sizes)

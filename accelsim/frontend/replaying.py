@@ -69,6 +69,7 @@ def replay(workload: Workload, weights: Mapping[str, npt.ArrayLike], inputs: npt
     with torch.no_grad():
         for step in range(workload.timesteps):
             runner.step(given if static else given[step])
+    runner.check_sums()
     return Replay(SpikeTrace(runner.records()), torch.stack(runner.outputs).numpy())
 
 
@@ -105,6 +106,18 @@ class _Runner:
             run: Callable[[Operation, list[Tensor]], Tensor] = getattr(self, f"_{op.kind}")
             values[op.name] = last = run(op, operands)
         self.outputs.append(last)
+
+    def check_sums(self) -> None:
+        """Look whether what was added up stayed within float32; a membrane beyond it never comes back.
+
+        Raises:
+            InputError: it did not.
+        """
+        last = self.workload.graph.operations[-1].name
+        for name, values in {last: self.outputs[-1], **self.membranes}.items():
+            if not torch.isfinite(values).all():
+                message = f"sums beyond float32's largest number ({torch.finfo(torch.float32).max:.4g})"
+                raise InputError(Problem(f"{message}: weights or inputs are too large", where=name))
 
     def _keep(self, name: str, operand: Tensor) -> None:
         self.chunks.setdefault(name, []).append(compact(operand[None].numpy(), name))

@@ -5,37 +5,25 @@ Two formats, told apart by their header:
     Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, Strides,
     Layer, M, N, K,
 
-The first holds convolutions (a fully-connected layer is a filter as large as its input), sizes with padding
-included; the second products of M x K inputs and K x N weights. Neither says how layers are connected nor what
-stands between them. Where the sizes of a row follow from the row before, perhaps with zero padding, they are
-chained; elsewhere an `opaque` operation stands for the pooling or shortcut that the file leaves out.
+The first holds convolutions (a fully-connected layer is a filter as large as its input; where the name holds "DP" each
+channel has filters of its own), sizes with padding included; the second products of M x K inputs and K x N weights.
+Neither says how layers are connected nor what stands between them. Where the sizes of a row follow from the row
+before, perhaps with zero padding, they are chained; elsewhere an `opaque` operation stands for the pooling or shortcut
+that the file leaves out.
 """
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from accelsim.errors import InputError, Problem
+from accelsim.frontend.topology_file import GEMM_COLUMNS, Row, read_topology
 from accelsim.workload.load import Workload, resolve_workload
-
-CONV_COLUMNS = ("ifmap height", "ifmap width", "filter height", "filter width", "channels", "num filter", "strides")
-GEMM_COLUMNS = ("m", "n", "k")
-
-
-@dataclass(frozen=True)
-class _Row:
-    """One line: a convolution's seven numbers or a product's three."""
-
-    name: str
-    line: int
-    values: tuple[int, ...]
 
 
 def import_topology(
@@ -60,21 +48,25 @@ def import_topology(
             impossible numbers; the message names file and line.
     """
     source = Path(path)
-    header, rows = _read(source)
-    layers = _gemm_layers(rows, neurons) if header == GEMM_COLUMNS else _conv_layers(rows, neurons, str(source))
+    topology = read_topology(source)
+    rows, products = topology.rows, topology.columns == GEMM_COLUMNS
+    layers = _gemm_layers(rows, neurons) if products else _conv_layers(rows, neurons, str(source))
     first = rows[0].values
-    shape = [first[0], first[2]] if header == GEMM_COLUMNS else [first[4], first[0], first[1]]
-    if header == GEMM_COLUMNS and first[0] == 1:
+    shape = [first[0], first[2]] if products else [first[4], first[0], first[1]]
+    if products and first[0] == 1:
         shape = [first[2]]
+    about = f"{len(rows)} layers from the topology {source.name}; what stands between them is not in it"
+    if topology.notes:
+        about += f"; its columns {', '.join(topology.notes)} are not read"
     content: dict[str, Any] = {
         "format": "accelsim.workload/1",
         "name": name or source.stem,
-        "description": f"{len(rows)} layers from the topology {source.name}; what stands between them is not in it",
+        "description": about,
         "source": f"SCALE-Sim topology {source.name}",
         "timesteps": timesteps,
         "input": {"shape": shape, "encoding": "direct"},
         "activity": {
-            "density": density if isinstance(density, int | float) else list(density),
+            "density": list(density) if isinstance(density, tuple | list) else density,
             "source": "assumed on import",
         },
         "layers": layers,
@@ -94,82 +86,6 @@ def topology_yaml(path: str | Path, **options: Any) -> str:
     return text
 
 
-# --- reading ----------------------------------------------------------------------------------------------
-
-
-def _read(path: Path) -> tuple[tuple[str, ...], list[_Row]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(Problem("no such file", str(path))) from None
-    except OSError as error:
-        raise InputError(Problem(f"cannot be read: {error.strerror}", str(path))) from None
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise InputError(Problem(f"not UTF-8 text: {error.reason}", str(path), line)) from None
-    lines = [(number, _cells(cells)) for number, cells in enumerate(csv.reader(text.splitlines()), start=1)]
-    filled = [(number, cells) for number, cells in lines if any(cells)]
-    if not filled:
-        raise InputError(Problem("the file is empty", str(path), 1))
-    header = _header(filled[0][1], filled[0][0], str(path))
-    rows = [_row(cells, header, number, str(path)) for number, cells in filled[1:]]
-    if not rows:
-        raise InputError(Problem("a header, but no layers", str(path), filled[0][0]))
-    return header, rows
-
-
-def _cells(cells: list[str]) -> list[str]:
-    """Stripped cells; SCALE-Sim's files end every line with a comma."""
-    stripped = [cell.strip() for cell in cells]
-    while stripped and not stripped[-1]:
-        stripped.pop()
-    return stripped
-
-
-def _header(cells: list[str], line: int, path: str) -> tuple[str, ...]:
-    words = tuple(re.sub(r"[\s_]+", " ", cell.lower()) for cell in cells[1:])
-    for columns in (CONV_COLUMNS, GEMM_COLUMNS):
-        known = tuple(_singular(word) for word in words[: len(columns)])
-        if known == tuple(_singular(word) for word in columns):
-            return columns
-    raise InputError(
-        Problem(
-            f"found the columns '{', '.join(cells)}', expected 'Layer name, IFMAP Height, IFMAP Width, Filter Height, "
-            f"Filter Width, Channels, Num Filter, Strides' or 'Layer, M, N, K'",
-            path,
-            line,
-        )
-    )
-
-
-def _singular(word: str) -> str:
-    return word.removesuffix("s")
-
-
-def _row(cells: list[str], header: tuple[str, ...], line: int, path: str) -> _Row:
-    values = cells[1:]
-    if len(values) > len(header) and re.fullmatch(r"\d+:\d+", values[len(header)]):
-        raise InputError(
-            Problem(
-                f"the sparsity '{values[len(header)]}' of '{cells[0]}' prunes weights; workloads hold dense layers",
-                path,
-                line,
-            )
-        )
-    if len(values) != len(header):
-        raise InputError(
-            Problem(f"'{cells[0]}' has {len(values)} numbers, expected {len(header)}: {', '.join(header)}", path, line)
-        )
-    numbers: list[int] = []
-    for column, text in zip(header, values, strict=True):
-        if not re.fullmatch(r"\+?\d+", text) or int(text) < 1:
-            raise InputError(
-                Problem(f"{column} of '{cells[0]}': found '{text}', expected a whole number of at least 1", path, line)
-            )
-        numbers.append(int(text))
-    return _Row(cells[0] or f"line{line}", line, tuple(numbers))
-
-
 # --- layers -----------------------------------------------------------------------------------------------
 
 
@@ -179,23 +95,24 @@ class _Writer:
     def __init__(self, neurons: bool) -> None:
         self.neurons = neurons
         self.layers: list[dict[str, Any]] = []
-        self.taken = {"input", "default"}
+        self.taken = {"input": 1, "default": 1}
+        """Names, and how often each was asked for."""
         self.last = "input"
 
     def add(self, wanted: str, op: str, **fields: Any) -> None:
-        name = _clean(wanted)
-        number = 2
+        stem = name = _clean(wanted)
         while name in self.taken:
-            name, number = f"{_clean(wanted)}-{number}", number + 1
-        self.taken.add(name)
+            self.taken[stem] += 1
+            name = f"{stem}-{self.taken[stem]}"
+        self.taken[name] = 1
         self.layers.append({"name": name, "op": op, "inputs": [self.last], **fields})
         self.last = name
 
-    def fire(self, row: _Row) -> None:
+    def fire(self, row: Row) -> None:
         if self.neurons:
             self.add(f"{row.name}.lif", "neuron")
 
-    def unknown(self, row: _Row, shape: list[int]) -> None:
+    def unknown(self, row: Row, shape: list[int]) -> None:
         kind = "binary" if self.neurons and self.last != "input" else "real"
         does = "what the topology leaves out (pooling, a shortcut, a reshape)"
         self.add(f"{row.name}.in", "opaque", does=does, out_shape=shape, activation=kind)
@@ -206,7 +123,7 @@ def _clean(text: str) -> str:
     return name if re.match(r"[A-Za-z_]", name) else f"layer_{name}"
 
 
-def _gemm_layers(rows: list[_Row], neurons: bool) -> list[dict[str, Any]]:
+def _gemm_layers(rows: list[Row], neurons: bool) -> list[dict[str, Any]]:
     writer = _Writer(neurons)
     before: list[int] | None = None
     for position, row in enumerate(rows):
@@ -221,11 +138,11 @@ def _gemm_layers(rows: list[_Row], neurons: bool) -> list[dict[str, Any]]:
     return writer.layers
 
 
-def _conv_layers(rows: list[_Row], neurons: bool, path: str) -> list[dict[str, Any]]:
+def _conv_layers(rows: list[Row], neurons: bool, path: str) -> list[dict[str, Any]]:
     writer = _Writer(neurons)
     before: tuple[int, int, int] | None = None
     for position, row in enumerate(rows):
-        height, width, filter_h, filter_w, channels, filters, stride = row.values
+        height, width, filter_h, filter_w, channels, filters, *strides = row.values
         if filter_h > height or filter_w > width:
             raise InputError(
                 Problem(
@@ -234,20 +151,27 @@ def _conv_layers(rows: list[_Row], neurons: bool, path: str) -> list[dict[str, A
                     row.line,
                 )
             )
+        taps = (filter_h, filter_w)
         # SCALE-Sim rounds up where the stride does not fit: a last window that hangs over the edge
-        out = tuple(-(-(size - taps) // stride) + 1 for size, taps in ((height, filter_h), (width, filter_w)))
-        needed = tuple((count - 1) * stride + taps for count, taps in zip(out, (filter_h, filter_w), strict=True))
-        padding = _padding(before, (channels, *needed), (filter_h, filter_w))
+        out = tuple(
+            -(-(size - tap) // step) + 1 for size, tap, step in zip((height, width), taps, strides, strict=True)
+        )
+        needed = tuple((count - 1) * step + tap for count, tap, step in zip(out, taps, strides, strict=True))
+        padding = _padding(before, (channels, *needed), taps)
         chained = padding is not None if before is not None else needed == (height, width)
         if not chained:
             writer.unknown(row, [channels, *needed])
-        if needed == (1, 1) and (filter_h, filter_w) == (1, 1):  # a fully-connected layer
+        outputs = channels * filters if row.depthwise else filters
+        if needed == taps == (1, 1) and not row.depthwise:  # a fully-connected layer
             writer.add(f"{row.name}.flatten", "flatten")
-            writer.add(row.name, "linear", out_features=filters, bias=False)
+            writer.add(row.name, "linear", out_features=outputs, bias=False)
         else:
-            fields = {"kernel": [filter_h, filter_w], "stride": stride, "padding": list(padding or (0, 0))}
-            writer.add(row.name, "conv2d", out_channels=filters, **fields, bias=False)
-        before = (filters, out[0], out[1])
+            stride = strides[0] if strides[0] == strides[1] else strides
+            fields = {"kernel": list(taps), "stride": stride, "padding": list(padding or (0, 0))}
+            if row.depthwise:
+                fields["groups"] = channels
+            writer.add(row.name, "conv2d", out_channels=outputs, **fields, bias=False)
+        before = (outputs, out[0], out[1])
         if position < len(rows) - 1:
             writer.fire(row)
     return writer.layers

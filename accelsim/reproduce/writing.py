@@ -35,10 +35,10 @@ def write_all(done: Sequence[Done], out: Path) -> list[Path]:
             written.append(path)
             encoded = base64.b64encode(path.read_bytes()).decode("ascii")
             pictures[f"{one.experiment.name}/{name}"] = f"data:image/png;base64,{encoded}"
-    described = document(done)
-    write("reproduce.json", json.dumps(described, indent=1, allow_nan=False) + "\n")
+    text = json.dumps(document(done), indent=1, allow_nan=False) + "\n"
+    write("reproduce.json", text)
     write("reproduce.md", markdown(done))
-    write("reproduce.html", page(checked(described, "reproduce.json"), pictures))
+    write("reproduce.html", page(checked(json.loads(text), "reproduce.json"), pictures))
     told, readme = story(done), out / "README.md"
     if told is not None and (not readme.exists() or readme.read_text(encoding="utf-8").startswith(MARK)):
         write("README.md", told)

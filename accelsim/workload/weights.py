@@ -18,7 +18,7 @@ from accelsim.workload.npz import read_npz
 Arrays = dict[str, npt.NDArray[Any]]
 
 WEIGHTS_FILE = "weights.npz"
-_LARGEST = float(np.finfo(np.float32).max)
+_LARGEST = np.float64(np.finfo(np.float32).max)
 
 
 def read_weights(workload: Workload) -> Arrays:
@@ -31,12 +31,23 @@ def read_weights(workload: Workload) -> Arrays:
     checked_digest(path, workload.file)
     arrays = read_npz(path)
     for name, array in arrays.items():
-        if array.dtype.kind not in "biuf":
-            raise InputError(Problem(f"expected numbers, found {array.dtype}", str(path), where=name))
-        if not (np.abs(array) <= _LARGEST).all():
-            found = "NaN" if np.isnan(array).any() else f"{array.flat[np.abs(array).argmax()]:g}"
-            raise InputError(Problem(f"expected finite numbers of float32, found {found}", str(path), where=name))
+        check_numbers(name, array, str(path))
     return arrays
+
+
+def check_numbers(name: str, array: npt.NDArray[Any], file: str | None = None) -> None:
+    """Look whether an array can become float32 and stay what it is; every format's weights pass here before they do.
+
+    Raises:
+        InputError: text or objects, NaN, infinity, or numbers beyond float32's largest.
+    """
+    if array.dtype.kind not in "biuf":
+        raise InputError(Problem(f"expected numbers, found {array.dtype}", file, where=name))
+    sizes = np.abs(array)
+    if not (sizes <= _LARGEST).all():
+        found = "NaN" if np.isnan(array).any() else f"{array.flat[sizes.argmax()]:g}"
+        message = f"expected finite numbers of float32, found {found}; the largest is {_LARGEST:.4g}"
+        raise InputError(Problem(message, file, where=name))
 
 
 def check_layer(op: Operation, weights: Mapping[str, npt.NDArray[Any]]) -> None:
@@ -57,15 +68,30 @@ def check_layer(op: Operation, weights: Mapping[str, npt.NDArray[Any]]) -> None:
         raise InputError(Problem(message, WEIGHTS_FILE, where=f"{op.name}.bias"))
 
 
+def _check_sums(op: Operation, weights: Mapping[str, npt.NDArray[Any]]) -> None:
+    """What one output can add up to where all its inputs spike must be a number of float32, too."""
+    weight = np.abs(weights[f"{op.name}.weight"])
+    rows = weight.reshape(len(weight), -1)
+    if float(weight.max(initial=0.0)) * rows.shape[1] <= _LARGEST:
+        return
+    most = float(rows.sum(axis=1, dtype=np.float64).max())
+    if most > _LARGEST:
+        message = f"the weights of one output add up to {most:.4g}, more than float32's largest number {_LARGEST:.4g}"
+        raise InputError(Problem(message, WEIGHTS_FILE, where=f"{op.name}.weight"))
+
+
 def check_weights(graph: Graph, timesteps: int, weights: Mapping[str, npt.NDArray[Any]]) -> None:
     """Everything that the weights of a network must have.
 
     Raises:
-        InputError: arrays that are missing or do not fit.
+        InputError: arrays that are missing, do not fit, or hold numbers that are not finite or add up to such.
     """
+    for name, array in weights.items():
+        check_numbers(name, array, WEIGHTS_FILE)
     for op in graph.weighted:
         if op.kind != "matmul":
             check_layer(op, weights)
+            _check_sums(op, weights)
             gemm = op.products()
             read_norm(weights, op.name, gemm.groups * gemm.n)
     for op in graph.operations:

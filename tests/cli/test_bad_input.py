@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from accelsim.workload import SpikeTrace
+from tests.skips import needs
 
 Command = Any
 
@@ -245,9 +246,7 @@ def test_options_out_of_range(words: tuple[str, ...], message: str, command: Com
 
 
 def test_output_that_cannot_be_written(tmp_path: Path) -> None:
-    if not Path("/dev/full").exists():
-        pytest.skip("no /dev/full here")
-    with open("/dev/full", "w") as full:
+    with needs("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "accelsim", "list", "hardware"], stdout=full, stderr=subprocess.PIPE
         )

@@ -7,12 +7,12 @@ import types
 from typing import Any
 
 import pytest
+import torch
+from torch import nn
 
-torch = pytest.importorskip("torch", reason="needs PyTorch")
-from torch import nn  # noqa: E402
-
-from accelsim.estimate import quote  # noqa: E402
-from tests.conventions.recorded import bundle_of  # noqa: E402
+from accelsim.estimate import quote
+from tests.conventions.recorded import bundle_of
+from tests.skips import peer
 
 TIMESTEPS = 4
 
@@ -91,8 +91,8 @@ def image_with_black_pixels(images: int) -> torch.Tensor:
 @pytest.mark.parametrize("pruned", [0.0, 0.5])
 def test_neurobench(pruned: float) -> None:
     """Effective and dense synaptic operations agree exactly, with pruned weights, groups, strides and dilation."""
-    workload = pytest.importorskip("neurobench.metrics.workload", reason="needs neurobench (--no-deps)")
-    models = pytest.importorskip("neurobench.models", reason="needs neurobench (--no-deps)")
+    workload = peer("neurobench.metrics.workload")
+    models = peer("neurobench.models")
     torch.manual_seed(2)
     network = Network(OwnLif, pool=nn.AvgPool2d(2, stride=2, ceil_mode=False)).eval()
     x = image_with_black_pixels(3)
@@ -121,7 +121,7 @@ def test_neurobench(pruned: float) -> None:
 def syops(monkeypatch: pytest.MonkeyPatch) -> Any:
     """syops 0.0.5 as it can be imported today: it asks for a progress bar it does not declare, and for neurons that
     SpikingJelly no longer has. Stand-ins that are never called make its import pass."""
-    neuron = pytest.importorskip("spikingjelly.activation_based.neuron", reason="syops needs spikingjelly")
+    neuron = peer("spikingjelly.activation_based.neuron")
     for name in ("MultiStepIFNode", "MultiStepLIFNode", "MultiStepParametricLIFNode"):
         if not hasattr(neuron, name):
             monkeypatch.setattr(neuron, name, type(name, (), {}), raising=False)
@@ -130,7 +130,7 @@ def syops(monkeypatch: pytest.MonkeyPatch) -> Any:
     bar.Bar = silent  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "progress", types.ModuleType("progress"))
     monkeypatch.setitem(sys.modules, "progress.bar", bar)
-    module = pytest.importorskip("syops", reason="needs syops 0.0.5 (pip install --no-deps syops==0.0.5)")
+    module = peer("syops")
     yield module
     for name in [name for name in sys.modules if name == "syops" or name.startswith("syops.")]:
         monkeypatch.delitem(sys.modules, name)

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import pytest
+import torch
+from torch import nn
 
-torch = pytest.importorskip("torch", reason="needs PyTorch")
-pytest.importorskip("spikingjelly", reason="needs spikingjelly 2.0.0 (pip install --no-deps spikingjelly==2.0.0)")
-op_counter = pytest.importorskip(
-    "spikingjelly.activation_based.op_counter", reason="this SpikingJelly has no operation counters"
+from accelsim.estimate import quote
+from accelsim.workload import Bundle
+from tests.conventions.recorded import bundle_of
+from tests.skips import peer
+
+functional, layer, neuron = (
+    peer(f"spikingjelly.activation_based.{name}") for name in ("functional", "layer", "neuron")
 )
-simple_energy = pytest.importorskip("spikingjelly.activation_based.op_counter.simple_energy")
-spikesim = pytest.importorskip("spikingjelly.activation_based.op_counter.spikesim")
-
-from spikingjelly.activation_based import functional, layer, neuron  # noqa: E402
-from torch import nn  # noqa: E402
-
-from accelsim.estimate import quote  # noqa: E402
-from accelsim.workload import Bundle  # noqa: E402
-from tests.conventions.recorded import bundle_of  # noqa: E402
+op_counter = peer("spikingjelly.activation_based.op_counter")
+simple_energy = peer("spikingjelly.activation_based.op_counter.simple_energy")
+spikesim = peer("spikingjelly.activation_based.op_counter.spikesim")
 
 TIMESTEPS, IMAGES = 4, 3
 

@@ -1,7 +1,6 @@
 """Against things we did not write: badcrossbar, ngspice, and currents recorded from SpikeSim."""
 
 import re
-import shutil
 import subprocess
 
 import numpy as np
@@ -19,6 +18,7 @@ from accelsim.crossbar import (
 )
 from accelsim.crossbar.weights import encode, quantise
 from accelsim.errors import InputError
+from tests.skips import needs
 
 
 def close(a, b, rtol):
@@ -82,14 +82,11 @@ def test_badcrossbar_with_driver_and_sense_resistance(badcrossbar, shape):
 
 
 def _ngspice(netlist, cols, tmp_path):
-    program = shutil.which("ngspice")
-    if program is None:
-        pytest.skip("ngspice is not installed")
     path = tmp_path / "array.cir"
     wanted = " ".join(f"i(vsense{j})" for j in range(cols))
     control = f".control\nset numdgt=15\nop\nprint {wanted}\nquit 0\n.endc\n.end"
     path.write_text(netlist.replace(".op\n.end", control))
-    run = subprocess.run([program, "-b", str(path)], capture_output=True, text=True, timeout=60, check=True)
+    run = subprocess.run([needs("ngspice"), "-b", str(path)], capture_output=True, text=True, timeout=60, check=True)
     found = dict(re.findall(r"i\(vsense(\d+)\) = (\S+)", run.stdout))
     return np.array([float(found[str(j)]) for j in range(cols)])
 

@@ -2,6 +2,7 @@
 
 import itertools
 
+import mpmath
 import numba
 import numpy as np
 import pytest
@@ -109,7 +110,6 @@ def test_resistance_ratios_of_ten_decades_keep_their_digits():
 
 def _rational_transfer(g, wires):
     """Node equations solved in 60 digits."""
-    mpmath = pytest.importorskip("mpmath")
     with mpmath.workdps(60):
         rows, cols = g.shape
         size = 2 * rows * cols

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import distributed
 import pytest
 
 import accelsim
@@ -21,8 +22,6 @@ from accelsim.errors import InputError
 from accelsim.explore.cluster import answers_of, pack, unpack
 from accelsim.explore.evaluate import Evaluator, Point, Task
 from accelsim.explore.run import run_sweep
-
-distributed = pytest.importorskip("distributed")
 
 
 @pytest.fixture

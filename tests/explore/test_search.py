@@ -19,7 +19,6 @@ GRID = {
 
 
 def test_nsga2_finds_the_true_front(write: Callable[..., Path]) -> None:
-    pytest.importorskip("optuna")
     keys = {"parameters": GRID, "objectives": ["latency_ns", "area_um2"]}
     true = accelsim.sweep(write(**keys), jobs=1)
     led = accelsim.sweep(write(**keys, search="nsga2", budget=80, population=16, seed=1), jobs=1)
@@ -33,8 +32,6 @@ def test_nsga2_finds_the_true_front(write: Callable[..., Path]) -> None:
 @pytest.mark.parametrize("search", ["random", "tpe", "nsga2"])
 def test_seeded_and_served_again(write: Callable[..., Path], tmp_path: Path, search: str) -> None:
     """A search started again over its journal asks for the same points, and evaluates none."""
-    if search != "random":
-        pytest.importorskip("optuna")
     path = write(
         parameters={
             "array.rows": {"range": [2, 64]},

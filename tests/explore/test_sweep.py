@@ -233,8 +233,6 @@ def test_a_point_whose_expressions_cannot_be_computed_is_recorded_with_the_reaso
 
 @pytest.mark.parametrize("search", ["random", "nsga2"])
 def test_searches_record_points_that_cannot_be_computed(write: Callable[..., Path], search: str) -> None:
-    if search == "nsga2":
-        pytest.importorskip("optuna")
     path = write(
         parameters={"array.rows": {"range": [8, 9]}, "array.cols": {"equals": "8 // (array.rows - 8)"}},
         search=search,

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.skips import peer
+
 PAGE = Path(__file__).parents[2] / "docs" / "tracing.md"
 
 
 def test_the_tutorial_runs(tmp_path, monkeypatch, capsys):
     for package in ("snntorch", "spikingjelly", "nir"):
-        pytest.importorskip(package, reason=f"{package} is not installed")
+        peer(package)
     monkeypatch.chdir(tmp_path)
     text = PAGE.read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from accelsim import snn
 from accelsim.frontend import replay, trace
 
-snn = pytest.importorskip("accelsim.snn")
 MOST_FLIPS_PER_MILLION = 20
 
 

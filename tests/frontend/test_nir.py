@@ -11,8 +11,9 @@ from torch import nn
 
 from accelsim.errors import InputError
 from accelsim.frontend import describe_nir, from_nir, trace
+from tests.skips import peer
 
-nir = pytest.importorskip("nir", reason="nir is not installed")
+nir = peer("nir")
 DT = 1e-4
 
 
@@ -64,7 +65,7 @@ def test_spikingjelly_round_trip(tmp_path):
     The float32 operations are ordered differently (v + (I - v) / tau against v / 2 + I / 2), which for tau = 2
     is exact; what differs for other tau is checked with a tolerance of 20 per million below.
     """
-    pytest.importorskip("spikingjelly", reason="spikingjelly is not installed")
+    peer("spikingjelly")
     from spikingjelly.activation_based import functional, layer, neuron
     from spikingjelly.activation_based.nir_exchange import export_to_nir
 
@@ -104,8 +105,8 @@ def test_snntorch_round_trip(tmp_path, mechanism):
     beta = 0.9 comes back as 1 - dt/tau with tau = dt / (1 - beta) in float32, 0.9 but for its last bits, so a
     membrane within 1e-7 of the threshold may differ: fewer than 20 per million do.
     """
-    pytest.importorskip("snntorch", reason="snntorch is not installed")
-    pytest.importorskip("nirtorch", reason="nirtorch is not installed")
+    peer("snntorch")
+    peer("nirtorch")
     import snntorch
     from snntorch.export_nir import export_to_nir
 
@@ -156,7 +157,7 @@ def test_integrate_and_fire_takes_its_gain_from_dt():
 
 @pytest.mark.parametrize(("tau", "dt"), [(1e-5, 1e-4), (10.0, 100.0), (-1.0, 0.1), (0.0, 0.1)])
 def test_a_decay_outside_0_to_1_is_refused(tau, dt):
-    with pytest.raises(InputError, match=r"lif: tau = .* decay of .* must lie in \[0, 1\)"):
+    with pytest.raises(InputError, match=r"nodes.lif.tau: tau = .* decay of .* must lie in \[0, 1\)"):
         read({"fc": affine(), "lif": lif(tau=tau)}, dt=dt)
 
 
@@ -236,7 +237,7 @@ def test_a_readout_of_membranes_is_left_out():
     ("nodes", "options", "message"),
     [
         ({"fc": affine(), "delay": nir.Delay(np.ones(3))}, {}, "no layer for a Delay node"),
-        ({"fc": affine(3, 5)}, {}, r"fc: weights \[3, 5\] do not fit an input \[2\]"),
+        ({"fc": affine(3, 5)}, {}, r"nodes.fc.weight: weights \[3, 5\] do not fit an input \[2\]"),
         ({"fc": affine()}, {"dt": 0.0}, "dt: found 0.0, must be greater than 0"),
         ({"fc": affine()}, {"discretization": "exact"}, "found 'exact', allowed: euler, exp"),
         ({"fc": affine()}, {"activity": 1.5}, "must be between 0 and 1"),

@@ -13,6 +13,7 @@ from accelsim.errors import InputError
 from accelsim.frontend import Tracer, replay, trace
 from accelsim.inference.arithmetic import Arithmetic
 from accelsim.inference.executor import Network
+from tests.skips import peer
 
 T, IMAGES = 4, 5
 
@@ -263,7 +264,7 @@ def trained_somehow(model: nn.Module) -> nn.Module:
 
 @pytest.mark.parametrize(("mode", "layout"), [("s", "step"), ("s", "auto"), ("m", "TN"), ("m", "auto")])
 def test_batch_norm_through_time_of_spikingjelly(mode: str, layout: str) -> None:
-    pytest.importorskip("spikingjelly", reason="spikingjelly is not installed")
+    peer("spikingjelly")
     from spikingjelly.activation_based import functional, layer, neuron
 
     torch.manual_seed(0)
@@ -307,7 +308,7 @@ class SnnTorch(nn.Module):
 
 
 def test_batch_norm_through_time_of_snntorch() -> None:
-    pytest.importorskip("snntorch", reason="snntorch is not installed")
+    peer("snntorch")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         bundle = trace(trained_somehow(SnnTorch()), frames(), timesteps=T, layout="N")

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from accelsim.frontend import replay, trace
+from tests.skips import peer
 
 IMAGES = 3
 
@@ -27,8 +28,8 @@ def spread(net):
 
 @pytest.fixture
 def snntorch():
-    module = pytest.importorskip("snntorch", reason="snntorch is not installed")
-    pytest.importorskip("snntorch.utils")
+    module = peer("snntorch")
+    peer("snntorch.utils")
     return module
 
 
@@ -137,7 +138,7 @@ def test_snntorch_neuron_with_a_threshold_per_channel_is_told(snntorch, quiet):
 
 @pytest.fixture
 def jelly():
-    pytest.importorskip("spikingjelly", reason="spikingjelly is not installed")
+    peer("spikingjelly")
     from spikingjelly.activation_based import functional, layer, neuron
 
     return type("Jelly", (), {"functional": functional, "layer": layer, "neuron": neuron})

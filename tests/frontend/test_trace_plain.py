@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from accelsim import snn
 from accelsim.errors import InputError
 from accelsim.frontend import Tracer, TraceWarning, trace
 
@@ -163,7 +164,6 @@ def test_tracer_keeps_the_first_images(small_net, dense_of):
 
 @pytest.mark.parametrize("images", [1, 2, 3])
 def test_layouts_of_one_network_give_one_trace(images, dense_of):
-    snn = pytest.importorskip("accelsim.snn")
     net = snn.digits_net(timesteps=3).eval()
     frames = torch.rand(images, 1, 16, 16) * 3
     bundle = trace(net, frames, timesteps=3)

@@ -11,6 +11,7 @@ from torch import nn
 
 import accelsim
 from accelsim.frontend import replay, trace
+from tests.skips import peer
 
 
 def net_of(neuron):
@@ -157,7 +158,7 @@ def test_spikes_that_are_not_worth_one_are_told(quiet):
 
 
 def test_spikingjelly_neurons_that_are_no_lif(quiet):
-    pytest.importorskip("spikingjelly", reason="spikingjelly is not installed")
+    peer("spikingjelly")
     from spikingjelly.activation_based import functional, layer, neuron
 
     for kind, told in ((neuron.IzhikevichNode, True), (neuron.QIFNode, True), (neuron.LIFNode, False)):

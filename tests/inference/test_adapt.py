@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import accelsim
+from accelsim import snn
 from accelsim.crossbar import Wires
 from accelsim.errors import InputError
 from accelsim.inference import Arithmetic, Network
@@ -17,9 +19,6 @@ from accelsim.workload.norms import FIELDS, BatchNorm, read_norm
 from tests.inference.networks import CONV, inputs_for, make, weights_for
 
 GOOD = ("adc_range", "bn_adaptation")
-
-torch = pytest.importorskip("torch")
-snn = pytest.importorskip("accelsim.snn")
 
 
 def small_net(steps=3):

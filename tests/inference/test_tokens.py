@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
+import torch
 
 import accelsim
+from accelsim import snn
 from accelsim.inference import Arithmetic, Network
 from accelsim.inference.network_io import classes_of
 from tests.inference.networks import inputs_for, make, weights_for
@@ -30,8 +31,6 @@ def test_tokens_are_averaged():
 
 
 def test_a_spiking_transformer_runs_on_both_machines(tmp_path):
-    torch = pytest.importorskip("torch")
-    snn = pytest.importorskip("accelsim.snn")
     torch.manual_seed(0)
     net = snn.spikformer(in_shape=(1, 8, 8), classes=3, timesteps=2, width=16, depth=1, heads=2, patch=2).eval()
     for norm in (module for module in net.modules() if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d)):

@@ -4,17 +4,13 @@ Both sides are samples of random traffic: at the lowest rates a record holds som
 accepted rate lies 4.5 % above the rate asked for.
 """
 
-import json
-from pathlib import Path
-
 import pytest
 
 from accelsim.noc import LoadResult, Mesh, NocSpec, load_test, pattern
 from accelsim.noc.curve import latency_curve
+from tests import golden
 
-GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "reference" / "booksim_golden.json"
-RECORDS = json.loads(GOLDEN.read_text())["results"] if GOLDEN.is_file() else []
-needs_golden = pytest.mark.skipif(not RECORDS, reason=f"no BookSim records at ../shared/reference/{GOLDEN.name}")
+RECORDS = golden.document("booksim.json")["results"]
 
 
 def name(record):
@@ -31,7 +27,6 @@ def measured(record, **periods) -> LoadResult:
     return load_test(mesh, spec, pattern(record["traffic"], mesh), record["rate"], record["ps"], 7, **periods)
 
 
-@needs_golden
 @pytest.mark.parametrize("record", [r for r in RECORDS if not r["unstable"]], ids=name)
 def test_latency_and_throughput_below_saturation(record):
     ours = measured(record)
@@ -43,7 +38,6 @@ def test_latency_and_throughput_below_saturation(record):
     assert ours.mean_hops + 1 == pytest.approx(record["hops"], rel=0.05)  # BookSim counts routers
 
 
-@needs_golden
 @pytest.mark.parametrize("record", [r for r in RECORDS if r["unstable"]], ids=name)
 def test_diverges_where_booksim_does(record):
     deep = any(r["unstable"] and family(r) == family(record) and r["rate"] < record["rate"] for r in RECORDS)
@@ -52,7 +46,6 @@ def test_diverges_where_booksim_does(record):
     assert ours.accepted_flit_rate < 0.98 * ours.offered_flit_rate
 
 
-@needs_golden
 @pytest.mark.parametrize(("k", "traffic", "ps"), [(4, "uniform", 1), (4, "transpose", 4)])
 def test_saturation_lies_between_the_last_stable_and_the_first_unstable_record(k, traffic, ps):
     rates = {r["rate"]: r["unstable"] for r in RECORDS if family(r) == (k, traffic, ps)}

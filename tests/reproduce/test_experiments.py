@@ -20,13 +20,13 @@ from accelsim.reproduce.experiments.fig4a import exit_bounds
 from accelsim.reproduce.experiments.op_energy import LayerFlops, energies_pj, implied_spikes
 from accelsim.reproduce.story import MARK
 from accelsim.reproduce.writing import write_all
+from tests import golden
 from tests.conftest import Outcome
 from tests.console import ROOT
 
 Command = Callable[..., Outcome]
 CHEAP = ("table2", "fig4a", "fig4b", "fig5a", "fig5b", "fig6a", "op_energy")
 COMMITTED = ROOT / "reports" / "reproduce.json"
-TRACE = ROOT.parent / "shared" / "traces" / "vgg9_cifar10_T4.npz"
 KEYS = {"item", "column", "unit", "printed", "reproduced", "physical", "relative_error", "within_tolerance", "note",
         "source"}  # fmt: skip
 
@@ -250,8 +250,6 @@ def test_out_writes_everything_and_spares_a_strangers_readme(done: dict[str, Don
 
 @pytest.fixture(scope="module")
 def committed() -> dict[str, Any]:
-    if not COMMITTED.is_file():
-        pytest.skip("reports/reproduce.json is not there; make reproduce writes it")
     document: dict[str, Any] = json.loads(COMMITTED.read_text())
     return {one["name"]: one for one in document["experiments"]}
 
@@ -273,9 +271,8 @@ def test_reports_hold_what_comes_out(done: dict[str, Done], committed: dict[str,
             )
 
 
-@pytest.mark.skipif(not TRACE.is_file(), reason="no spike trace at ../shared/traces")
 def test_machines_on_the_published_trace() -> None:
-    (found,) = reproduce(["accelerators"], Bench(TRACE))
+    (found,) = reproduce(["accelerators"], Bench(golden.path(golden.VGG9_TRACE)))
     cycles = {row.item.split()[0]: row for row in rows(found, "cycles")}
     for name in ("eyeriss", "ptb", "sato", "prosperity"):
         if cycles[name].reproduced is not None:  # a machine that comes with this version

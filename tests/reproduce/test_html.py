@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -17,12 +16,9 @@ import accelsim
 from accelsim.errors import InputError
 from accelsim.report.html import SCHEMAS, page, read_document
 from tests.conftest import Outcome
+from tests.skips import needs
 
 Command = Callable[..., Outcome]
-BROWSER = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
-)
-needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium (Debian: apt-get install chromium)")
 
 INFERENCE = {
     "schema": "accelsim.inference/1",
@@ -241,14 +237,12 @@ document.body.setAttribute("data-wider", String(document.documentElement.scrollW
 
 def browse(tmp_path: Path, text: str, *options: str) -> subprocess.CompletedProcess[str]:
     file = write(tmp_path / "page.html", text)
-    assert BROWSER is not None
     flags = ("--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", f"--user-data-dir={tmp_path}/u")
     return subprocess.run(
-        [BROWSER, *flags, *options, file.as_uri()], capture_output=True, text=True, timeout=120, check=True
+        [needs("chromium"), *flags, *options, file.as_uri()], capture_output=True, text=True, timeout=120, check=True
     )
 
 
-@needs_browser
 def test_a_browser_renders_sorts_and_has_nothing_to_complain_of(tmp_path: Path) -> None:
     document = json.loads(json.dumps(REPRODUCE))
     document["experiments"][0]["rows"][0]["printed"] = None
@@ -263,7 +257,6 @@ def test_a_browser_renders_sorts_and_has_nothing_to_complain_of(tmp_path: Path) 
     assert 'data-wider="false"' in shown.stdout  # nothing hangs over the edge of a phone
 
 
-@needs_browser
 def test_a_browser_shows_a_run(documents: dict[str, dict[str, Any]], tmp_path: Path) -> None:
     text = page(read_document(write(tmp_path / "results.json", documents["results"])))
     picture = tmp_path / "shot.png"

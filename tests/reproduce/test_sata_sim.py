@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,12 +11,7 @@ from hypothesis import strategies as st
 from accelsim.errors import InputError
 from accelsim.reproduce import networks, sata_sim
 from accelsim.reproduce.kernels import flushed_fetches, flushed_fetches_plain
-from tests.console import ROOT
-
-HERE = json.loads((Path(__file__).parent / "sata_records.json").read_text())
-GOLDEN = ROOT.parent / "shared" / "reference" / "sata_golden.json"
-needs_golden = pytest.mark.skipif(not GOLDEN.is_file(), reason="no records of the SATA tool at ../shared/reference")
-
+from tests import golden
 
 VGG16 = (
     *(
@@ -42,20 +35,9 @@ def same(found: dict[str, float], wanted: dict[str, float]) -> None:
     assert found == pytest.approx(wanted, rel=1e-9, abs=0)
 
 
-def test_recorded_run_layer_by_layer_and_whole() -> None:
-    layers = [sata_sim.layer_of(shape, name) for name, *shape in HERE["shapes"]]
-    for layer, wanted in zip(layers, HERE["cycle_stat"], strict=False):
-        same(stat(layer), wanted)
-    run = sata_sim.simulate(layers, HERE["timesteps"], HERE["sparsity"])
-    same(run.network, HERE["network"])
-    for found, wanted in zip(run.per_layer, HERE["per_layer"], strict=False):
-        same(found, wanted)
-
-
-@needs_golden
 @pytest.mark.parametrize("network", ["bntt", "tssl", "vgg9_cifar10"])
 def test_every_record_of_the_tool(network: str) -> None:
-    record = json.loads(GOLDEN.read_text())["inference"][network]
+    record = golden.document("sata_inference.json")["inference"][network]
     layers = [sata_sim.layer_of(x["shape_H_W_fh_fw_C_K_stride"], x["name"]) for x in record["layers"]]
     for layer, wanted in zip(layers, record["layers"], strict=True):
         same(stat(layer), wanted["cycle_stat"])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,11 +9,9 @@ import pytest
 from accelsim.errors import InputError
 from accelsim.reproduce import networks
 from accelsim.reproduce.spikesim_ela import Layer, Setting, area, energy, latency, mapped
-from tests.console import ROOT
+from tests import golden
 
-HERE = json.loads((Path(__file__).parent / "spikesim_records.json").read_text())["cases"]
-GOLDEN = ROOT.parent / "shared" / "reference" / "spikesim_ela_golden.json"
-CASES = json.loads(GOLDEN.read_text())["cases"] if GOLDEN.is_file() else []
+CASES = golden.document("spikesim_ela.json")["cases"]
 
 
 def close(found: Any, wanted: Any) -> None:
@@ -29,25 +25,6 @@ def inputs(params: dict[str, Any]) -> tuple[list[Layer], Setting]:
     return layers, Setting(*(params[name] for name in names))
 
 
-@pytest.mark.parametrize("case", HERE, ids=lambda case: case["id"])
-def test_recorded_runs(case: dict[str, Any]) -> None:
-    layers, setting = inputs(case["params"])
-    placed, areas, energies, times = (step(layers, setting) for step in (mapped, area, energy, latency))
-    close([*placed.pes, placed.tiles], [*case["pes"], case["tiles"]])
-    wanted = case["area"]
-    close(areas.components, {name: wanted[name] for name in areas.components})
-    close([areas.total, areas.tile, areas.pe], [wanted["total"], wanted["tile"], wanted["pe"]])
-    close(areas.input_memory_by_layer, wanted["input_feature_memory_layerwise"])
-    wanted = case["energy"]
-    close(energies.components, {name: wanted[name] for name in energies.components})
-    close([energies.total, energies.pe_cycle_pj], [wanted["total"], wanted["pe_cycle"]])
-    close(energies.by_layer, wanted["by_layer"])
-    assert times.starts == case["latency"]["starts"]
-    assert times.ends == case["latency"]["halts"]
-    close(times.total, case["latency"]["final_ns"])
-
-
-@pytest.mark.skipif(not CASES, reason="no records of the SpikeSim script at ../shared/reference")
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
 def test_every_record_of_the_script(case: dict[str, Any]) -> None:
     layers, setting = inputs(case["params"])

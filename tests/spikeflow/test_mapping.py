@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any
 
@@ -14,13 +13,8 @@ from accelsim.hardware import SpikeflowFile
 from accelsim.spikeflow.mapping import Blocks, Crossbar, Mapping
 from accelsim.spikeflow.placement import place
 from accelsim.workload import Operation
-from tests.console import ROOT
+from tests import golden
 from tests.networks import machine, network, spikeflow
-
-GOLDEN = ROOT.parent / "shared" / "reference" / "spikesim_ela_golden.json"
-needs_golden = pytest.mark.skipif(
-    not GOLDEN.is_file(), reason=f"no SpikeSim records at ../shared/reference/{GOLDEN.name}"
-)
 
 NO_SIGN_COLUMN = (("weights.sign_sum", "popcount"),)
 
@@ -56,10 +50,9 @@ def test_vgg9_as_the_public_calculator_maps_it() -> None:
     assert [item.tiles for item in found] == [1, 1, 1, 1, 1, 2, 2]
 
 
-@needs_golden
 def test_pes_of_every_recorded_network() -> None:
     compared = set()
-    for case in json.loads(GOLDEN.read_text())["cases"]:
+    for case in golden.document("spikesim_ela.json")["cases"]:
         params, counted = case["params"], case["pe_tile_count"]
         key = (case["network"], params["xbar_size"], params["pe_per_tile"])
         if params["kernel_size"] != 3 or not counted.get("pe_list") or key in compared:
@@ -93,11 +86,10 @@ def shared_tiles(params: dict[str, Any], size: int, pes: int) -> int:
     return place(network(document), hardware).tiles
 
 
-@needs_golden
 def test_pe_cycles_of_pre_pool_sizes() -> None:
     """The public calculator's PE cycles, with the sizes before pooling: reads of whole PEs, one per position."""
     compared = 0
-    for case in json.loads(GOLDEN.read_text())["cases"]:
+    for case in golden.document("spikesim_ela.json")["cases"]:
         params, energy = case["params"], case["energy_pJ"]
         if case["network"] != "vgg9_cifar10_prepool" or energy.get("error"):
             continue

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pytest
 
 from accelsim.systolic.related import cycles
 from accelsim.systolic.related.windows import Windows, token_window
 from accelsim.workload.graph import ceil_div
-from tests.console import ROOT
+from tests import golden
 
-SHARED = ROOT.parent / "shared"
-GOLDEN = SHARED / "reference" / "snn_baselines_golden.json"
-TRACE = SHARED / "traces" / "vgg9_cifar10_T4.npz"
-needs_golden = pytest.mark.skipif(
-    not (GOLDEN.is_file() and TRACE.is_file()), reason="no Prosperity records at ../shared/reference"
-)
+PROSPERITY = golden.document("prosperity.json")
+RECORDS: list[dict[str, Any]] = PROSPERITY["results"]
 
 # As in the records: six layers of VGG9 with T = 4; output channels, output neurons.
 LAYERS = {
@@ -36,24 +30,14 @@ TIMESTEPS = 4
 PORT_BITS = 1024
 
 
-def records() -> list[dict[str, Any]]:
-    return json.loads(GOLDEN.read_text())["results"] if GOLDEN.is_file() and TRACE.is_file() else []
-
-
 @cache
 def spikes(trace: str) -> dict[str, npt.NDArray[np.uint8]]:
     if "rand" in trace:
         density = int(trace.rpartition("rand")[2])
-        shapes = json.loads(GOLDEN.read_text())["traces"]["synthetic_shapes"]
+        shapes = PROSPERITY["traces"]["synthetic_shapes"]
         generator = np.random.default_rng(1234 + density)
         return {name: (generator.random(shape) < density / 100).astype(np.uint8) for name, shape in shapes.items()}
-    with np.load(TRACE) as stored:
-        return {
-            name: np.unpackbits(stored[f"{name}.bits"], count=int(np.prod(stored[f"{name}.shape"]))).reshape(
-                stored[f"{name}.shape"]
-            )
-            for name in LAYERS
-        }
+    return {name: golden.spikes(golden.VGG9_TRACE, name) for name in LAYERS}
 
 
 @cache
@@ -132,5 +116,5 @@ class Recipe:
 
 
 def recipe(accelerator: str) -> Recipe:
-    document, name = json.loads(GOLDEN.read_text()), accelerator.partition(":")[0]
-    return Recipe(document["onchip_power_mW"][name], document["dram_ratio"][name])
+    name = accelerator.partition(":")[0]
+    return Recipe(PROSPERITY["onchip_power_mW"][name], PROSPERITY["dram_ratio"][name])

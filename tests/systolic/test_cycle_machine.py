@@ -18,10 +18,10 @@ from accelsim.systolic.cycle.drawing import MOST_PIECES
 from accelsim.systolic.cycle.simulate import simulate as clocked
 from accelsim.workload import SpikeTrace
 from accelsim.workload.packed import import_packed
-from tests.console import ROOT
+from tests import golden
 from tests.networks import machine, network, systolic
 from tests.systolic.test_cycle_laws import with_bandwidth
-from tests.systolic.test_scalesim import RECORDS, as_workload, floors, needs_golden
+from tests.systolic.test_scalesim import RECORDS, as_workload, floors
 
 CONV = {"op": "conv2d", "name": "a", "out_channels": 6, "kernel": 3, "padding": 1, "bias": False}
 SPIKES = {"input": {"shape": [4, 8, 8], "encoding": "rate"}}
@@ -169,7 +169,6 @@ def test_analog_first_layer_is_worked_bit_by_bit() -> None:
 # --- outside references ---------------------------------------------------------------------------------------
 
 
-@needs_golden
 def test_scalesim_records_to_the_cycle() -> None:
     tested = 0
     for run, record in RECORDS:
@@ -187,13 +186,9 @@ def test_scalesim_records_to_the_cycle() -> None:
     assert tested >= 30
 
 
-TRACES = ROOT.parent / "shared" / "traces"
-
-
-@pytest.mark.skipif(not TRACES.is_dir(), reason="no published traces at ../shared/traces")
 def test_published_traces_run() -> None:
     workload = api.load_workload("vgg9_cifar10")
-    trace, notes = import_packed(TRACES / "vgg9_cifar10_T4.npz", workload)
+    trace, notes = import_packed(golden.path(golden.VGG9_TRACE), workload)
     assert len(notes) == 2  # the image, and the last layer's spikes
     for name, counts in workload.activity.items():
         if name not in ("conv1", "fc3"):

@@ -10,9 +10,8 @@ import pytest
 from accelsim.systolic.related import cycles
 from accelsim.systolic.related.cycles import ProductWork
 from tests.systolic import related_golden as golden
-from tests.systolic.related_golden import LAYERS, TIMESTEPS
+from tests.systolic.related_golden import LAYERS, RECORDS, TIMESTEPS
 
-RECORDS = golden.records()
 TILE = (256, 16, 128)
 
 
@@ -86,7 +85,6 @@ MACHINES: dict[str, Any] = {
 }
 
 
-@golden.needs_golden
 @pytest.mark.parametrize("record", RECORDS, ids=[f"{r['accelerator']}-{r['trace']}" for r in RECORDS])
 def test_every_record(record: dict[str, Any]) -> None:
     per_layer, lif, total = MACHINES[record["accelerator"]](record["trace"])
@@ -95,7 +93,6 @@ def test_every_record(record: dict[str, Any]) -> None:
     assert total == record["total_cycles"]
 
 
-@golden.needs_golden
 @pytest.mark.parametrize("record", RECORDS, ids=[f"{r['accelerator']}-{r['trace']}" for r in RECORDS])
 def test_its_energy_recipe(record: dict[str, Any]) -> None:
     """Power x time and one DRAM figure for every machine: restated here, used nowhere."""
@@ -108,7 +105,6 @@ def test_its_energy_recipe(record: dict[str, Any]) -> None:
     assert found == pytest.approx((record["energy_onchip_mJ"], record["energy_dram_mJ"]), rel=1e-5)
 
 
-@golden.needs_golden
 def test_its_densities() -> None:
     record = next(r for r in RECORDS if r["accelerator"] == "Prosperity")
     found = [product(record["trace"], name) for name in LAYERS]

@@ -40,12 +40,11 @@ def vgg9(trace: str) -> Workload:
     return network(document, {name: spikes[:, None] for name, spikes in golden.spikes(trace).items()})
 
 
-@golden.needs_golden
 @pytest.mark.parametrize("fidelity", ["analytical", "cycle"])
 @pytest.mark.parametrize("name", ["PTB", "SATO", "MINT", "Eyeriss", "Prosperity", "Prosperity:bit", "Prosperity:dense"])
 def test_golden_cycles_through_the_engine(name: str, fidelity: str) -> None:
     """Without waits for DRAM, a layer with its neurons takes what the public simulator says, to the cycle."""
-    record = next(r for r in golden.records() if r["accelerator"] == name and r["trace"] == "vgg9_cifar10")
+    record = next(r for r in golden.RECORDS if r["accelerator"] == name and r["trace"] == "vgg9_cifar10")
     file, _, mode = name.lower().partition(":")
     changes: dict[str, Any] = {"eyeriss.published_rounding": True} if file == "eyeriss" else {}
     if file == "prosperity":
@@ -71,7 +70,6 @@ def test_golden_cycles_through_the_engine(name: str, fidelity: str) -> None:
         assert layer.stall_cycles == 0
 
 
-@golden.needs_golden
 def test_sound_rounding_is_the_default() -> None:
     """The public simulator forgets the LIF time of Eyeriss below 12 timesteps, and passes that are not full."""
     sound = simulate(vgg9("vgg9_cifar10"), machine("eyeriss", FAST))

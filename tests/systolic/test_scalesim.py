@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from accelsim import api
 from accelsim.systolic.folds import array_cycles, folds
 from accelsim.workload import Gemm
-from tests.console import ROOT
+from tests import golden
 from tests.networks import machine, network
 
 # SCALE-Sim 3.0.0 (PyPI), numpy 1.26.4, "edge" layers in CALC mode: name, (m, k, n), printed total cycles on arrays of
@@ -36,18 +36,9 @@ EDGE = {
 }
 ARRAYS = (("os", 32, 32), ("ws", 32, 32), ("is", 32, 32), ("os", 16, 8), ("ws", 16, 8))
 
-GOLDEN = ROOT.parent / "shared" / "reference" / "scalesim_golden.json"
-
-
-def golden_records() -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    if not GOLDEN.is_file():
-        return []
-    runs = [run for run in json.loads(GOLDEN.read_text())["runs"] if run["mode"] == "CALC"]
-    return [(run, layer) for run in runs for layer in run["layers"]]
-
-
-RECORDS = golden_records()
-needs_golden = pytest.mark.skipif(not RECORDS, reason=f"no SCALE-Sim records at ../shared/reference/{GOLDEN.name}")
+RECORDS: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    (run, layer) for run in golden.document("scalesim.json")["runs"] if run["mode"] == "CALC" for layer in run["layers"]
+]
 
 
 @pytest.mark.parametrize("name", EDGE)
@@ -57,7 +48,6 @@ def test_edge_layers(name: str) -> None:
     assert found == [total + 1 for total in printed]
 
 
-@needs_golden
 def test_every_record() -> None:
     for run, layer in RECORDS:
         gemm = Gemm(*(layer["gemm"][key] for key in "PKM"))
@@ -89,7 +79,6 @@ def floors(layer: dict[str, Any]) -> bool:
     return all(span % layer["stride"] == 0 for span in spans)
 
 
-@needs_golden
 def test_whole_runs_take_the_same_cycles() -> None:
     """The same through files, machine and ledger, with a memory that never stalls."""
     tested = 0
@@ -108,7 +97,6 @@ def test_whole_runs_take_the_same_cycles() -> None:
     assert tested >= 30
 
 
-@needs_golden
 @pytest.mark.parametrize("name", ["pw_conv_1x1", "conv5_nonsq"])
 def test_command_line_prints_the_same_cycles(name: str, tmp_path: Path, command: Any) -> None:
     run, layer = next((r, layer) for r, layer in RECORDS if layer["name"] == name and r["dataflow"] == "ws")

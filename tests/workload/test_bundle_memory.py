@@ -8,6 +8,7 @@ import pytest
 from accelsim.errors import InputError
 from accelsim.workload import Bundle, SpikeTrace, load_workload
 from accelsim.workload.load import attach_trace
+from tests.skips import peer
 
 T, N = 3, 2
 DESCRIPTION = {
@@ -176,7 +177,7 @@ def test_a_changed_file_is_refused_by_name(make, tmp_path):
 
 
 def test_nir_data_goes_out_and_comes_back(make, tmp_path):
-    nir = pytest.importorskip("nir", reason="nir is not installed")
+    nir = peer("nir")
     bundle = make()
     data = bundle.to_nirdata(dt=1e-3)
     assert set(data.nodes) == {"conv", "fc"}
@@ -195,7 +196,7 @@ def test_nir_data_goes_out_and_comes_back(make, tmp_path):
 
 
 def test_nir_events_are_put_on_the_grid(make):
-    nir = pytest.importorskip("nir", reason="nir is not installed")
+    nir = peer("nir")
     bundle = make()
     data = bundle.to_nirdata(dt=1.0)
     spikes = data.nodes["fc"].observables["input"].data != 0

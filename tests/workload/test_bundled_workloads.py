@@ -1,14 +1,11 @@
 """The workload files that come with accelsim: sizes of the published networks, measured densities."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from accelsim.leaderboard import recipe_bundles
 from accelsim.workload import bundled_workloads, load_workload
-
-TRACES = Path(__file__).parents[2].parent / "shared" / "traces"
+from tests import golden
 
 # Multiply-accumulates and weights of one dense timestep, worked out by hand from the published layer
 # lists. The usual figures: VGG-16 on 32x32 0.31 G and 14.7 M; ResNet-19 (tdBN) 2.29 G and 12.7 M;
@@ -102,19 +99,14 @@ def test_residual_sums_stand_before_the_neuron(name, blocks):
 
 def densities(file: str) -> dict[str, list[float]]:
     """Share of ones per timestep in each stored input."""
-    with np.load(TRACES / file) as archive:
-        found = {}
-        for name in (key.removesuffix(".bits") for key in archive.files if key.endswith(".bits")):
-            shape = archive[f"{name}.shape"]
-            bits = np.unpackbits(archive[f"{name}.bits"], count=int(np.prod(shape)))
-            found[name] = bits.reshape(shape[0], -1).mean(axis=1).tolist()
-        return found
+    stored = [key.removesuffix(".bits") for key in golden.arrays(file) if key.endswith(".bits")]
+    spikes = {name: golden.spikes(file, name) for name in stored}
+    return {name: array.reshape(len(array), -1).mean(axis=1).tolist() for name, array in spikes.items()}
 
 
-@pytest.mark.skipif(not TRACES.is_dir(), reason="the public spike traces are not beside the repository")
 @pytest.mark.parametrize(
     ("name", "file", "unmeasured"),
-    [("vgg9_cifar10", "vgg9_cifar10_T4.npz", {"fc3"}), ("vgg16_cifar10", "vgg16_cifar10_T4.npz", set())],
+    [("vgg9_cifar10", golden.VGG9_TRACE, {"fc3"}), ("vgg16_cifar10", golden.VGG16_TRACE, set())],
 )
 def test_densities_are_those_of_the_public_traces(name, file, unmeasured):
     workload = load_workload(name)
@@ -126,9 +118,8 @@ def test_densities_are_those_of_the_public_traces(name, file, unmeasured):
     assert measured[stored[0]] == [1.0] * len(measured[stored[0]])  # the image
     for op, key in zip(others, stored[1:], strict=True):
         assert stated[op.name] == pytest.approx(measured[key], abs=5.01e-6), (op.name, key)
-    with np.load(TRACES / file) as archive:
-        for op, key in zip([first, *others], stored, strict=True):
-            assert tuple(archive[f"{key}.shape"][1:]) == op.in_shapes[0], (op.name, key)
+    for op, key in zip([first, *others], stored, strict=True):
+        assert golden.spikes(file, key).shape[1:] == op.in_shapes[0], (op.name, key)
 
 
 def test_the_assumed_last_layer_of_vgg9_has_the_density_of_the_one_before():

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from accelsim.errors import InputError, Problem, did_you_mean
-from accelsim.files import Keys, dotted
+from accelsim.files import Keys, dotted, read_text
 
+MOST_RESULT = 2**28
+"""Bytes of a result file."""
 _SHOWN_PROBLEMS = 8
+_MOST_DIGITS = 300
+"""Digits of a whole number that a float still holds."""
 
 
 class _Part(BaseModel):
     """Only what the pages read is checked; what else a document holds is left alone."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True, protected_namespaces=())
 
 
 class Totals(_Part):
@@ -140,6 +146,7 @@ class ResultsDocument(_Part):
     """``accelsim.results/1``: several machines, or a comparison with the ANN."""
 
     results: list[ResultDocument] = Field(min_length=1)
+    ann_results: list[ResultDocument] = Field(default_factory=list)
     comparison: list[ComparisonRow] = Field(default_factory=list)
 
 
@@ -153,7 +160,7 @@ class MismatchRow(_Part):
 class ExitRow(_Part):
     """One threshold of an early exit."""
 
-    threshold: FiniteFloat | str
+    threshold: FiniteFloat | Literal["inf"]
     accuracy: FiniteFloat
     mean_timesteps: FiniteFloat
     energy_pj: FiniteFloat
@@ -182,7 +189,7 @@ class InferenceDocument(_Part):
     workload: Workload
     hardware: Hardware
     accuracy: FiniteFloat
-    accuracy_ci: tuple[FiniteFloat, FiniteFloat]
+    accuracy_ci: list[FiniteFloat] = Field(min_length=2, max_length=2)
     ideal_accuracy: FiniteFloat
     spike_mismatch: dict[str, MismatchRow] = Field(default_factory=dict)
     energy_pj: FiniteFloat
@@ -264,26 +271,78 @@ def read_document(path: Path) -> Drawable:
     """Read and check a JSON document that accelsim wrote.
 
     Raises:
-        InputError: missing, unreadable or not JSON; not a document of accelsim; keys missing or of a wrong kind.
+        InputError: missing, unreadable or not JSON; not a document of accelsim; keys missing, given twice or of a wrong
+            kind; numbers or texts that are none.
     """
     shown = str(path)
+    return checked(_plain_data(read_text(path, MOST_RESULT), shown), shown)
 
-    def refuse_constant(name: str) -> NoReturn:
-        raise InputError(Problem(f"not valid JSON: {name} is no number", shown))
 
+@dataclass(frozen=True)
+class _Refused:
+    """Stands in parsed JSON where something stood that no document holds, until its place is known."""
+
+    why: str
+
+
+def _whole(digits: str) -> int | _Refused:
+    return int(digits) if len(digits) <= _MOST_DIGITS else _Refused(f"a number of {len(digits):,} digits is too large")
+
+
+def _real(digits: str) -> float | _Refused:
+    value = float(digits)
+    return value if math.isfinite(value) else _Refused(f"{digits[:40]} is too large")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        found[key] = _Refused("given twice") if key in found else value
+    return found
+
+
+def _plain_data(text: str, shown: str) -> Any:
+    """The data of JSON text.
+
+    Raises:
+        InputError: no JSON, or what JSON cannot hold or nobody can write again: NaN, infinity, endless numbers, keys
+            given twice, halves of characters; the message names the place inside.
+    """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse_constant)
-    except FileNotFoundError:
-        raise InputError(Problem("no such file", shown)) from None
-    except OSError as error:
-        raise InputError(Problem(f"cannot be read: {error.strerror}", shown)) from None
-    except UnicodeDecodeError as error:
-        raise InputError(Problem(f"not UTF-8 text: {error.reason}", shown)) from None
+        data = json.loads(
+            text,
+            parse_constant=lambda name: _Refused(f"{name} is no number"),
+            parse_int=_whole,
+            parse_float=_real,
+            object_pairs_hook=_object,
+        )
     except json.JSONDecodeError as error:
         raise InputError(Problem(f"not valid JSON: {error.msg}", shown, error.lineno)) from None
-    except (RecursionError, ValueError) as error:  # nested too deeply; a number of too many digits
-        raise InputError(Problem(f"not valid JSON: {error}", shown)) from None
-    return checked(data, shown)
+    except RecursionError:
+        raise InputError(Problem("not valid JSON: nested too deeply", shown)) from None
+    waiting: list[tuple[Keys, Any]] = [((), data)]
+    while waiting:
+        place, value = waiting.pop()
+        if isinstance(value, _Refused):
+            raise InputError(Problem(f"not valid JSON: {value.why}", shown, where=dotted(place)))
+        if isinstance(value, str):
+            _check_text(value, shown, place)
+        elif isinstance(value, dict):
+            for key, part in value.items():
+                _check_text(key, shown, place)
+                waiting.append(((*place, key), part))
+        elif isinstance(value, list):
+            waiting += [((*place, index), part) for index, part in enumerate(value)]
+    return data
+
+
+def _check_text(text: str, shown: str, place: Keys) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        half = f"\\u{ord(text[error.start]):04x}"
+        message = f"half a character ({half}) without its other half; it is no text"
+        raise InputError(Problem(message, shown, where=dotted(place))) from None
 
 
 def checked(data: Any, shown: str) -> Drawable:
