@@ -9,7 +9,8 @@ from torch import Tensor
 
 from accelsim.options import count, found, instance, listing, refuse
 
-MOST_TIMESTEPS = 4096
+MOST_TIMESTEPS = 1_000_000
+"""More than any network has; encoders are also asked for many, to look at their chances."""
 MOST_WIDTH = 65_536
 """Channels, classes, sides: what no network has more of."""
 
