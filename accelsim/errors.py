@@ -54,6 +54,10 @@ def shortened(text: str, most: int = 80) -> str:
     return text if len(text) <= most else f"{text[: most - 20]}... ({len(text):,} characters)"
 
 
+class ArgumentError(InputError, ValueError):
+    """An argument that a function cannot take; a `ValueError`, too, as Python's own functions raise."""
+
+
 def nearest(word: str, allowed: Iterable[str]) -> str | None:
     """The allowed spelling closest to `word`, or None where nothing is close."""
     if len(word) > LONGEST_WORD:  # comparing takes the product of the lengths

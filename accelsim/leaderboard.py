@@ -12,18 +12,21 @@ activations, whatever the recipe did to the weights of the spiking network.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import accelsim
-from accelsim import api
+from accelsim import api, options
 from accelsim import hardware as hw
 from accelsim import workload as wl
 from accelsim.errors import InputError, Problem
 from accelsim.files import bundled, is_file, read_json
+from accelsim.options import indentation
 from accelsim.workload.ann import DEFAULT_DENSITY
 
 if TYPE_CHECKING:
@@ -107,7 +110,7 @@ class Leaderboard:
 
     def to_json(self, indent: int | None = 2) -> str:
         """`to_dict` as text."""
-        return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
+        return json.dumps(self.to_dict(), indent=indentation(indent), allow_nan=False)
 
     def to_frame(self) -> pd.DataFrame:
         """`rows` as a frame."""
@@ -123,8 +126,8 @@ def recipe_bundles() -> list[str]:
 
 
 def leaderboard(
-    bundles: Sequence[str | Path] = (),
-    hardware: Sequence[api.HardwareLike] = MACHINES,
+    bundles: str | Path | Iterable[str | Path] = (),
+    hardware: api.HardwareLike | Iterable[api.HardwareLike] = MACHINES,
     *,
     data: str | Path | None = None,
     images: int | None = None,
@@ -147,10 +150,16 @@ def leaderboard(
     Raises:
         InputError: everything that is wrong with the input, before anything long is begun.
     """
-    names = list(bundles) or recipe_bundles()
-    machines = [item if isinstance(item, hw.Hardware) else api.load_hardware(item) for item in hardware]
-    if not machines:
-        raise InputError(Problem("no machine; give at least one", where="--hw"))
+    if isinstance(bundles, str | os.PathLike):
+        bundles = [bundles]
+    given = options.listing(bundles, "bundles", "bundle directories or bundled names")
+    what = "a bundle directory or the name of a bundled one"
+    names = [options.source(one, f"bundles[{n}]", what) for n, one in enumerate(given)] or recipe_bundles()
+    images = None if images is None else options.count(images, "images", most=sys.maxsize)
+    seed, fidelity = options.count(seed, "seed", least=0), options.text(fidelity, "fidelity")
+    if report is not None:
+        options.function(report, "report")
+    machines = [item if isinstance(item, hw.Hardware) else api.load_hardware(item) for item in api.several(hardware)]
     entries = [_Entry.open(name) for name in names]
     rows: list[Row] = []
     of = len(entries) * len(machines)

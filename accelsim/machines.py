@@ -12,6 +12,7 @@ from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.hardware import Hardware
 from accelsim.hardware.load import SCHEMAS
 from accelsim.ledger import Ledger
+from accelsim.options import found, text
 from accelsim.settings import Section
 from accelsim.workload import Workload
 
@@ -76,13 +77,14 @@ def check_fidelity(hardware: Hardware, fidelity: str) -> None:
     Raises:
         InputError: this machine's model does not offer it.
     """
+    fidelity = text(fidelity, "fidelity")
     fidelities = machines()[hardware.kind].fidelities
     if fidelity not in fidelities:
         raise InputError(
             Problem(
-                f"kind '{hardware.kind}' has no fidelity '{fidelity}'{did_you_mean(fidelity, fidelities)} "
+                f"kind '{hardware.kind}' has no fidelity {found(fidelity)}{did_you_mean(fidelity, fidelities)} "
                 f"(available: {', '.join(fidelities)})",
-                where="--fidelity",
+                where="fidelity",
             )
         )
 

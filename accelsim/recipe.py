@@ -13,11 +13,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from accelsim import options
 from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.files import is_file, read_yaml
 from accelsim.settings import Override, Section, as_overrides, validate
 from accelsim.workload.schema import NeuronFields, Precision
 
+LARGEST_SEED = 2**63 - 1
 RECIPES = Path(__file__).resolve().parent / "snn" / "recipes"
 
 
@@ -304,7 +306,7 @@ class Recipe(Section):
     epochs: int = Field(10, ge=1)
     """Passes over the images."""
     optimizer: Optimizer = Optimizer()
-    seed: int = Field(0, ge=0, lt=2**63)
+    seed: int = Field(0, ge=0, le=LARGEST_SEED)
     """Of weights, batches and everything drawn at random in training."""
     precision: Precision = Precision()
     export: Export = Export()
@@ -344,7 +346,8 @@ def load_recipe(
     Raises:
         InputError: everything that is wrong with the recipe, with file, line and dotted path.
     """
+    chosen = options.source(source, "source", "a recipe file or the name of a bundled recipe")
     overrides = as_overrides(settings)
     if seed is not None:
-        overrides.append(Override("seed", seed))
-    return validate(Recipe, read_yaml(find_recipe(source)), overrides)
+        overrides.append(Override("seed", options.count(seed, "seed", least=0, most=LARGEST_SEED)))
+    return validate(Recipe, read_yaml(find_recipe(chosen)), overrides)

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.ledger import Ledger
+from accelsim.options import indentation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -268,7 +269,7 @@ class Result:
 
     def to_json(self, indent: int | None = 2) -> str:
         """`to_dict` as text."""
-        return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
+        return json.dumps(self.to_dict(), indent=indentation(indent), allow_nan=False)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """The bill as plain rows: one per layer and ``component.action``."""

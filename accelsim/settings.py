@@ -13,10 +13,9 @@ from pydantic_core import ErrorDetails
 
 from accelsim.errors import MOST_SHOWN, InputError, Problem, did_you_mean, nearest, shortened
 from accelsim.files import Document
+from accelsim.options import LARGEST_COUNT, found, listing, mapping, plain, refuse
 from accelsim.schema_keys import is_model, members, names_below, nearest_key, resolve_key, value_at, walk
 from accelsim.yaml_text import Keys, dotted, parse
-
-LARGEST_COUNT = 2**31 - 1
 
 
 class Section(BaseModel):
@@ -83,12 +82,28 @@ class Override:
 
 
 def as_overrides(overrides: Mapping[str, Any] | Iterable[str | Override] | None) -> list[Override]:
-    """Accept a mapping of dotted keys, ``KEY=VALUE`` strings, or overrides."""
+    """Accept a mapping of dotted keys, ``KEY=VALUE`` strings, or overrides; values become plain data.
+
+    Raises:
+        InputError: anything else, or a value that no file could hold.
+    """
     if overrides is None:
         return []
     if isinstance(overrides, Mapping):
-        return [Override(plain_key(key), value) for key, value in overrides.items()]
-    return [item if isinstance(item, Override) else Override.parse(item) for item in overrides]
+        given = mapping(overrides, "settings", "a mapping of keys to values")
+        return [Override(plain_key(key), plain(value, f"settings['{key}']")) for key, value in given.items()]
+    return [
+        _as_override(item, f"settings[{index}]")
+        for index, item in enumerate(listing(overrides, "settings", "KEY=VALUE, or a mapping of keys to values"))
+    ]
+
+
+def _as_override(item: Any, where: str) -> Override:
+    if isinstance(item, Override):
+        return item
+    if not isinstance(item, str):
+        raise refuse(f"found {found(item)}, must be text of the form KEY=VALUE", where)
+    return Override.parse(item)
 
 
 # --- validating -------------------------------------------------------------------------------------

@@ -104,7 +104,9 @@ def no_file(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_what_is_no_file_is_refused_without_waiting(no_file: Path, reader: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_no_file_is_refused_without_waiting(
+    no_file: Path, reader: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(Path.cwd())  # goes back
     assert "found a " in (message := refused(lambda: READERS[reader](no_file))) or "nobody writes" in message
 
@@ -223,7 +225,11 @@ def test_many_unknown_keys_are_told_in_twenty_lines(line: str, tmp_path: Path) -
     assert "unknown key" in outcome.stdout
 
 
-@pytest.mark.parametrize("key", ["a" * 10**6, "a." * 10**5, "layers[" + "9" * 5000 + "]", "layers.²", "layers[٣]", "[", ""], ids=lambda key: key[:9])
+@pytest.mark.parametrize(
+    "key",
+    ["a" * 10**6, "a." * 10**5, "layers[" + "9" * 5000 + "]", "layers.²", "layers[٣]", "[", ""],
+    ids=lambda key: key[:9],
+)
 def test_keys_of_any_length(key: str) -> None:
     message = refused(lambda: load_workload("digits_snn", [Override(key, 1)]))
     assert "unknown key" in message

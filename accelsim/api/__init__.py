@@ -7,6 +7,7 @@ from accelsim.api.loading import (
     WorkloadLike,
     load_hardware,
     load_workload,
+    several,
     split_settings,
 )
 from accelsim.api.running import EXPLAINED_MACHINES, compare, explain, price, run
@@ -24,5 +25,6 @@ __all__ = [
     "load_workload",
     "price",
     "run",
+    "several",
     "split_settings",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +14,10 @@ from accelsim import workload as wl
 from accelsim.api.loading import HardwareLike, Settings, open_bundle
 from accelsim.api.running import check_finite, priced
 from accelsim.effort import announce
-from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.estimate import NotApplicable, estimate, quote
 from accelsim.hardware.parts import Demand
 from accelsim.machines import check_fidelity, simulate
+from accelsim.options import choice, count, flag, function, instance, refuse, text
 from accelsim.results import Result
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def infer(
     ideal: bool = False,
     noise: str = "statistical",
     first_layer: str | None = None,
-    remedies: Iterable[str] = ("adc_range",),
+    remedies: str | Iterable[str] = ("adc_range",),
     repeats: int = 1,
     seed: int = 0,
     early_exit: float | str | None = None,
@@ -62,7 +63,7 @@ def infer(
         noise: read noise of crossbars: "statistical", "first_order", "exact" or "none".
         first_layer: analog inputs bit by bit on the "crossbar", or multiplied in a "digital" unit; as the
             machine's description says where it is None.
-        remedies: names of `accelsim.inference.REMEDIES`, or "all" that the bundle allows.
+        remedies: names of `accelsim.inference.REMEDIES`, or "all" that the bundle allows, or "none".
         repeats: chips made and tried, with seeds `seed`, `seed` + 1, ...
         seed: of programming variation and read noise.
         early_exit: entropy threshold from 0 (never leaves early) to 1, `math.inf` (leaves after the first timestep),
@@ -78,13 +79,24 @@ def infer(
     from accelsim import inference
     from accelsim.inference.exit_unit import NAME, add_exit_unit, exit_unit
     from accelsim.inference.remedy_costs import add_remedies
+    from accelsim.inference.study import MAX_REPEATS, check_early_exit
 
+    fidelity, ideal, ablate = text(fidelity, "fidelity"), flag(ideal, "ideal"), flag(ablate, "ablate")
+    seed, repeats = count(seed, "seed", least=0), count(repeats, "repeats", most=MAX_REPEATS)
+    images = None if images is None else count(images, "images", most=sys.maxsize)
+    early_exit = check_early_exit(early_exit)
+    asked = inference.chosen_remedies(remedies)
+    choice(noise, inference.NOISES, "noise")
+    if first_layer is not None:
+        choice(first_layer, inference.FIRST_LAYERS, "first_layer")
+    if report is not None:
+        function(report, "report")
+    if reference is not None:
+        instance(reference, inference.Reference, "reference", "a Reference (accelsim.inference.reference_runs)")
     opened, machine = open_bundle(bundle, hardware, settings)
     opened.check_weights()
     machine = _with_first_layer(machine, first_layer)
-    named = frozenset(remedies)
-    if named == {"all"}:
-        named = frozenset(inference.possible_remedies(opened))
+    named = frozenset(inference.possible_remedies(opened) if asked is None else asked)
     arithmetic = inference.Arithmetic("ideal", opened.workload.precision)
     if not ideal:
         arithmetic = inference.Arithmetic.of(
@@ -143,20 +155,15 @@ def _with_first_layer(machine: hw.Hardware, first_layer: str | None) -> hw.Hardw
     """The machine with its first layer where the caller wants it.
 
     Raises:
-        InputError: no such place, or a machine that has no choice.
+        InputError: a machine that has no choice.
     """
     if first_layer is None:
         return machine
-    from accelsim.inference import FIRST_LAYERS
     from accelsim.inference.stepping import changed
 
-    if first_layer not in FIRST_LAYERS:
-        hint = did_you_mean(first_layer, FIRST_LAYERS)
-        message = f"found '{first_layer}', allowed: {', '.join(FIRST_LAYERS)}{hint}"
-        raise InputError(Problem(message, where="--first-layer"))
     if not isinstance(machine.file, hw.SpikeflowFile):
         message = f"'{machine.name}' ({machine.kind}) has no crossbars; its first layer has one place only"
-        raise InputError(Problem(message, where="--first-layer"))
+        raise refuse(message, "first_layer")
     return machine if machine.file.first_layer == first_layer else changed(machine, {"first_layer": first_layer})
 
 

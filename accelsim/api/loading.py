@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from accelsim import hardware as hw
+from accelsim import options
 from accelsim import workload as wl
 from accelsim.errors import InputError, Problem
 from accelsim.files import read_yaml
@@ -21,6 +23,8 @@ HardwareLike = str | Path | hw.Hardware
 Settings = Mapping[str, Any] | Iterable[str | Override] | None
 
 PREFIXES = ("workload", "hw")
+_WORKLOAD = "a workload file, a bundle directory, the name of a bundled workload, or a loaded Workload or Bundle"
+_MACHINE = "a hardware file, the name of a bundled machine, or a loaded Hardware"
 
 
 def load_workload(source: str | Path, settings: Settings = None) -> wl.Workload:
@@ -92,10 +96,35 @@ def split_settings(
     return for_workload, for_hardware
 
 
+def several(hardware: HardwareLike | Iterable[HardwareLike]) -> list[HardwareLike]:
+    """One machine or several, as a list.
+
+    Raises:
+        InputError: no machine, or something that is none; the message names which.
+    """
+    if isinstance(hardware, str | os.PathLike | hw.Hardware):
+        return [machine_like(hardware, "hardware")]
+    machine_list = options.listing(hardware, "hardware", "machines (files, bundled names, or loaded ones)")
+    if not machine_list:
+        raise options.refuse("no machine; give at least one", "hardware")
+    return [machine_like(item, f"hardware[{index}]") for index, item in enumerate(machine_list)]
+
+
+def machine_like(value: Any, where: str) -> HardwareLike:
+    """A machine, or the name of one that may exist."""
+    return value if isinstance(value, hw.Hardware) else options.source(value, where, _MACHINE)
+
+
+def workload_like(value: Any, where: str) -> WorkloadLike:
+    """A workload, or the name of one that may exist."""
+    return value if isinstance(value, wl.Workload | wl.Bundle) else options.source(value, where, _WORKLOAD)
+
+
 def load_all(
     workload: WorkloadLike, hardware: Sequence[HardwareLike], settings: Settings
 ) -> tuple[wl.Workload, list[hw.Hardware]]:
     """Load what is given as files; overrides reach files only."""
+    workload = workload_like(workload, "workload")
     if isinstance(workload, wl.Bundle):
         workload = workload.workload
     overrides = as_overrides(settings)
@@ -126,9 +155,11 @@ def open_bundle(
     Raises:
         InputError: a workload without weights, and everything that is wrong with the input.
     """
+    hardware = machine_like(hardware, "hardware")
     if isinstance(bundle, wl.Bundle):
         return bundle, load_all(bundle, [hardware], settings)[1][0]
-    workload, machines_ = load_all(bundle, [hardware], settings)
+    chosen = options.source(bundle, "bundle", "a bundle directory, the name of a bundled one, or a Bundle")
+    workload, machines_ = load_all(chosen, [hardware], settings)
     if "weights.npz" not in workload.file.files:
         raise InputError(Problem("a workload without weights; inference needs a bundle", str(workload.path)))
     return wl.Bundle(workload.path.parent, workload), machines_[0]

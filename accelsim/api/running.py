@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import accelsim
 from accelsim import hardware as hw
+from accelsim import options
 from accelsim import workload as wl
-from accelsim.api.loading import HardwareLike, Settings, WorkloadLike, load_all, load_hardware
+from accelsim.api.loading import (
+    HardwareLike,
+    Settings,
+    WorkloadLike,
+    load_all,
+    load_hardware,
+    machine_like,
+    several,
+)
 from accelsim.errors import InputError, Problem
-from accelsim.estimate import DEFAULT_OPS, Accumulations, Explanation, FirstLayer, estimate
+from accelsim.estimate import (
+    DEFAULT_OPS,
+    Explanation,
+    check_convention,
+    convention,
+    estimate,
+)
 from accelsim.hardware.parts import Demand
 from accelsim.ledger import Ledger
 from accelsim.machines import simulate
@@ -36,8 +50,8 @@ def run(
     ann_density: float = DEFAULT_DENSITY,
     per_image: bool = False,
     ops: str = DEFAULT_OPS,
-    accumulations: Accumulations = "rate",
-    first_layer: FirstLayer = "once",
+    accumulations: str = "rate",
+    first_layer: str = "once",
 ) -> Result:
     """What one inference costs on a machine.
 
@@ -56,7 +70,10 @@ def run(
     Raises:
         InputError: everything that is wrong with the input.
     """
-    loaded_workload, loaded_hardware = load_all(workload, [hardware], settings)
+    as_ann, per_image = options.flag(as_ann, "as_ann"), options.flag(per_image, "per_image")
+    fidelity, ann_density = options.text(fidelity, "fidelity"), check_density(ann_density, "ann_density")
+    check_convention(ops, accumulations, first_layer)
+    loaded_workload, loaded_hardware = load_all(workload, [machine_like(hardware, "hardware")], settings)
     return simulate_and_price(
         loaded_workload,
         loaded_hardware[0],
@@ -79,7 +96,6 @@ def simulate_and_price(
     estimated: Estimate,
 ) -> Result:
     """`run` for loaded inputs whose pencil-and-paper estimate is known."""
-    check_density(ann_density)
     computed = wl.as_ann(workload, ann_density) if as_ann else workload
     ledger = simulate(computed, hardware, fidelity)
     result = priced(computed, hardware, ledger, hardware.cost_table(Demand.of(computed)), estimated, fidelity)
@@ -96,6 +112,7 @@ def price(content: Mapping[str, Any], hardware: HardwareLike) -> Result:
     Raises:
         InputError: the content is no workload, or there is no such machine.
     """
+    hardware = machine_like(hardware, "hardware")
     machine = hardware if isinstance(hardware, hw.Hardware) else _machine(str(hardware))
     return run(resolve_workload(content), machine)
 
@@ -175,22 +192,22 @@ def _images(workload: wl.Workload, hardware: hw.Hardware, fidelity: str, estimat
 
 def compare(
     workload: WorkloadLike,
-    hardware: Sequence[HardwareLike],
+    hardware: HardwareLike | Iterable[HardwareLike],
     *,
     settings: Settings = None,
     fidelity: str = "analytical",
     ann_density: float = DEFAULT_DENSITY,
     ops: str = DEFAULT_OPS,
-    accumulations: Accumulations = "rate",
-    first_layer: FirstLayer = "once",
+    accumulations: str = "rate",
+    first_layer: str = "once",
 ) -> Comparison:
     """The energy papers would claim beside what the machines need, and the ANN on the same machines.
 
-    Args and errors as in `run`; `hardware` is a list.
+    Args and errors as in `run`; `hardware` is one machine or several.
     """
-    if isinstance(hardware, str | Path | hw.Hardware):
-        hardware = [hardware]
-    loaded, machine_list = load_all(workload, hardware, settings)
+    fidelity, ann_density = options.text(fidelity, "fidelity"), check_density(ann_density, "ann_density")
+    check_convention(ops, accumulations, first_layer)
+    loaded, machine_list = load_all(workload, several(hardware), settings)
     estimated = estimate(loaded, ops=ops, accumulations=accumulations, first_layer=first_layer)
     results, ann_results = (
         [
@@ -215,7 +232,7 @@ EXPLAINED_MACHINES = ("sata", "spikeflow")
 
 def explain(
     workload: WorkloadLike,
-    hardware: Sequence[HardwareLike] = EXPLAINED_MACHINES,
+    hardware: HardwareLike | Iterable[HardwareLike] = EXPLAINED_MACHINES,
     *,
     settings: Settings = None,
     fidelity: str = "analytical",
@@ -230,9 +247,9 @@ def explain(
     Raises:
         InputError: everything that is wrong with the input.
     """
-    if isinstance(hardware, str | Path | hw.Hardware):
-        hardware = [hardware]
-    loaded, machine_list = load_all(workload, hardware, settings)
+    fidelity = options.text(fidelity, "fidelity")
+    convention(reference, "reference")
+    loaded, machine_list = load_all(workload, several(hardware), settings)
     estimated = estimate(loaded)
     results = [
         simulate_and_price(

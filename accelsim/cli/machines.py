@@ -23,7 +23,6 @@ from accelsim.cli.shared import (
     Workload,
     app,
     bill,
-    convention,
     print_json,
     print_rich,
     write_each_result,
@@ -67,7 +66,9 @@ def run(
             as_ann=as_ann,
             ann_density=ann_density,
             per_image=per_image,
-            **convention(ops, accumulations, first_layer),
+            ops=ops,
+            accumulations=accumulations,
+            first_layer=first_layer,
         )
         for name, own in zip(hw, split[1], strict=True)
     ]
@@ -111,7 +112,9 @@ def compare(
         settings=set_,
         fidelity=fidelity,
         ann_density=ann_density,
-        **convention(ops, accumulations, first_layer),
+        ops=ops,
+        accumulations=accumulations,
+        first_layer=first_layer,
     )
     if out is not None:
         from accelsim.files import write_atomic

@@ -194,7 +194,6 @@ def infer(
     from accelsim.report.progress import progress_bar
 
     choice("--format", format_.value, ("table", "json"))
-    named = {"none": [], "all": ["all"]}.get(remedies, [name.strip() for name in remedies.split(",")])
     with progress_bar() as report:
         result = api.infer(
             bundle,
@@ -205,7 +204,7 @@ def infer(
             ideal=ideal,
             noise=noise,
             first_layer=first_layer,
-            remedies=named,
+            remedies=[name.strip() for name in remedies.split(",")],
             repeats=repeats,
             seed=seed,
             early_exit=None if early_exit is None else _threshold(early_exit),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from accelsim import interrupt
-from accelsim.errors import InputError, Problem, did_you_mean
+from accelsim import interrupt, options
+from accelsim.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from accelsim.results import Result
@@ -23,7 +24,23 @@ FIRST = ("compare", "run", "infer", "explain", "sweep", "train", "leaderboard", 
 """Commands in the order in which `--help` shows them; the others follow."""
 
 
-class Commands(TyperGroup):
+class Verbs(TyperGroup):
+    """A group whose complaints speak of options: what Python functions say of an argument is said as it was typed."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command, and put the option's name in place of the argument's."""
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            command = self.get_command(ctx, ctx.invoked_subcommand)
+            typed = {param.name: param.opts[0] for param in command.params if param.opts} if command else {}
+            raise InputError(
+                replace(problem, where=_as_typed(problem.where, typed)) if problem.file is None else problem
+                for problem in error.problems
+            ) from error
+
+
+class Commands(Verbs):
     """All commands, the main job first."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -38,6 +55,12 @@ class Commands(TyperGroup):
         except KeyboardInterrupt:
             interrupt.tell()
             raise typer.Exit(interrupt.EXIT_CODE) from None
+
+
+def _as_typed(where: str | None, options_: Mapping[str, str]) -> str | None:
+    """An argument's name, with an index perhaps (``remedies[1]``), as the option that it was given with."""
+    name, rest = re.fullmatch(r"(\w*)(.*)", where or "", re.DOTALL).groups()  # type: ignore[union-attr]
+    return options_[name] + rest if name in options_ and rest[:1] in ("", "[", " ") else where
 
 
 app = typer.Typer(
@@ -81,22 +104,7 @@ AnnDensity = Annotated[float, typer.Option(help="Share of non-zero ReLU outputs 
 
 def choice(option: str, value: str, allowed: Iterable[str]) -> Any:
     """One of the allowed words, or a complaint with the nearest one."""
-    names = list(allowed)
-    if value not in names:
-        hint = did_you_mean(value, names)
-        raise InputError(Problem(f"found '{value}', allowed: {', '.join(names)}{hint}", where=option))
-    return value
-
-
-def convention(ops: str, accumulations: str, first_layer: str) -> dict[str, Any]:
-    """The estimate's options, checked."""
-    from accelsim.estimate import op_energies
-
-    return {
-        "ops": choice("--ops", ops, op_energies()),
-        "accumulations": choice("--accumulations", accumulations, ("rate", "exact")),
-        "first_layer": choice("--first-layer", first_layer, ("once", "every_timestep")),
-    }
+    return options.choice(value, allowed, option)
 
 
 def print_json(document: dict[str, Any]) -> None:

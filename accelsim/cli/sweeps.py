@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from accelsim import interrupt
-from accelsim.cli.shared import Format, FormatOption, app, print_json, print_rich
+from accelsim.cli.shared import Format, FormatOption, Verbs, app, print_json, print_rich
 from accelsim.effort import LongWork
 from accelsim.errors import InputError, Problem
 
@@ -19,7 +18,7 @@ FINISHING_S = 8.0
 """For the tables of what is finished, after Ctrl-C; the journal has it already."""
 
 
-class _FileFirst(TyperGroup):
+class _FileFirst(Verbs):
     """``sweep FILE`` runs, ``sweep show DIR`` shows: a first word that is no verb belongs to `run`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
 
+from accelsim import options
 from accelsim.errors import InputError, Problem, did_you_mean
 
 FloatArray = npt.NDArray[np.float64]
@@ -19,7 +21,7 @@ def refuse(message: str, where: str) -> InputError:
 
 def conductances(value: npt.ArrayLike, where: str = "conductance_s", ndim: int | None = None) -> FloatArray:
     """`value` as float64 [..., N, M]; finite, not negative, not empty."""
-    g = np.ascontiguousarray(value, dtype=np.float64)
+    g = np.ascontiguousarray(options.array(value, f"crossbar.{where}", finite=False), dtype=np.float64)
     if g.ndim < 2 or (ndim is not None and g.ndim != ndim):
         raise refuse(f"{g.ndim} dimensions; need {ndim or '2 or more'} (rows, columns last)", where)
     if 0 in g.shape:
@@ -31,7 +33,7 @@ def conductances(value: npt.ArrayLike, where: str = "conductance_s", ndim: int |
 
 def resistance(value: float, where: str) -> float:
     """A wire or terminal resistance in ohm: finite, zero allowed."""
-    ohm = float(value)
+    ohm = options.figure(value, f"crossbar.{where}", infinite=True)
     if not (np.isfinite(ohm) and ohm >= 0):
         raise refuse(f"{value} ohm; must be finite and not negative", where)
     return ohm
@@ -39,7 +41,7 @@ def resistance(value: float, where: str) -> float:
 
 def rows_of(value: npt.ArrayLike, rows: int, where: str = "voltages_v") -> FloatArray:
     """`value` as float64 [..., rows], finite."""
-    v = np.asarray(value, dtype=np.float64)
+    v = np.asarray(options.array(value, f"crossbar.{where}", finite=False), dtype=np.float64)
     if v.ndim == 0 or v.shape[-1] != rows:
         raise refuse(f"shape {v.shape}; the last axis must be the {rows} rows of the array", where)
     if not np.isfinite(v).all():
@@ -50,13 +52,14 @@ def rows_of(value: npt.ArrayLike, rows: int, where: str = "voltages_v") -> Float
 def choice(value: str, allowed: Iterable[str], where: str) -> str:
     """`value` if allowed; otherwise an error with the nearest spelling."""
     names = list(allowed)
-    if value not in names:
+    if options.text(value, f"crossbar.{where}") not in names:
         raise refuse(f"'{value}'; allowed: {', '.join(names)}{did_you_mean(str(value), names)}", where)
     return value
 
 
 def whole(value: int, low: int, high: int, where: str) -> int:
     """A whole number in [low, high]."""
-    if isinstance(value, bool) or int(value) != value or not low <= value <= high:
-        raise refuse(f"{value}; must be a whole number from {low} to {high}", where)
-    return int(value)
+    number = options.count(value, f"crossbar.{where}", least=-sys.maxsize, most=sys.maxsize)
+    if not low <= number <= high:
+        raise refuse(f"{number}; must be a whole number from {low} to {high}", where)
+    return number

@@ -21,12 +21,22 @@ import numpy.typing as npt
 import yaml
 
 from accelsim.errors import InputError, Problem, did_you_mean
+from accelsim.options import LARGEST_COUNT, array, count, figure, found, text
 
 FloatArray = npt.NDArray[np.float64]
 CellKind = Literal["levels", "binary_units"]
 NoiseLaw = Literal["constant", "proportional"]
 Spacing = Literal["conductance", "resistance"]
 
+_NUMBERS = (
+    "r_on_ohm",
+    "r_off_ohm",
+    "read_noise_sigma",
+    "programming_reference_us",
+    "drift_exponent",
+    "stuck_on_fraction",
+    "stuck_off_fraction",
+)
 # Relative slack of range checks: 1 / (1 / x) need not return x.
 _SLACK = 1e-9
 
@@ -81,6 +91,10 @@ class Device:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sources", MappingProxyType(dict(self.sources)))
+        for what in _NUMBERS:
+            figure(getattr(self, what), f"crossbar.device.{what}", infinite=True)
+        for what in ("name", "read_noise_law", "cell"):
+            text(getattr(self, what), f"crossbar.device.{what}")
         self._check_resistances()
         for what in ("read_noise_sigma", "drift_exponent"):
             if not 0 <= getattr(self, what) < 1:
@@ -95,7 +109,7 @@ class Device:
             raise _fail(f"'{self.cell}' is not levels or binary_units", "cell")
         for what in ("read_voltage_v", "read_pulse_ns"):
             value = getattr(self, what)
-            if value is not None and not value > 0:
+            if value is not None and not figure(value, f"crossbar.device.{what}") > 0:
                 raise _fail(f"{value} must be positive, or None where unknown", what)
 
     def _check_resistances(self) -> None:
@@ -130,9 +144,10 @@ class Device:
 
     def check_cell_bits(self, cell_bits: int) -> int:
         """Return `cell_bits`, or raise `InputError` where a cell of this kind cannot hold that many."""
-        if int(cell_bits) != cell_bits or not 1 <= cell_bits <= self.max_cell_bits:
-            raise _fail(f"{cell_bits} bits per cell; {self.name} holds 1 to {self.max_cell_bits}", "cell_bits")
-        return int(cell_bits)
+        bits = count(cell_bits, "crossbar.device.cell_bits", least=-LARGEST_COUNT)
+        if not 1 <= bits <= self.max_cell_bits:
+            raise _fail(f"{bits} bits per cell; {self.name} holds 1 to {self.max_cell_bits}", "cell_bits")
+        return bits
 
     def conductance_s(self, codes: npt.ArrayLike, cell_bits: int, spacing: Spacing = "conductance") -> FloatArray:
         """Conductance of each code, in siemens; same shape as `codes` (whole numbers 0 to 2^b - 1).
@@ -144,7 +159,7 @@ class Device:
         Raises `InputError` for codes out of range, too many bits, or an unknown spacing.
         """
         bits = self.check_cell_bits(cell_bits)
-        code = np.asarray(codes)
+        code = array(codes, "crossbar.device.codes")
         if code.size and (np.any(code != np.floor(code)) or code.min() < 0 or code.max() >= 2**bits):
             raise _fail(
                 f"codes run from {code.min()} to {code.max()}; a {bits}-bit cell takes whole numbers "
@@ -251,8 +266,10 @@ class Device:
     def preset(cls, name: str) -> Device:
         """A published cell by name (see `preset_names`). Raises `InputError` for an unknown name."""
         presets = _presets()
-        if name not in presets:
-            raise _fail(f"no cell '{name}'; known: {', '.join(presets)}{did_you_mean(str(name), presets)}", "preset")
+        if text(name, "crossbar.device.preset") not in presets:
+            raise _fail(
+                f"no cell {found(name)}; known: {', '.join(presets)}{did_you_mean(str(name), presets)}", "preset"
+            )
         return presets[name]
 
 
@@ -263,8 +280,8 @@ def preset_names() -> tuple[str, ...]:
 
 @functools.cache
 def _presets() -> dict[str, Device]:
-    text = resources.files(__package__).joinpath("devices.yaml").read_text(encoding="utf-8")
-    return {name: _from_entry(name, entry) for name, entry in yaml.safe_load(text).items()}
+    content = resources.files(__package__).joinpath("devices.yaml").read_text(encoding="utf-8")
+    return {name: _from_entry(name, entry) for name, entry in yaml.safe_load(content).items()}
 
 
 def _from_entry(name: str, entry: dict[str, Any]) -> Device:

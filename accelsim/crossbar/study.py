@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from accelsim import options
 from accelsim.crossbar import checks
 from accelsim.crossbar.devices import Device
 from accelsim.crossbar.noise import statistical_variance
@@ -79,9 +80,13 @@ def study_array(
     wires, programming (variation and stuck cells of the device) and read noise alone.
     """
     check_study(rows, cols, reads)
+    _check_objects(device, rng)
+    options.instance(wires, Wires, "crossbar.study.wires", "Wires")
     device.check_cell_bits(cell_bits)
-    if not 0 < density <= 1:
+    if not 0 < options.figure(density, "crossbar.study.density", infinite=True) <= 1:
         raise checks.refuse(f"{density}; must be above 0 and at most 1", "study.density")
+    if read_voltage_v is not None:
+        options.figure(read_voltage_v, "crossbar.study.read_voltage_v", above=0.0)
     volts = device.read_voltage_v if read_voltage_v is None else read_voltage_v
     if volts is None:
         raise checks.refuse(f"{device.name} states none; give one", "study.read_voltage_v")
@@ -114,6 +119,11 @@ def check_study(rows: int, cols: int, reads: int) -> None:
     checks.whole(reads, 1, 10**7, "study.reads")
 
 
+def _check_objects(device: Device, rng: np.random.Generator) -> None:
+    options.instance(device, Device, "crossbar.study.device", "a Device (Device.preset)")
+    options.instance(rng, np.random.Generator, "crossbar.study.rng", "a numpy.random.Generator")
+
+
 def loss_table(
     device: Device,
     *,
@@ -128,6 +138,10 @@ def loss_table(
 
     The same cells are used for every resistance of one size; wordline and bitline segments are equal.
     """
+    _check_objects(device, rng)
+    sizes = [checks.whole(n, 1, 4096, "study.sizes") for n in options.listing(sizes, "crossbar.study.sizes", "sizes")]
+    segment_ohms = options.listing(segment_ohms, "crossbar.study.segment_ohms", "resistances")
+    device.check_cell_bits(cell_bits)
     table = np.empty((len(sizes), len(segment_ohms)))
     for i, size in enumerate(sizes):
         g = device.conductance_s(rng.integers(0, 2**cell_bits, (size, size)), cell_bits)

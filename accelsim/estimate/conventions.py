@@ -18,6 +18,7 @@ from accelsim.estimate.spikesim import SpikeSim
 from accelsim.estimate.spikingjelly import SpikingJelly
 from accelsim.estimate.tally import ArithmeticConvention, Convention
 from accelsim.files import Keys, bundled, dotted, read_yaml
+from accelsim.options import found, instance, refuse, text
 from accelsim.settings import Section, validate
 from accelsim.workload import Bundle, Workload
 
@@ -85,17 +86,16 @@ def conventions() -> dict[str, Convention]:
     return dict(_bundled())
 
 
-def convention(name: str) -> Convention:
-    """One convention.
+def convention(name: str, where: str = "name") -> Convention:
+    """One convention; `where` is what a complaint calls the place of the name.
 
     Raises:
         InputError: an unknown name.
     """
     table = conventions()
-    if name not in table:
-        raise InputError(
-            Problem(f"unknown energy convention '{name}'{did_you_mean(name, table)} (known: {', '.join(table)})")
-        )
+    if text(name, where) not in table:
+        message = f"unknown energy convention {found(name)}{did_you_mean(name, table)} (known: {', '.join(table)})"
+        raise refuse(message, where)
     return table[name]
 
 
@@ -112,6 +112,7 @@ def quote(network: Workload | Bundle | Evidence, name: str) -> Quote:
         InputError: an unknown name, or (as `NotApplicable`) a network to which the convention does not apply.
     """
     chosen = convention(name)
+    instance(network, (Workload, Bundle, Evidence), "network", "a loaded Workload or Bundle")
     evidence = network if isinstance(network, Evidence) else Evidence.of(network)
     tally = chosen.tally(evidence)
     return Quote(

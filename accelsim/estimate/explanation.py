@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from accelsim.errors import InputError, Problem, did_you_mean
-from accelsim.estimate.conventions import conventions, quote
+from accelsim.estimate.conventions import convention, conventions, quote
 from accelsim.estimate.evidence import Evidence
 from accelsim.estimate.tally import NotApplicable
+from accelsim.options import instance, listing
 from accelsim.results import CATEGORIES, Result
 from accelsim.workload import Bundle, Workload
 
@@ -66,14 +66,12 @@ class Explanation:
             InputError: `reference` is no convention, or does not apply to this network.
         """
         table = conventions()
-        if reference not in table:
-            raise InputError(
-                Problem(
-                    f"unknown energy convention '{reference}'{did_you_mean(reference, table)} "
-                    f"(known: {', '.join(table)})",
-                    where="--reference",
-                )
-            )
+        convention(reference, "reference")
+        instance(network, (Workload, Bundle), "network", "a loaded Workload or Bundle")
+        ending = [
+            instance(result, Result, f"results[{index}]", "a Result (accelsim.run)")
+            for index, result in enumerate(listing(results, "results", "results of accelsim.run"))
+        ]
         evidence = Evidence.of(network)
         base = quote(evidence, reference).energy_pj
         workload = evidence.workload
@@ -84,7 +82,7 @@ class Explanation:
             "hash": workload.hash,
         }
         rows = tuple(_row(evidence, name, base) for name in table)
-        return cls(described, reference, rows, tuple(results), workload.notes)
+        return cls(described, reference, rows, tuple(ending), workload.notes)
 
     @property
     def machines(self) -> list[Row]:

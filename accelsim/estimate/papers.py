@@ -13,18 +13,21 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field
 
-from accelsim.errors import InputError, Problem, did_you_mean
+from accelsim.errors import InputError, did_you_mean
 from accelsim.files import Document, Keys, bundled, read_yaml
+from accelsim.options import choice, found, instance, refuse, text
 from accelsim.results import Estimate
 from accelsim.settings import Section, validate
 from accelsim.workload import Workload
 
 Accumulations = Literal["rate", "exact"]
 FirstLayer = Literal["once", "every_timestep"]
+ACCUMULATIONS: tuple[str, ...] = get_args(Accumulations)
+FIRST_LAYERS: tuple[str, ...] = get_args(FirstLayer)
 DEFAULT_OPS = "45nm_int32"
 
 
@@ -66,18 +69,24 @@ def op_energies() -> dict[str, OpEnergy]:
     return load_op_energies(bundled("hwconfigs") / "costs" / "op_energies.yaml")
 
 
-def op_energy(name: str) -> OpEnergy:
-    """Operation energies by name.
+def op_energy(name: str, where: str = "ops") -> OpEnergy:
+    """Operation energies by name; `where` is what a complaint calls the place of the name.
 
     Raises:
         InputError: an unknown name.
     """
     table = op_energies()
-    if name not in table:
-        raise InputError(
-            Problem(f"unknown operation energies '{name}'{did_you_mean(name, table)} (known: {', '.join(table)})")
-        )
+    if text(name, where) not in table:
+        message = f"unknown operation energies {found(name)}{did_you_mean(name, table)} (known: {', '.join(table)})"
+        raise refuse(message, where)
     return table[name]
+
+
+def check_convention(ops: str, accumulations: str, first_layer: str) -> None:
+    """Refuse what the formula has no variant for, before a workload is loaded (`InputError`)."""
+    op_energy(ops)
+    choice(accumulations, ACCUMULATIONS, "accumulations")
+    choice(first_layer, FIRST_LAYERS, "first_layer")
 
 
 @dataclass(frozen=True)
@@ -89,11 +98,17 @@ class Counts:
     ann_macs: float
 
 
-def count(workload: Workload, accumulations: Accumulations, first_layer: FirstLayer) -> Counts:
+def count(workload: Workload, accumulations: str, first_layer: str) -> Counts:
     """Accumulations of spiking layers, MACs of analog ones, and MACs of the ANN of the same shape.
 
     `first_layer` says whether a static (direct-encoded) input is multiplied once or at every timestep.
+
+    Raises:
+        InputError: a variant that there is not.
     """
+    instance(workload, Workload, "workload", "a loaded Workload (accelsim.load_workload)")
+    choice(accumulations, ACCUMULATIONS, "accumulations")
+    choice(first_layer, FIRST_LAYERS, "first_layer")
     acs = macs = ann = 0.0
     for op in workload.graph.weighted:
         gemm, activity, kind = op.products(), workload.activity[op.name], op.in_types[0]
@@ -116,8 +131,8 @@ def estimate(
     workload: Workload,
     *,
     ops: str = DEFAULT_OPS,
-    accumulations: Accumulations = "rate",
-    first_layer: FirstLayer = "once",
+    accumulations: str = "rate",
+    first_layer: str = "once",
 ) -> Estimate:
     """The energy a paper would claim for this workload.
 
@@ -128,8 +143,10 @@ def estimate(
         first_layer: a direct-encoded first layer `once` or at `every_timestep`.
 
     Raises:
-        InputError: unknown operation energies.
+        InputError: unknown operation energies, or a variant that there is not.
     """
+    instance(workload, Workload, "workload", "a loaded Workload (accelsim.load_workload)")
+    check_convention(ops, accumulations, first_layer)
     energy = op_energy(ops)
     counts = count(workload, accumulations, first_layer)
     exact = counts if accumulations == "exact" else count(workload, "exact", first_layer)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from accelsim import options
+
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -14,7 +16,7 @@ def pareto_front(values: npt.ArrayLike) -> npt.NDArray[np.bool_]:
     A row dominates another where it is nowhere worse and somewhere better; equal rows are all kept. Rows with a NaN
     are out.
     """
-    table = np.asarray(values, dtype=np.float64)
+    table = _table(values)
     front = np.zeros(len(table), dtype=bool)
     valid = np.flatnonzero(~np.isnan(table).any(axis=1))
     if not valid.size:
@@ -33,14 +35,26 @@ def pareto_front(values: npt.ArrayLike) -> npt.NDArray[np.bool_]:
     return front
 
 
+def _table(values: npt.ArrayLike) -> FloatArray:
+    """[N, objectives]; no rows at all may come as an empty list."""
+    table = np.asarray(options.array(values, "values", finite=False), dtype=np.float64)
+    if table.ndim != 2 and table.shape != (0,):
+        raise options.refuse(f"found shape {list(table.shape)}, must be [points, objectives]", "values")
+    return table
+
+
 def hypervolume(values: npt.ArrayLike, reference: npt.ArrayLike) -> float:
     """Volume between the rows of `values` [N, objectives] (all minimised) and a reference point that is worse.
 
     Exact: the volume a point adds to those after it is its box less what they cover inside of it (While, Bradstreet,
     Barone, "A Fast Way of Calculating Exact Hypervolumes", IEEE Trans. Evol. Comput. 2012).
     """
-    worst = np.asarray(reference, dtype=np.float64)
-    table = np.asarray(values, dtype=np.float64)
+    worst = np.asarray(options.array(reference, "reference"), dtype=np.float64)
+    if worst.ndim != 1 or not worst.size:
+        raise options.refuse(f"found shape {list(worst.shape)}, must be one number for each objective", "reference")
+    table = _table(values)
+    if table.size and table.shape[1] != worst.size:
+        raise options.refuse(f"found rows of {table.shape[1]}, the reference has {worst.size} objectives", "values")
     table = table[(table < worst).all(axis=1)] if table.size else table.reshape(0, worst.size)
     return _volume(_nondominated(table), worst)
 

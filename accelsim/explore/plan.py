@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from accelsim import options
 from accelsim.errors import InputError, Problem
 from accelsim.explore.checks import Checker
 from accelsim.explore.evaluate import Task
@@ -63,15 +64,22 @@ def load_sweep(source: str | Path | Mapping[str, Any]) -> Plan:
     Raises:
         InputError: everything that is wrong, each with file, line, dotted path and the nearest valid name.
     """
-    if isinstance(source, Mapping):
-        document, folder = Document(Path(str(source.get("name", "sweep"))), dict(source)), None
+    given = _given(source)
+    if isinstance(given, dict):
+        document, folder = Document(Path(str(given.get("name", "sweep"))), given), None
     else:
-        document = read_yaml(find_sweep(source))
+        document = read_yaml(find_sweep(given))
         folder = document.path.parent
     file = validate(SweepFile, document)
     checker = Checker(file, document, folder)
     space, task, constraints = checker.plan()
     return Plan(file, space, task, constraints, str(document.path))
+
+
+def _given(source: Any) -> str | Path | dict[str, Any]:
+    if isinstance(source, Mapping):
+        return options.document(source, "source")
+    return options.source(source, "source", "a sweep file, the name of a bundled sweep, or its content as a mapping")
 
 
 def find_sweep(name: str | Path) -> Path:

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from accelsim import shelf
+from accelsim import options, shelf
 from accelsim.errors import AccelsimError, InputError, Problem
 from accelsim.explore.answers import Answers, write_answers
 from accelsim.explore.evaluate import Evaluator
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 JOURNAL = "journal.sqlite"
 CACHE = "cache"
+MOST_JOBS = 4096
 BLOCK = 20_000
 """Points looked at together; larger grids go block by block."""
 
@@ -250,12 +251,14 @@ def pool_maker(plan: Plan, evaluator: Evaluator, executor: str, jobs: int | None
         address = executor.removeprefix("dask://")
         host, _, port = address.rpartition(":")
         if not host or not port.isdigit():
-            raise InputError(Problem(f"found '{executor}', expected dask://HOST:PORT", where="--executor"))
+            raise InputError(Problem(f"found {options.found(executor)}, expected dask://HOST:PORT", where="executor"))
         return lambda expected: DaskPool(plan.task, address)
     if executor != "local":
-        raise InputError(Problem(f"found '{executor}', allowed: local, dask://HOST:PORT", where="--executor"))
+        raise InputError(
+            Problem(f"found {options.found(executor)}, allowed: local, dask://HOST:PORT", where="executor")
+        )
     if jobs is not None and jobs < 1:
-        raise InputError(Problem(f"found {jobs}, must be at least 1", where="-j"))
+        raise InputError(Problem(f"found {jobs}, must be at least 1", where="jobs"))
     if jobs is None:
         return lambda expected: Patient(evaluator, plan.task, available_cores(), expected)
     return lambda expected: Inline(evaluator) if jobs == 1 else LocalPool(plan.task, jobs)
@@ -370,5 +373,13 @@ def sweep(
     Raises:
         InputError: everything that is wrong with the file, before any point runs.
     """
-    answers, _ = run_sweep(source, out=out, jobs=jobs, executor=executor, resume=resume, journal=journal)
+    executor, resume = options.text(executor, "executor"), options.flag(resume, "resume")
+    answers, _ = run_sweep(
+        source,
+        out=None if out is None else options.path(out, "out"),
+        jobs=None if jobs is None else options.count(jobs, "jobs", most=MOST_JOBS),
+        executor=executor,
+        resume=resume,
+        journal=None if journal is None else options.path(journal, "journal"),
+    )
     return answers.frame

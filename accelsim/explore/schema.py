@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator
 
+from accelsim.errors import InputError
 from accelsim.settings import Section
 
 Search = Literal["grid", "random", "tpe", "nsga2"]
@@ -79,18 +80,18 @@ class InferSection(Section):
     @field_validator("remedies", mode="before")
     @classmethod
     def _short(cls, value: Any) -> Any:
-        from accelsim.errors import did_you_mean
-        from accelsim.inference.arithmetic import REMEDIES
+        from accelsim.inference.arithmetic import chosen_remedies
 
-        names = [value] if isinstance(value, str) else value
-        if not isinstance(names, list):
-            return names
-        names = [] if names == ["none"] else names
-        for name in names:
-            if not isinstance(name, str) or name not in REMEDIES:
-                allowed = [*REMEDIES, "none"]
-                raise ValueError(f"no remedy {name!r}, allowed: {', '.join(allowed)}{did_you_mean(str(name), allowed)}")
-        return sorted(set(names))
+        if not isinstance(value, str | list):
+            return value
+        try:
+            chosen = chosen_remedies(value)
+        except InputError as error:
+            problem = error.problems[0]
+            raise ValueError(f"{(problem.where or '').removeprefix('remedies')} {problem.message}".strip()) from None
+        if chosen is None:
+            raise ValueError("'all' depends on the bundle; a sweep names its remedies")
+        return chosen
 
 
 def _as_list(value: Any) -> Any:

@@ -19,6 +19,7 @@ from accelsim.frontend.over_time import affine_of, chains_in_time, common_path
 from accelsim.frontend.packing import Packer
 from accelsim.frontend.recorder import Recorder
 from accelsim.frontend.sites import WEIGHTED, Norm, Recording, Site
+from accelsim.options import document
 from accelsim.settings import validate
 from accelsim.workload.bundle import Bundle, TraceLevel
 from accelsim.workload.schema import Precision
@@ -41,7 +42,9 @@ class Options:
 
     def __post_init__(self) -> None:
         """Refuse a misspelt precision before the network runs."""
-        validate(Precision, Document(Path("precision"), dict(self.precision or {})))
+        widths = document({} if self.precision is None else self.precision, "precision")
+        validate(Precision, Document(Path("precision"), widths))
+        object.__setattr__(self, "precision", widths)
 
 
 def build_bundle(recorder: Recorder, options: Options, samples: Arrays) -> tuple[Bundle, list[str]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from accelsim.errors import InputError, Problem
+from accelsim.errors import AccelsimError, InputError, Problem
 from accelsim.frontend.recorder import Recorder
 
 
@@ -38,15 +38,13 @@ def plan(model: nn.Module, x: Tensor, timesteps: int | None, layout: str, clear:
     Args:
         model: the network, in evaluation mode.
         x: its input.
-        timesteps: T, if known.
+        timesteps: T, if known, at least 1.
         layout: "TN", "NT", "step", "N" or "auto".
         clear: clears the membranes before a trial run.
 
     Raises:
         InputError: `x` does not fit the stated layout or timesteps, or "auto" cannot tell.
     """
-    if timesteps is not None and (isinstance(timesteps, bool) or not isinstance(timesteps, int) or timesteps < 1):
-        raise InputError(Problem(f"found {timesteps!r}, must be a whole number of at least 1", where="timesteps"))
     if layout in ("TN", "NT"):
         return Plan(_axis_size(x, 0 if layout == "TN" else 1, timesteps, layout), (layout[0], layout[1]), False)
     with_time = _has_time(model, x, timesteps)
@@ -109,7 +107,7 @@ def _found_out(model: nn.Module, x: Tensor, timesteps: int | None, with_time: bo
                         f"x.transpose(0, 1) with layout='step'",
                         where="x",
                     )
-                )
+                ) from refusal
             return Plan(int(x.shape[1]), ("N", "T"), False)
         if multi_step:
             return Plan(int(x.shape[0]), ("T", "N"), False)
@@ -127,7 +125,7 @@ def _found_out(model: nn.Module, x: Tensor, timesteps: int | None, with_time: bo
                 f"first dimensions mean something else than images",
                 where="x",
             )
-        )
+        ) from trial
     lengths = [sum(chunk.timesteps for chunk in site.recordings[0].chunks) for site in trial.weighted]
     loops = steps > 1 and (any(length >= steps for length in lengths) or trial.iterates_time)
     return Plan(steps, ("N",), not loops)
@@ -159,6 +157,8 @@ def _trial(
     try:
         with recorder:
             model(x)
-    except (RuntimeError, ValueError, IndexError, TypeError, AssertionError) as error:
+    except AccelsimError:
+        raise
+    except Exception as error:  # the network's own, of whatever kind
         return error
     return recorder

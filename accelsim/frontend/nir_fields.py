@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.errors import InputError, Problem
-from accelsim.settings import LARGEST_COUNT
+from accelsim.options import LARGEST_COUNT
 from accelsim.workload.weights import check_numbers
 
 FloatArray = npt.NDArray[np.float64]

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from accelsim import options
 from accelsim.errors import InputError, Problem
 from accelsim.frontend.classify import Chunk, combined, compact
 from accelsim.workload import schema
@@ -24,7 +25,7 @@ from accelsim.workload.graph import Operation
 from accelsim.workload.load import Workload
 from accelsim.workload.shapes import channel_axis
 from accelsim.workload.trace import Record, SpikeTrace
-from accelsim.workload.weights import check_numbers
+from accelsim.workload.weights import check_weights
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,11 @@ def replay(workload: Workload, weights: Mapping[str, npt.ArrayLike], inputs: npt
         InputError: weights are missing, the input does not fit, or the workload holds an `opaque` operation
             whose effect is not known.
     """
+    options.instance(workload, Workload, "workload", "a loaded Workload")
+    known = options.mapping(weights, "weights", "a mapping of arrays by name")
+    arrays = {name: options.array(values, f"weights['{name}']") for name, values in known.items()}
     shape = workload.graph.input_shape
-    given = torch.as_tensor(np.asarray(inputs, dtype=np.float32))
+    given = torch.as_tensor(options.array(inputs, "inputs").astype(np.float32))
     if tuple(given.shape[-len(shape) :]) != shape or given.dim() - len(shape) not in (1, 2):
         raise InputError(
             Problem(
@@ -60,7 +64,8 @@ def replay(workload: Workload, weights: Mapping[str, npt.ArrayLike], inputs: npt
     static = given.dim() == len(shape) + 1
     if not static and len(given) < workload.timesteps:
         raise InputError(Problem(f"{len(given)} timesteps, the workload has {workload.timesteps}", where="inputs"))
-    runner = _Runner(workload, weights)
+    runner = _Runner(workload, arrays)
+    check_weights(workload.graph, workload.timesteps, arrays)
     with torch.no_grad():
         for step in range(workload.timesteps):
             runner.step(given if static else given[step])
@@ -71,12 +76,9 @@ def replay(workload: Workload, weights: Mapping[str, npt.ArrayLike], inputs: npt
 class _Runner:
     """Membranes and recorded inputs of one run."""
 
-    def __init__(self, workload: Workload, weights: Mapping[str, npt.ArrayLike]) -> None:
+    def __init__(self, workload: Workload, weights: Mapping[str, npt.NDArray[Any]]) -> None:
         self.workload = workload
-        arrays = {name: np.asarray(array) for name, array in weights.items()}
-        for name, array in arrays.items():
-            check_numbers(name, array)
-        self.weights = {name: torch.as_tensor(array.astype(np.float32)) for name, array in arrays.items()}
+        self.weights = {name: torch.as_tensor(array.astype(np.float32)) for name, array in weights.items()}
         self.membranes: dict[str, Tensor] = {}
         self.fired: dict[str, Tensor] = {}
         self.gathered: dict[str, Tensor] = {}
@@ -134,10 +136,12 @@ class _Runner:
     def _conv2d(self, op: Operation, operands: list[Tensor]) -> Tensor:
         spec: Any = op.spec
         weight, bias = self.weights[f"{op.name}.weight"], self.weights.get(f"{op.name}.bias")
+        weight = weight.reshape(len(weight), -1, *spec.kernel)
         return functional.conv2d(operands[0], weight, bias, spec.stride, spec.padding, spec.dilation, spec.groups)
 
     def _linear(self, op: Operation, operands: list[Tensor]) -> Tensor:
-        return functional.linear(operands[0], self.weights[f"{op.name}.weight"], self.weights.get(f"{op.name}.bias"))
+        weight = self.weights[f"{op.name}.weight"]
+        return functional.linear(operands[0], weight.reshape(len(weight), -1), self.weights.get(f"{op.name}.bias"))
 
     def _matmul(self, op: Operation, operands: list[Tensor]) -> Tensor:
         spec = op.spec

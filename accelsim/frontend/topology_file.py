@@ -14,7 +14,7 @@ from pathlib import Path
 
 from accelsim.errors import InputError, Problem
 from accelsim.files import read_text
-from accelsim.settings import LARGEST_COUNT
+from accelsim.options import LARGEST_COUNT
 
 CONV_COLUMNS = ("ifmap height", "ifmap width", "filter height", "filter width", "channels", "num filter", "strides")
 GEMM_COLUMNS = ("m", "n", "k")

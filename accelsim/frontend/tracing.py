@@ -12,17 +12,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from accelsim.errors import InputError, Problem, did_you_mean
+from accelsim.frontend import given
 from accelsim.frontend.build import Options, build_bundle
 from accelsim.frontend.layouts import Plan, plan
 from accelsim.frontend.looking import host_array
 from accelsim.frontend.recorder import Recorder
 from accelsim.frontend.state import preserved, reset_model
+from accelsim.options import array, choice, flag, mapping, refuse, text
 from accelsim.workload.bundle import Bundle, TraceLevel
 
 Layout = Literal["auto", "TN", "NT", "step", "N"]
 Reset = Literal["auto", "none"] | Callable[[nn.Module], Any]
-LAYOUTS = ("auto", "TN", "NT", "step", "N")
 
 
 class TraceWarning(UserWarning):
@@ -67,28 +67,31 @@ def trace(
         precision: `weight_bits`, `membrane_bits`, `activation_bits` of the deployed network.
 
     Raises:
-        InputError: an unknown option, an input that does not fit the layout, or a network in which nothing
-            could be recorded.
+        InputError: an unknown option, weights or an input that are no finite numbers, an input that does not fit
+            the layout, an error of the network's own (which is its cause), or a network in which nothing could be
+            recorded.
     """
-    model = _unwrapped(model)
-    source = _tensor(x, model)
-    _check(layout, images, level, reset)
+    model = given.network(model)
+    source = given.source(x, model)
+    choice(layout, given.LAYOUTS, "layout")
+    steps, first, reset = given.steps(timesteps), given.kept_images(images), given.resetting(reset)
+    options = _options(name, model, steps, level, fold_bn, precision)
+    classes = None if labels is None else array(labels, "labels")
     told = _training_remarks(model)
     with preserved(model), torch.no_grad():
         model.eval()
-        chosen = plan(model, source, timesteps, layout, lambda: _clear(model, reset, told))
-        source = _first_images(source, chosen, images)
+        chosen = plan(model, source, steps, layout, lambda: _clear(model, reset, told))
+        source = _first_images(source, chosen, first)
         _clear(model, reset, told)
         recorder = Recorder(model, chosen.axes, chosen.timesteps, stepwise=chosen.stepwise)
-        with recorder:
+        with recorder, given.users_code(model):
             if chosen.stepwise:
                 for step in range(chosen.timesteps or 1):
                     model(source[step] if chosen.over_time else source)
                     recorder.step()
             else:
                 model(source)
-    samples = _samples(recorder, source, chosen, labels)
-    options = Options(name or _name_of(model), timesteps, level, fold_bn, precision)
+    samples = _samples(recorder, source, chosen, classes)
     bundle, remarks = build_bundle(recorder, options, samples)
     _warn([*told, *remarks])
     return bundle
@@ -131,16 +134,15 @@ class Tracer(AbstractContextManager["Tracer"]):
         name: str | None = None,
         precision: Mapping[str, int] | None = None,
     ) -> None:
-        if layout == "auto":
-            raise InputError(Problem("a Tracer needs its layout stated: step, TN, NT or N", where="layout"))
-        self.model = _unwrapped(model)
-        _check(layout, images, level, reset)
-        self._options = Options(name or _name_of(self.model), timesteps, level, fold_bn, precision)
-        self._reset = reset
+        if choice(layout, given.LAYOUTS, "layout") == "auto":
+            raise refuse("a Tracer needs its layout stated: step, TN, NT or N", "layout")
+        self.model = given.network(model)
+        steps, keep = given.steps(timesteps), given.kept_images(images)
+        self._options = _options(name, self.model, steps, level, fold_bn, precision)
+        self._reset = given.resetting(reset)
         self._told: list[str] = []
         axes = {"TN": ("T", "N"), "NT": ("N", "T")}.get(layout, ("N",))
-        keep = None if images == "all" else int(images)
-        self._recorder = Recorder(self.model, axes, timesteps, stepwise=layout == "step", images=keep)
+        self._recorder = Recorder(self.model, axes, steps, stepwise=layout == "step", images=keep)
         self._scope = ExitStack()
 
     def __enter__(self) -> Tracer:
@@ -168,53 +170,14 @@ class Tracer(AbstractContextManager["Tracer"]):
         Raises:
             InputError: nothing was recorded.
         """
-        kept = {key: np.asarray(array) for key, array in (samples or {}).items()}
+        arrays = mapping({} if samples is None else samples, "samples", "a mapping of arrays by name")
+        kept = {key: array(values, f"samples['{key}']") for key, values in arrays.items()}
         bundle, remarks = build_bundle(self._recorder, self._options, {**_logits(self._recorder), **kept})
         _warn([*self._told, *remarks])
         return bundle
 
 
 # --- the edges --------------------------------------------------------------------------------------------
-
-
-def _unwrapped(model: Any) -> nn.Module:
-    """The network inside `torch.compile` and `DataParallel`, which hide its operations."""
-    if not isinstance(model, nn.Module):
-        raise InputError(Problem(f"expected a torch.nn.Module, found {type(model).__name__}", where="model"))
-    inner = getattr(model, "_orig_mod", None)
-    if isinstance(inner, nn.Module):
-        return inner
-    parallel = model.module if isinstance(model, nn.DataParallel) else model
-    assert isinstance(parallel, nn.Module)
-    return parallel
-
-
-def _tensor(x: Any, model: nn.Module) -> Tensor:
-    if isinstance(x, np.ndarray):
-        x = torch.from_numpy(x)
-    if not isinstance(x, Tensor):
-        raise InputError(Problem(f"expected a tensor or array, found {type(x).__name__}", where="x"))
-    source = x.detach()
-    if source.dim() < 2 or source.numel() == 0:
-        raise InputError(Problem(f"expected [images, ...], found shape {list(source.shape)}", where="x"))
-    parameter = next(model.parameters(), None)
-    if parameter is None:
-        return source
-    # an array of numpy is float64 by default, which no network of float32 takes
-    return source.to(device=parameter.device, dtype=parameter.dtype if source.is_floating_point() else None)
-
-
-def _check(layout: Any, images: Any, level: Any, reset: Any) -> None:
-    if layout not in LAYOUTS:
-        hint = did_you_mean(str(layout), LAYOUTS)
-        raise InputError(Problem(f"found '{layout}', allowed: {', '.join(LAYOUTS)}{hint}", where="layout"))
-    if level not in ("stats", "spikes"):
-        hint = did_you_mean(str(level), ("stats", "spikes"))
-        raise InputError(Problem(f"found '{level}', allowed: stats, spikes{hint}", where="level"))
-    if images != "all" and (isinstance(images, bool) or not isinstance(images, int) or images < 1):
-        raise InputError(Problem(f"found {images!r}, allowed: 'all' or a number of at least 1", where="images"))
-    if not callable(reset) and reset not in ("auto", "none"):
-        raise InputError(Problem(f"found {reset!r}, allowed: auto, none, or a function of the model", where="reset"))
 
 
 def _training_remarks(model: nn.Module) -> list[str]:
@@ -225,9 +188,9 @@ def _training_remarks(model: nn.Module) -> list[str]:
 
 def _clear(model: nn.Module, reset: Reset, told: list[str]) -> None:
     if callable(reset):
-        reset(model)
+        given.call(reset, model, model, doing="reset")
     elif reset == "auto":
-        stuck = reset_model(model)
+        stuck: list[str] = given.call(reset_model, model, model, doing="reset")
         if stuck:
             remark = (
                 f"no way was found to clear the membranes of {', '.join(stuck)}; pass reset=a function of the model"
@@ -236,14 +199,14 @@ def _clear(model: nn.Module, reset: Reset, told: list[str]) -> None:
                 told.append(remark)
 
 
-def _first_images(source: Tensor, chosen: Plan, images: Literal["all"] | int) -> Tensor:
-    if images == "all":
+def _first_images(source: Tensor, chosen: Plan, images: int | None) -> Tensor:
+    if images is None:
         return source
     return source[:, :images] if chosen.input_axes[:2] == ("T", "N") else source[:images]
 
 
 def _samples(
-    recorder: Recorder, source: Tensor, chosen: Plan, labels: npt.ArrayLike | None
+    recorder: Recorder, source: Tensor, chosen: Plan, labels: npt.NDArray[Any] | None
 ) -> dict[str, npt.NDArray[Any]]:
     inputs = host_array(source)
     if chosen.input_axes[:2] == ("N", "T"):
@@ -252,17 +215,12 @@ def _samples(
         inputs = inputs[0]  # the same frame at every timestep
     samples = {"inputs": np.ascontiguousarray(inputs), **_logits(recorder)}
     if labels is not None:
-        kept = np.asarray(labels)
         count = recorder.batch.size
-        if kept.ndim != 1 or len(kept) < count:
-            raise InputError(
-                Problem(
-                    f"expected one label for each of {count} images, found shape {list(kept.shape)}", where="labels"
-                )
-            )
-        if kept.dtype.kind not in "iu":
-            raise InputError(Problem(f"expected whole numbers, found {kept.dtype}", where="labels"))
-        samples["labels"] = kept[:count]
+        if labels.ndim != 1 or len(labels) < count:
+            raise refuse(f"expected one label for each of {count} images, found shape {list(labels.shape)}", "labels")
+        if labels.dtype.kind not in "iu":
+            raise refuse(f"expected whole numbers, found {labels.dtype}", "labels")
+        samples["labels"] = labels[:count]
     return samples
 
 
@@ -285,8 +243,22 @@ def _logits(recorder: Recorder) -> dict[str, npt.NDArray[Any]]:
     return {"outputs": only[: keep or None]}
 
 
-def _name_of(model: nn.Module) -> str:
-    return type(model).__name__
+def _options(
+    name: str | None,
+    model: nn.Module,
+    timesteps: int | None,
+    level: TraceLevel,
+    fold_bn: bool,
+    precision: Mapping[str, int] | None,
+) -> Options:
+    """What the trace is to contain, checked before the network runs.
+
+    Raises:
+        InputError: an unknown level, a word width that cannot be, ...
+    """
+    choice(level, given.LEVELS, "level")
+    named = type(model).__name__ if name is None else text(name, "name")
+    return Options(named, timesteps, level, flag(fold_bn, "fold_bn"), precision)
 
 
 def _warn(remarks: list[str]) -> None:

@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
+from accelsim import options
 from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.files import Document, bundled, canonical_json, is_file, read_yaml, text_hash
 from accelsim.hardware.costs import CostFile, CostSection, CostTable, load_costs
@@ -120,7 +121,8 @@ def load_hardware(source: str | Path, settings: Mapping[str, Any] | Iterable[str
     Raises:
         InputError: everything that is wrong with the input, with file, line and dotted path.
     """
-    hardware = build_hardware(read_yaml(find_hardware(source)), as_overrides(settings))
+    chosen = options.source(source, "source", "a hardware file or the name of a bundled machine")
+    hardware = build_hardware(read_yaml(find_hardware(chosen)), as_overrides(settings))
     hardware.cost_table(Demand())  # a size without a known cost is found now, not after the run
     return hardware
 

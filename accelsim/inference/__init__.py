@@ -19,25 +19,32 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from accelsim.inference.ablation import AblationPoint, ablate
     from accelsim.inference.adapt import adapted_layers, possible_remedies
-    from accelsim.inference.arithmetic import FIRST_LAYERS, NOISES, REMEDIES, Arithmetic, Crossbars
+    from accelsim.inference.arithmetic import (
+        FIRST_LAYERS,
+        NOISES,
+        REMEDIES,
+        Arithmetic,
+        Crossbars,
+        chosen_remedies,
+    )
     from accelsim.inference.datasets import Images, load_images
     from accelsim.inference.executor import Network
     from accelsim.inference.exits import Exits, early_exits, normalised_entropy
     from accelsim.inference.result import EarlyExit, ExitPoint, InferenceResult
     from accelsim.inference.run import Run
-    from accelsim.inference.study import Plan, reference_runs, run_study
+    from accelsim.inference.study import Plan, Reference, reference_runs, run_study
     from accelsim.inference.work import study_work
 
 _HOME = {
     "adapt": ("adapted_layers", "possible_remedies"),
     "ablation": ("AblationPoint", "ablate"),
-    "arithmetic": ("FIRST_LAYERS", "NOISES", "REMEDIES", "Arithmetic", "Crossbars"),
+    "arithmetic": ("FIRST_LAYERS", "NOISES", "REMEDIES", "Arithmetic", "Crossbars", "chosen_remedies"),
     "datasets": ("Images", "load_images"),
     "executor": ("Network",),
     "exits": ("Exits", "early_exits", "normalised_entropy"),
     "result": ("EarlyExit", "ExitPoint", "InferenceResult"),
     "run": ("Run",),
-    "study": ("Plan", "reference_runs", "run_study"),
+    "study": ("Plan", "Reference", "reference_runs", "run_study"),
     "work": ("study_work",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
@@ -56,9 +63,11 @@ __all__ = [
     "InferenceResult",
     "Network",
     "Plan",
+    "Reference",
     "Run",
     "ablate",
     "adapted_layers",
+    "chosen_remedies",
     "early_exits",
     "load_images",
     "normalised_entropy",

@@ -67,7 +67,7 @@ def folded_norms(workload: Workload, weights: Mapping[str, npt.NDArray[Any]]) ->
                 "the bundle's batch-norms have statistics of each timestep's own (time_affine), none of all timesteps "
                 "that could be measured again; use channel_adaptation, which needs none"
             )
-        raise InputError(Problem(message, workload.name, where="--remedies bn_adaptation"))
+        raise InputError(Problem(message, workload.name, where="remedies bn_adaptation"))
     return found
 
 

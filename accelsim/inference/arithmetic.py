@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from accelsim.crossbar import NOISE_MODELS, Device, Wires
-from accelsim.errors import InputError, Problem, did_you_mean
+from accelsim.errors import InputError, Problem
 from accelsim.hardware import SpikeflowFile
+from accelsim.options import choice, names, refuse
 from accelsim.workload.schema import Precision
 
 Kind = Literal["ideal", "quantized", "crossbar"]
@@ -50,10 +51,9 @@ class Crossbars:
     remedies: frozenset[str] = frozenset({"adc_range"})
 
     def __post_init__(self) -> None:
-        _allowed(self.noise, NOISES, "--noise")
-        _allowed(self.first_layer, FIRST_LAYERS, "--first-layer")
-        for remedy in self.remedies:
-            _allowed(remedy, REMEDIES, "--remedies")
+        choice(self.noise, NOISES, "noise")
+        choice(self.first_layer, FIRST_LAYERS, "first_layer")
+        names(self.remedies, REMEDIES, "remedies")
 
     @property
     def usable_cols(self) -> int:
@@ -87,7 +87,7 @@ class Arithmetic:
     crossbars: Crossbars | None = None
 
     def __post_init__(self) -> None:
-        _allowed(self.kind, KINDS, "arithmetic")
+        choice(self.kind, KINDS, "arithmetic")
         if (self.kind == "crossbar") != (self.crossbars is not None):
             raise InputError(Problem("arithmetic 'crossbar' and a description of the crossbars go together"))
 
@@ -119,9 +119,8 @@ class Arithmetic:
 
         `file` is the machine's description (``Hardware.file``), `precision` the network's word widths.
         """
-        for remedy in remedies:
-            _allowed(remedy, REMEDIES, "--remedies")
-        _allowed(noise, NOISES, "--noise")
+        remedies = frozenset(names(remedies, REMEDIES, "remedies"))
+        choice(noise, NOISES, "noise")
         if not isinstance(file, SpikeflowFile):
             return cls("quantized", precision)
         wires = file.crossbar
@@ -143,7 +142,18 @@ class Arithmetic:
         return cls("crossbar", precision, crossbars)
 
 
-def _allowed(value: str, names: Any, where: str) -> None:
-    if value not in names:
-        message = f"found '{value}', allowed: {', '.join(names)}{did_you_mean(value, names)}"
-        raise InputError(Problem(message, where=where))
+def chosen_remedies(given: Any, where: str = "remedies") -> list[str] | None:
+    """The remedies that someone asked for, sorted: names, or one by itself; "none" is short for an empty list.
+
+    Returns:
+        Names of `REMEDIES`; None for "all" that the bundle allows.
+
+    Raises:
+        InputError: a name that no remedy has, or "all" or "none" beside others.
+    """
+    asked = names(given, [*REMEDIES, "all", "none"], where)
+    if len(asked) > 1 and (short := {"all", "none"}.intersection(asked)):
+        raise refuse(f"'{min(short)}' stands by itself, found {', '.join(asked)}", where)
+    if asked == ["all"]:
+        return None
+    return [] if asked == ["none"] else sorted(asked)

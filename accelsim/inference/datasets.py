@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from accelsim import options
 from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.files import exists
 from accelsim.inference.network_io import check_inputs, classes_of
+from accelsim.options import count
 from accelsim.workload import Bundle
 from accelsim.workload.npz import read_npz
 
@@ -40,10 +43,8 @@ class Images:
 
     def first(self, number: int | None) -> Images:
         """Only the first images (all for None)."""
-        if number is None or number >= len(self.labels):
+        if number is None or count(number, "images", most=sys.maxsize) >= len(self.labels):
             return self
-        if number < 1:
-            raise InputError(Problem(f"found {number}, must be at least 1", where="--images"))
         inputs = self.inputs[:number] if self.static else self.inputs[:, :number]
         return replace(self, inputs=inputs, labels=self.labels[:number])
 
@@ -59,7 +60,7 @@ def load_images(source: str | Path | None, bundle: Bundle) -> Images:
     if source is None:
         arrays, name = bundle.samples, "the bundle's samples"
         place = name if bundle.path is None else str(bundle.path / "samples.npz")
-    elif str(source) in PACKAGED:
+    elif (source := options.source(source, "data", "the name of a data set, or an npz file")) in PACKAGED:
         arrays, name = digits(bundle.workload.graph.input_shape), str(source)
         place = name
         if bundle.workload.file.input.encoding == "hybrid":
@@ -70,7 +71,7 @@ def load_images(source: str | Path | None, bundle: Bundle) -> Images:
         if path.suffix != ".npz" and not exists(path):
             hint = did_you_mean(str(source), PACKAGED)
             message = f"no such data set{hint}; give {', '.join(PACKAGED)} or an npz file"
-            raise InputError(Problem(message, str(source), where="--data"))
+            raise InputError(Problem(message, str(source), where="data"))
         arrays, name, place = read_npz(path, ("inputs", "labels", "calibration")), path.name, str(source)
     for key in ("inputs", "labels"):
         if key not in arrays:
@@ -118,7 +119,7 @@ def digits(shape: tuple[int, ...]) -> dict[str, Array]:
     """
     if len(shape) != 3 or shape[0] != 1 or shape[1] != shape[2]:
         message = f"the digits are square grey images; this network wants {list(shape)}"
-        raise InputError(Problem(message, where="--data"))
+        raise InputError(Problem(message, where="data"))
     with resources.files("accelsim.inference").joinpath("data/digits.npz").open("rb") as stream:
         arrays = dict(np.load(stream, allow_pickle=False))
     test, training = (_upsampled(arrays[name] / np.float32(16), shape[1]) for name in ("test", "calibration"))

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from accelsim.errors import InputError, Problem
 from accelsim.inference.kernels import running_entropy
+from accelsim.options import array, figure, refuse
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -46,7 +47,7 @@ def normalised_entropy(logits: npt.NDArray[Any]) -> FloatArray:
     Raises:
         InputError: logits that are not finite, or of fewer than two classes.
     """
-    values = np.ascontiguousarray(logits, dtype=np.float64)
+    values = np.ascontiguousarray(array(logits, "logits", finite=False), dtype=np.float64)
     if values.ndim != 3 or values.shape[2] < 2:
         raise InputError(Problem(f"an early exit needs logits [T, N, 2 classes or more], found {list(values.shape)}"))
     if not np.isfinite(values).all():
@@ -56,15 +57,17 @@ def normalised_entropy(logits: npt.NDArray[Any]) -> FloatArray:
     return np.asarray(entropy / np.log(values.shape[2]))
 
 
-def check_threshold(threshold: float) -> None:
-    """Refuse what no normalised entropy can reach.
+def check_threshold(threshold: float, where: str = "early_exit") -> float:
+    """The threshold; what no normalised entropy can reach is refused.
 
     Raises:
         InputError: it is no number from 0 to 1, nor infinity.
     """
-    if not (0 <= threshold <= 1 or threshold == np.inf):
-        message = f"found {threshold:g}; an entropy threshold lies between 0 (never leave early) and 1, or is inf"
-        raise InputError(Problem(message, where="--early-exit"))
+    number = threshold if isinstance(threshold, float) else figure(threshold, where, infinite=True)
+    if not (0 <= number <= 1 or number == np.inf):
+        message = f"found {number:g}; an entropy threshold lies between 0 (never leave early) and 1, or is inf"
+        raise refuse(message, where)
+    return float(number)
 
 
 def early_exits(logits: npt.NDArray[Any], threshold: float, entropy: FloatArray | None = None) -> Exits:
@@ -75,8 +78,8 @@ def early_exits(logits: npt.NDArray[Any], threshold: float, entropy: FloatArray 
     Raises:
         InputError: a negative threshold or one that is no number.
     """
-    if not threshold >= 0:
-        check_threshold(threshold)
+    if not figure(threshold, "threshold", infinite=True) >= 0:
+        check_threshold(threshold, "threshold")
     entropy = normalised_entropy(logits) if entropy is None else entropy
     sure = entropy < threshold
     steps = len(sure)

@@ -15,6 +15,7 @@ from accelsim.inference.arithmetic import Arithmetic
 from accelsim.inference.errors import MembraneErrors
 from accelsim.inference.exits import Exits
 from accelsim.inference.stepping import StepCosts
+from accelsim.options import indentation
 from accelsim.results import Result
 
 if TYPE_CHECKING:
@@ -256,7 +257,7 @@ class InferenceResult:
 
     def to_json(self, indent: int | None = 2) -> str:
         """`to_dict` as text."""
-        return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
+        return json.dumps(self.to_dict(), indent=indentation(indent), allow_nan=False)
 
     def plot(self, path: str | Path | None = None) -> Figure:
         """Spike mismatch and membrane error by layer and timestep, the early-exit curve; written to `path`."""

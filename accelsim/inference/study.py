@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.errors import InputError, Problem
+from accelsim.errors import did_you_mean
 from accelsim.hardware import Hardware
 from accelsim.inference.adapt import adapt_channels, adapt_norms
 from accelsim.inference.arithmetic import REMEDIES, Arithmetic
@@ -21,6 +21,7 @@ from accelsim.inference.result import EarlyExit, InferenceResult
 from accelsim.inference.run import Run
 from accelsim.inference.statistics import interval_of_mean, mean_of, mismatch, wilson_interval
 from accelsim.inference.stepping import Price, step_costs, usual_way
+from accelsim.options import count, found, refuse
 from accelsim.workload import Bundle, Workload
 from accelsim.workload.load import attach_trace
 
@@ -46,14 +47,22 @@ class Plan:
     notes: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
-        if not 1 <= self.repeats <= MAX_REPEATS:
-            raise InputError(Problem(f"found {self.repeats}, allowed: 1 to {MAX_REPEATS}", where="--repeats"))
-        if not 0 <= self.seed < 2**31:
-            raise InputError(Problem(f"found {self.seed}, allowed: 0 to {2**31 - 1}", where="--seed"))
-        if isinstance(self.early_exit, str) and self.early_exit != "sweep":
-            raise InputError(Problem(f"found '{self.early_exit}', give a threshold or 'sweep'", where="--early-exit"))
-        if self.early_exit is not None and self.early_exit != "sweep":
-            check_threshold(float(self.early_exit))
+        count(self.repeats, "repeats", most=MAX_REPEATS)
+        count(self.seed, "seed", least=0)
+        check_early_exit(self.early_exit)
+
+
+def check_early_exit(asked: float | str | None) -> float | str | None:
+    """What `Plan.early_exit` may be; anything else is refused (`InputError`)."""
+    if asked is None:
+        return None
+    if isinstance(asked, str):
+        if asked != "sweep":
+            raise refuse(
+                f"found {found(asked)}, give a threshold or 'sweep'{did_you_mean(asked, ['sweep'])}", "early_exit"
+            )
+        return "sweep"
+    return check_threshold(asked)
 
 
 @dataclass(frozen=True)

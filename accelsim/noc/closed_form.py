@@ -13,6 +13,7 @@ from accelsim.noc.state import delays_of
 from accelsim.noc.topology import LOCAL, PORTS, FloatArray, IntArray, Mesh
 from accelsim.noc.traffic import Messages, NocSpec
 from accelsim.noc.unloaded import credit_loop, unloaded_by_hops
+from accelsim.options import instance
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ def load_model(mesh: Mesh, spec: NocSpec, traffic: Pattern, packet_flits: int = 
     Raises:
         InputError: a network that could deadlock.
     """
+    instance(spec, NocSpec, "spec", "a NocSpec")
+    instance(traffic, Pattern, "traffic", "a Pattern (accelsim.noc.pattern)")
     spec.check(mesh)
     share, unloaded = np.zeros((mesh.nodes, PORTS)), 0.0
     for source, destination, part in traffic.flows(mesh):
@@ -94,6 +97,8 @@ def analytical(mesh: Mesh, spec: NocSpec, messages: Messages) -> NocRun:
     Raises:
         InputError: a message that does not fit the mesh, or a network that could deadlock.
     """
+    instance(spec, NocSpec, "spec", "a NocSpec")
+    instance(messages, Messages, "messages", "Messages (Messages.of)")
     spec.check(mesh)
     messages.check(mesh)
     hops = mesh.hops(messages.source, messages.destination)

@@ -45,6 +45,7 @@ from accelsim.noc.state import (
 from accelsim.noc.topology import LOCAL, PORTS, FloatArray, IntArray, Mesh
 from accelsim.noc.traffic import NocSpec
 from accelsim.noc.unloaded import unloaded_by_hops
+from accelsim.options import count, figure, instance
 
 WARM_UP_CYCLES = 15_000
 MEASURED_CYCLES = 15_000
@@ -150,6 +151,13 @@ def load_test(
     Raises:
         InputError: a rate, a length or a period outside its range, or a network that could deadlock.
     """
+    instance(spec, NocSpec, "spec", "a NocSpec")
+    instance(traffic, Pattern, "traffic", "a Pattern (accelsim.noc.pattern)")
+    rate, packet_flits = figure(rate, "rate", infinite=True), count(packet_flits, "packet_flits", least=-(2**31))
+    warm_up = count(warm_up, "warm_up", least=0, most=MAX_PERIOD_CYCLES)
+    measure = count(measure, "measure", most=MAX_PERIOD_CYCLES)
+    if not isinstance(seed, np.random.Generator):
+        seed = count(seed, "seed", least=0, most=2**63 - 1)
     spec.check(mesh)
     check_test(rate, packet_flits, warm_up, measure, len(traffic.rate), mesh)
     state = _armed(mesh, spec, traffic, rate, np.random.default_rng(seed))

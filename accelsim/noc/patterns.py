@@ -9,6 +9,7 @@ import numpy as np
 
 from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.noc.topology import FloatArray, IntArray, Mesh
+from accelsim.options import found, instance, text
 
 # Share of the hotspot's traffic in the `hotspot` pattern; the rest is uniform.
 HOTSPOT_SHARE = 0.2
@@ -116,7 +117,8 @@ def pattern(name: str, mesh: Mesh) -> Pattern:
     Raises:
         InputError: an unknown name, or a mesh on which the pattern has no meaning.
     """
-    if name not in PATTERNS:
+    instance(mesh, Mesh, "mesh", "a Mesh")
+    if text(name, "traffic") not in PATTERNS:
         hint = did_you_mean(name, PATTERNS)
-        raise InputError(Problem(f"found '{name}', allowed: {', '.join(PATTERNS)}{hint}", where="traffic"))
+        raise InputError(Problem(f"found {found(name)}, allowed: {', '.join(PATTERNS)}{hint}", where="traffic"))
     return PATTERNS[name](mesh)

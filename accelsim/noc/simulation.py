@@ -30,6 +30,7 @@ from accelsim.noc.state import (
 )
 from accelsim.noc.topology import LOCAL, FloatArray, IntArray, Mesh
 from accelsim.noc.traffic import Messages, NocSpec
+from accelsim.options import function, instance
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,10 @@ def simulate(
     Raises:
         InputError: a message that does not fit the mesh, or a network that could deadlock.
     """
+    instance(spec, NocSpec, "spec", "a NocSpec")
+    instance(messages, Messages, "messages", "Messages (Messages.of)")
+    if report is not None:
+        function(report, "report")
     spec.check(mesh)
     messages.check(mesh)
     n = len(messages)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from accelsim.compiled import njit
 from accelsim.errors import InputError, Problem
+from accelsim.options import count, flag
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -42,8 +44,9 @@ class Mesh:
 
     def __post_init__(self) -> None:
         for name, value in (("rows", self.rows), ("cols", self.cols)):
-            if value < 1:
+            if count(value, name, least=-sys.maxsize, most=sys.maxsize) < 1:
                 raise InputError(Problem(f"found {value}, expected 1 or more", where=name))
+        flag(self.torus, "torus")
         if self.nodes < 2:
             raise InputError(Problem("a network of 1 x 1 tiles has no link; at least two tiles", where="rows, cols"))
         if self.nodes > MAX_NODES:

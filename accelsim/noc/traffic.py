@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from accelsim.errors import InputError, Problem
 from accelsim.noc.topology import IntArray, Mesh
+from accelsim.options import array, count, instance, listing, refuse
 
 MAX_VCS = 64
 MAX_BUFFER_FLITS = 4096
@@ -51,7 +53,7 @@ class NocSpec:
     def __post_init__(self) -> None:
         lowest = {"routing_delay": 0, "credit_delay": 0}
         for name in self.__dataclass_fields__:
-            value, least = getattr(self, name), lowest.get(name, 1)
+            value, least = count(getattr(self, name), name, least=-sys.maxsize, most=sys.maxsize), lowest.get(name, 1)
             if value < least:
                 raise InputError(Problem(f"found {value}, expected {least} or more", where=name))
             most = {"vcs": MAX_VCS, "buffer_flits": MAX_BUFFER_FLITS}.get(name, MAX_DELAY_CYCLES)
@@ -65,6 +67,7 @@ class NocSpec:
 
     def check(self, mesh: Mesh) -> None:
         """Raise InputError where the network could deadlock: a torus without two virtual channels."""
+        instance(mesh, Mesh, "mesh", "a Mesh")
         if mesh.torus and self.vcs < 2:
             raise InputError(
                 Problem("a torus needs 2 virtual channels or more: its rings would deadlock with one", where="vcs")
@@ -72,7 +75,15 @@ class NocSpec:
 
     def flits(self, bits: npt.ArrayLike) -> IntArray:
         """Flits that carry so many bits; at least one."""
-        return np.maximum(-(-np.asarray(bits, np.int64) // self.flit_bits), 1)
+        return np.maximum(-(-whole_numbers(bits, "bits") // self.flit_bits), 1)
+
+
+def whole_numbers(values: npt.ArrayLike, where: str) -> IntArray:
+    """Whole numbers as int64; an empty list of any type is one of whole numbers."""
+    numbers = array(values, where)
+    if numbers.size and (numbers.dtype.kind not in "iu" or numbers.max() > np.iinfo(np.int64).max):
+        raise refuse("expected one column of whole numbers", where)
+    return numbers.astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -101,10 +112,11 @@ class Messages:
         Raises:
             InputError: columns of different lengths, or a value that is no whole number.
         """
-        columns = [np.atleast_1d(np.asarray(value)) for value in (source, destination, flits, cycle)]
-        for name, column in zip(("source", "destination", "flits", "cycle"), columns, strict=True):
-            if column.ndim != 1 or (column.size and column.dtype.kind not in "iu"):
-                raise InputError(Problem("expected one column of whole numbers", where=name))
+        given = {"source": source, "destination": destination, "flits": flits, "cycle": cycle}
+        columns = [np.atleast_1d(whole_numbers(value, name)) for name, value in given.items()]
+        for name, column in zip(given, columns, strict=True):
+            if column.ndim != 1:
+                raise refuse("expected one column of whole numbers", name)
         try:
             columns = list(np.broadcast_arrays(*columns))
         except ValueError:
@@ -118,22 +130,29 @@ class Messages:
 
         `destinations[i]` lists the tiles of message i; `flits` and `cycle` are [n] or one number.
         """
-        fan_out = [len(tiles) for tiles in destinations]
+        lists = [
+            whole_numbers(tiles, "destinations") for tiles in listing(destinations, "destinations", "lists of tiles")
+        ]
+        if any(tiles.ndim != 1 for tiles in lists):
+            raise refuse("expected a list of tiles for each message", "destinations")
+        fan_out = [len(tiles) for tiles in lists]
         each = np.repeat(np.arange(len(fan_out)), fan_out)
 
-        def spread(values: npt.ArrayLike) -> IntArray:
-            return np.broadcast_to(np.asarray(values, np.int64), (len(fan_out),))[each]
+        def spread(values: npt.ArrayLike, name: str) -> IntArray:
+            column = whole_numbers(values, name)
+            if column.shape not in ((), (len(fan_out),)):
+                raise refuse(f"found shape {list(column.shape)}, expected [{len(fan_out)}] or one number", name)
+            return np.broadcast_to(column, (len(fan_out),))[each]
 
-        flat = np.asarray([tile for tiles in destinations for tile in tiles], np.int64)
-        return cls.of(spread(sources), flat, spread(flits), spread(cycle))
+        flat = np.concatenate([*lists, np.zeros(0, np.int64)])
+        return cls.of(spread(sources, "sources"), flat, spread(flits, "flits"), spread(cycle, "cycle"))
 
     def __len__(self) -> int:
         return len(self.source)
 
     def split(self, packet_flits: int) -> tuple[Messages, IntArray]:
         """Messages cut into packets of at most `packet_flits`, and the message each packet belongs to."""
-        if packet_flits < 1:
-            raise InputError(Problem(f"found {packet_flits}, expected 1 or more", where="packet_flits"))
+        packet_flits = count(packet_flits, "packet_flits")
         parts = -(-self.flits // packet_flits)
         owner = np.repeat(np.arange(len(self)), parts)
         place = np.arange(len(owner)) - np.repeat(np.cumsum(parts) - parts, parts)

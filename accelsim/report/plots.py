@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from accelsim import options
 from accelsim.errors import AccelsimError, InputError, Problem
 from accelsim.files import write_atomic
 from accelsim.report.tables import CATEGORY_NAMES
@@ -68,6 +69,7 @@ def save(figure: Figure, path: str | Path | None) -> Figure:
         InputError: an ending that names no picture format, or a place that cannot be written.
     """
     if path is not None:
+        path = options.path(path, "path")
         stream = io.BytesIO()
         ending = Path(path).suffix.lstrip(".").lower() or "png"
         known = figure.canvas.get_supported_filetypes()

@@ -39,11 +39,10 @@ def write_all(done: Sequence[Done], out: Path) -> list[Path]:
             "reproduce.json": text,
             "reproduce.md": markdown(done),
             "reproduce.html": page(checked(json.loads(text), "reproduce.json"), pictures),
-            "README.md": told,
+            **({} if told is None else {"README.md": told}),
         }
-        for name, text in texts.items():
-            if text is not None:
-                write_atomic(staged / name, text)
+        for name, content in texts.items():
+            write_atomic(staged / name, content)
         written = [out / path.name for path in staged.iterdir()]
     return sorted(written)
 

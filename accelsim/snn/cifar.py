@@ -20,6 +20,7 @@ from torch import Tensor
 
 from accelsim.errors import InputError, Problem
 from accelsim.files import is_dir, is_file, read_bytes
+from accelsim.options import count, path, refuse
 from accelsim.snn.data import ImageSplit
 from accelsim.snn.plain_pickle import MOST_BYTES, load_plain
 
@@ -74,11 +75,11 @@ def cifar(directory: str | Path, classes: int = 10) -> ImageSplit:
     Raises:
         InputError: no such directory or files (the message says where to get them), or files that hold
             something else.
-        ValueError: another number of classes.
+        ArgumentError: another number of classes.
     """
-    if classes not in _LAYOUTS:
-        raise ValueError(f"there is a CIFAR-10 and a CIFAR-100; found {classes}")
-    root, layout = _find(Path(directory), classes)
+    if count(classes, "classes") not in _LAYOUTS:
+        raise refuse(f"there is a CIFAR-10 and a CIFAR-100; found {classes}", "classes")
+    root, layout = _find(path(directory, "directory"), classes)
     parts = []
     for names in (layout.train, layout.test):
         read = [_binary(root / name, layout) if layout.label_bytes else _python(root / name, layout) for name in names]

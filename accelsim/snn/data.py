@@ -11,6 +11,11 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor
 from torch.nn import functional
 
+from accelsim.options import count
+
+MOST_SIDE = 1024
+MOST_SEED = 2**32 - 1
+"""Of scikit-learn's seeds."""
 DIGITS_TEST_IMAGES = 360  # 20 % of 1797
 
 
@@ -33,6 +38,8 @@ def digits(size: int = 16, split_seed: int = 0) -> ImageSplit:
     Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning
     Repository (1998), doi:10.24432/C50P49; scikit-learn ships its test part.
     """
+    size = count(size, "size", most=MOST_SIDE)
+    split_seed = count(split_seed, "split_seed", least=0, most=MOST_SEED)
     raw, labels = load_digits(return_X_y=True)
     small = torch.from_numpy((raw / 16.0).astype(np.float32)).reshape(-1, 1, 8, 8)
     images = functional.interpolate(small, size=(size, size), mode="bilinear", align_corners=False)

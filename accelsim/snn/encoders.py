@@ -13,6 +13,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from accelsim.errors import did_you_mean
+from accelsim.options import found, refuse, text
+from accelsim.snn import given
+
+ENCODERS = ("direct", "rate", "ttfs", "hybrid")
 Encoding = Literal["direct", "analog", "rate", "ttfs", "hybrid", "events"]
 """As `encoding` of a workload's input."""
 
@@ -35,7 +40,7 @@ def direct(images: Tensor) -> Tensor:
 
     Direct encoding: Rathi and Roy, DIET-SNN (arXiv:2008.03658).
     """
-    return images[None]
+    return given.images(images)[None]
 
 
 def rate(images: Tensor, timesteps: int, generator: torch.Generator) -> Tensor:
@@ -44,9 +49,10 @@ def rate(images: Tensor, timesteps: int, generator: torch.Generator) -> Tensor:
     The discrete-time form of a Poisson process with at most one spike per timestep.
 
     Raises:
-        ValueError: pixels outside 0 to 1.
+        ArgumentError: pixels outside 0 to 1.
     """
     _check(images)
+    timesteps, generator = given.timesteps(timesteps), given.chance(generator)
     draws = torch.rand((timesteps, *images.shape), generator=generator)
     return (draws < images).to(images.dtype)
 
@@ -58,9 +64,10 @@ def ttfs(images: Tensor, timesteps: int) -> Tensor:
     Liu, ISCAS 2018, doi:10.1109/ISCAS.2018.8351295.
 
     Raises:
-        ValueError: pixels outside 0 to 1.
+        ArgumentError: pixels outside 0 to 1.
     """
     _check(images)
+    timesteps = given.timesteps(timesteps)
     times = torch.round((1.0 - images) * (timesteps - 1))
     steps = torch.arange(timesteps, dtype=images.dtype).reshape(-1, *[1] * images.dim())
     return ((steps == times) & (images > 0)).to(images.dtype)
@@ -74,36 +81,36 @@ def hybrid(images: Tensor, timesteps: int) -> Tensor:
     (arXiv:2107.12374), Eqs. 4 and 5.
 
     Raises:
-        ValueError: pixels outside 0 to 1, or fewer than two timesteps.
+        ArgumentError: pixels outside 0 to 1, or fewer than two timesteps.
     """
     _check(images)
-    if timesteps < 2:
-        raise ValueError(f"hybrid encoding has its spikes from the second timestep on, found {timesteps} timesteps")
+    timesteps = given.timesteps(timesteps, least=2)  # its spikes come from the second timestep on
     times = torch.floor(timesteps + (2 - timesteps) * images + 0.5)
     steps = torch.arange(2, timesteps + 1, dtype=images.dtype).reshape(-1, *[1] * images.dim())
     return torch.cat([images[None], (steps == times).to(images.dtype)])
 
 
 def _check(images: Tensor) -> None:
+    given.images(images)
     if float(images.min()) < 0.0 or float(images.max()) > 1.0:
         low, high = float(images.min()), float(images.max())
-        raise ValueError(f"spikes are coded from pixels of 0 to 1, found {low:.3g} to {high:.3g}")
+        raise refuse(f"spikes are coded from pixels of 0 to 1, found {low:.3g} to {high:.3g}", "images")
 
 
 def encoder(name: Literal["direct", "rate", "ttfs", "hybrid"], timesteps: int) -> Encoder:
     """The encoder of that name for T timesteps.
 
     Raises:
-        ValueError: an unknown name, or too few timesteps for it.
+        ArgumentError: an unknown name, or too few timesteps for it.
     """
+    if text(name, "name") not in ENCODERS:
+        hint = did_you_mean(name, ENCODERS)
+        raise refuse(f"encoder {found(name)} is unknown, allowed: {', '.join(ENCODERS)}{hint}", "name")
+    timesteps = given.timesteps(timesteps, least=2 if name == "hybrid" else 1)
     if name == "direct":
         return Encoder("direct", lambda images, generator: direct(images))
     if name == "rate":
         return Encoder("rate", lambda images, generator: rate(images, timesteps, generator))
     if name == "ttfs":
         return Encoder("ttfs", lambda images, generator: ttfs(images, timesteps))
-    if name == "hybrid":
-        if timesteps < 2:
-            raise ValueError(f"hybrid encoding needs two timesteps or more, found {timesteps}")
-        return Encoder("hybrid", lambda images, generator: hybrid(images, timesteps))
-    raise ValueError(f"encoder '{name}' is unknown, allowed: direct, rate, ttfs, hybrid")
+    return Encoder("hybrid", lambda images, generator: hybrid(images, timesteps))

@@ -13,7 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from accelsim.snn.data import ImageSplit, digits
+from accelsim.options import count as whole
+from accelsim.options import figure, refuse
+from accelsim.snn import given
+from accelsim.snn.data import MOST_SEED, ImageSplit, digits
 
 CANVAS = 20
 DIGIT_SIZE = 12
@@ -49,11 +52,13 @@ def moving(
         event[t] = sign(f[t+1] - f[t]) where |f[t+1] - f[t]| >= contrast, else 0
 
     Raises:
-        ValueError: images larger than the canvas.
+        ArgumentError: images larger than the canvas.
     """
+    images, timesteps, generator = given.images(images, dims=4), given.timesteps(timesteps), given.chance(generator)
+    canvas, contrast = given.size(canvas, "canvas"), figure(contrast, "contrast", above=0.0)
     count, _, height, width = images.shape
     if max(height, width) >= canvas:
-        raise ValueError(f"images of {height}x{width} cannot move on a canvas of {canvas}x{canvas}")
+        raise refuse(f"images of {height}x{width} cannot move on a canvas of {canvas}x{canvas}", "canvas")
     directions = torch.tensor([(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)])
     chosen = directions[torch.randint(8, (count,), generator=generator)]
     room = (canvas - height, canvas - width)
@@ -86,6 +91,7 @@ def moving_digits(timesteps: int = TIMESTEPS, seed: int = EVENT_SEED, split_seed
         seed: of the paths.
         split_seed: which images are held out, as for `digits`.
     """
+    timesteps, seed = given.timesteps(timesteps), whole(seed, "seed", least=0, most=MOST_SEED)
     still: ImageSplit = digits(DIGIT_SIZE, split_seed)
     generator = torch.Generator().manual_seed(seed)
     test = moving(still.test_images, timesteps, generator)

@@ -10,6 +10,8 @@ from typing import TypeVar
 from torch import Tensor, nn
 
 from accelsim.errors import InputError, Problem
+from accelsim.options import function, instance, mapping, refuse
+from accelsim.snn import given
 from accelsim.snn.bntt import TimestepAffine, TimestepNorm, fold_over_time
 from accelsim.snn.layers import Norm, as_steps, fold_into, fold_parts
 from accelsim.snn.neuron import LIF, Neuron
@@ -50,10 +52,12 @@ class SpikingNet(nn.Module):
 
     def __init__(self, layers: Mapping[str, nn.Module], timesteps: int) -> None:
         super().__init__()
-        if timesteps < 1:
-            raise ValueError(f"timesteps must be at least 1, found {timesteps}")
+        timesteps = given.timesteps(timesteps)
+        layers = mapping(layers, "layers", "a mapping of modules by name")
+        for name, layer in layers.items():
+            instance(layer, nn.Module, f"layers['{name}']", "a torch.nn.Module")
         if not any(isinstance(layer, LIF) for layer in layers.values()):
-            raise ValueError("a spiking network needs at least one LIF layer")
+            raise refuse("a spiking network needs at least one LIF layer", "layers")
         self.layers = nn.ModuleDict(layers)
         self.timesteps = timesteps
 
@@ -82,6 +86,7 @@ def digits_net(timesteps: int = 4, *, neuron: Neuron = LIF) -> SpikingNet:
     3x3 kernels, batch-norm and neurons after each convolution, max pooling of spikes (an OR, so they stay
     binary), neurons after fc128. The outputs of fc10 are the logits: no neuron behind.
     """
+    function(neuron, "neuron")
     return SpikingNet(
         {
             "conv1": nn.Conv2d(1, 16, 3, padding=1, bias=False),
@@ -114,6 +119,7 @@ def fold_batchnorm(net: Net) -> Net:
     Raises:
         InputError: a batch-norm that does not directly follow a convolution or fully-connected layer.
     """
+    instance(net, nn.Module, "net", "a torch.nn.Module")
     folded = copy.deepcopy(net)
     fold_parts(folded)
     if isinstance(folded, SpikingNet):

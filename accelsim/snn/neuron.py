@@ -10,6 +10,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from accelsim.errors import did_you_mean
+from accelsim.options import count, figure, flag, found, instance, refuse, text
 from accelsim.workload.schema import NeuronFields
 
 Reset = Literal["hard", "soft", "none"]
@@ -139,23 +141,24 @@ class LIF(nn.Module):
         channel_sharing: int = 1,
     ) -> None:
         super().__init__()
-        if not 0.0 <= leak <= 1.0:
-            raise ValueError(f"leak is the share kept of the membrane potential, 0 to 1; found {leak}")
-        if threshold <= 0.0:
-            raise ValueError(f"threshold must be positive, found {threshold}")
+        leak, threshold = figure(leak, "leak", least=0.0, most=1.0), figure(threshold, "threshold", above=0.0)
+        input_gain, initial_membrane = figure(input_gain, "input_gain"), figure(initial_membrane, "initial_membrane")
+        max_spikes, fire_once = count(max_spikes, "max_spikes", most=255), flag(fire_once, "fire_once")
+        channel_sharing = count(channel_sharing, "channel_sharing")
         for name, value, allowed in (
             ("reset", reset, ("hard", "soft", "none")),
             ("reset_order", reset_order, ("same_step", "next_step")),
             ("compare", compare, (">=", ">")),
         ):
-            if value not in allowed:
-                raise ValueError(f"{name} '{value}' is unknown, allowed: {', '.join(allowed)}")
-        if not 1 <= max_spikes <= 255:
-            raise ValueError(f"max_spikes must be 1 to 255, found {max_spikes}")
+            if text(value, name) not in allowed:
+                hint = did_you_mean(value, allowed)
+                raise refuse(f"{name} {found(value)} is unknown, allowed: {', '.join(allowed)}{hint}", name)
         if fire_once and max_spikes > 1:
-            raise ValueError(f"fire_once allows one spike over all timesteps, max_spikes {max_spikes} in each")
-        if channel_sharing < 1 or (channel_sharing > 1 and fire_once):
-            raise ValueError(f"channel_sharing is 1 or more and does not go with fire_once, found {channel_sharing}")
+            raise refuse(
+                f"fire_once allows one spike over all timesteps, max_spikes {max_spikes} in each", "max_spikes"
+            )
+        if channel_sharing > 1 and fire_once:
+            raise refuse(f"it does not go with fire_once, found {channel_sharing}", "channel_sharing")
         self.channel_sharing = channel_sharing
         self.shares_state_with: str | None = None
         """Name of the layer whose memory this one uses (`accelsim.snn.stepped`)."""
@@ -176,7 +179,7 @@ class LIF(nn.Module):
         """
         steps = current.shape[0] if timesteps is None else timesteps
         if current.shape[0] not in (1, steps):
-            raise ValueError(f"a current of {current.shape[0]} timesteps where {steps} were expected")
+            raise refuse(f"a current of {current.shape[0]} timesteps where {steps} were expected", "current")
         if self.input_gain != 1.0:
             current = self.input_gain * current
         memory = self.memory(self.groups(current)[0][0])
@@ -191,13 +194,14 @@ class LIF(nn.Module):
         """Groups of channels, of currents [timesteps, images, ...], that use the same memory in turn.
 
         Raises:
-            ValueError: the channels do not divide by their number.
+            ArgumentError: the channels do not divide by their number.
         """
         if self.channel_sharing == 1:
             return (current,)
         axis = _channels(current.dim() - 1)
         if current.shape[axis] % self.channel_sharing:
-            raise ValueError(f"{current.shape[axis]} channels do not divide by channel_sharing {self.channel_sharing}")
+            message = f"{current.shape[axis]} channels do not divide by channel_sharing {self.channel_sharing}"
+            raise refuse(message, "current")
         return current.chunk(self.channel_sharing, dim=axis)
 
     def update(self, current: Tensor, memory: Memory) -> Tensor:
@@ -265,11 +269,13 @@ def neuron_of(fields: NeuronFields) -> Neuron:
     """Neurons as a neuron record says.
 
     Raises:
-        ValueError: `accumulate_then_fire` and `shares_state_with`, which are ways to run a trained network (on
+        ArgumentError: `accumulate_then_fire` and `shares_state_with`, which are ways to run a trained network (on
             weighted timesteps, in shared memory) and none to train one layer by layer.
     """
+    instance(fields, NeuronFields, "fields", "a neuron record (accelsim.workload.schema.NeuronFields)")
     if fields.accumulate_then_fire or fields.shares_state_with is not None:
-        raise ValueError("accumulate_then_fire and shares_state_with cannot be trained: each LIF runs layer by layer")
+        message = "accumulate_then_fire and shares_state_with cannot be trained: each LIF runs layer by layer"
+        raise refuse(message, "fields")
     return partial(
         LIF,
         leak=1.0 if fields.model == "if" else fields.leak,

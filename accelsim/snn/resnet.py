@@ -19,10 +19,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from torch import Tensor, nn
 
+from accelsim.errors import did_you_mean
+from accelsim.options import choice, found, function, refuse, text
+from accelsim.snn import given
 from accelsim.snn.layers import NormConv2d, OverTime, as_steps
 from accelsim.snn.neuron import LIF, Neuron
 
@@ -105,7 +108,7 @@ class SpikingResNet(nn.Module):
                 channels = outputs
                 size = [-(-side // 2) for side in size] if halves else size
         if min(size) < 1:
-            raise ValueError(f"images of {in_shape[1]}x{in_shape[2]} are too small for a large stem")
+            raise refuse(f"images of {in_shape[1]}x{in_shape[2]} are too small for a large stem", "in_shape")
         self.pool = OverTime(nn.AvgPool2d((size[0], size[1])))
         self.hidden: nn.Module = nn.Identity()
         self.hidden_lif: nn.Module = nn.Identity()
@@ -153,10 +156,17 @@ def resnet(
         neuron: makes the neurons of a layer.
 
     Raises:
-        ValueError: an unknown name, or an image too small for the stem.
+        ArgumentError: an unknown name, or an image too small for the stem.
     """
-    if name not in LAYOUTS:
-        raise ValueError(f"ResNet '{name}' is unknown, allowed: {', '.join(LAYOUTS)}")
+    if text(name, "name") not in LAYOUTS:
+        hint = did_you_mean(name, LAYOUTS)
+        raise refuse(f"ResNet {found(name)} is unknown, allowed: {', '.join(LAYOUTS)}{hint}", "name")
+    in_shape, classes = given.image_shape(in_shape), given.size(classes, "classes")
+    timesteps = given.timesteps(timesteps)
+    width = None if width is None else given.size(width, "width")
+    choice(add, get_args(Add), "add")
+    choice(stem, get_args(Stem), "stem")
+    function(neuron, "neuron")
     layout = LAYOUTS[name]
     if width is not None:
         layout = Layout(layout.blocks, width, layout.hidden)

@@ -18,8 +18,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from accelsim.options import count, function, refuse
+from accelsim.snn import given
 from accelsim.snn.layers import NormConv2d, NormLinear, OverTime, as_steps
 from accelsim.snn.neuron import LIF, Neuron
+
+MOST_DEPTH = 1024
 
 ATTENTION_SCALE = 0.125
 ATTENTION_THRESHOLD = 0.5
@@ -159,14 +163,19 @@ def spikformer(
         neuron: makes the neurons of a layer.
 
     Raises:
-        ValueError: sizes that do not divide one another.
+        ArgumentError: sizes that do not divide one another.
     """
+    in_shape, classes = given.image_shape(in_shape), given.size(classes, "classes")
+    timesteps = given.timesteps(timesteps)
+    width, depth = given.size(width, "width"), count(depth, "depth", most=MOST_DEPTH)
+    heads, mlp_ratio, patch = given.size(heads, "heads"), given.size(mlp_ratio, "mlp_ratio"), given.size(patch, "patch")
+    function(neuron, "neuron")
     if patch not in (1, 2, 4, 8, 16):
-        raise ValueError(f"patch must be 1, 2, 4, 8 or 16, found {patch}")
+        raise refuse(f"patch must be 1, 2, 4, 8 or 16, found {patch}", "patch")
     if width % heads:
-        raise ValueError(f"width {width} is no multiple of heads {heads}")
+        raise refuse(f"width {width} is no multiple of heads {heads}", "width")
     if any(side % patch for side in in_shape[1:]):
-        raise ValueError(f"images of {in_shape[1]}x{in_shape[2]} cannot be cut into patches of {patch}x{patch}")
+        raise refuse(f"images of {in_shape[1]}x{in_shape[2]} cannot be cut into patches of {patch}x{patch}", "in_shape")
     return Spikformer(
         in_shape=in_shape, classes=classes, timesteps=timesteps, width=width, depth=depth, heads=heads,
         mlp_ratio=mlp_ratio, patch=patch, neuron=neuron,

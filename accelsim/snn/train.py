@@ -12,6 +12,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 from torch.nn import functional
 
+from accelsim.options import count, figure, function, instance, refuse
+from accelsim.snn import given
+
 Prepare = Callable[[Tensor, torch.Generator], Tensor]
 """From images [N, ...] to what a network takes: augmentation, encoding."""
 
@@ -33,8 +36,10 @@ class TrainSettings:
     weight_decay: float = 1e-2
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch_size < 2:
-            raise ValueError("at least one epoch and batches of two images (batch-norm) are needed")
+        count(self.epochs, "epochs", most=1_000_000)
+        count(self.batch_size, "batch_size", least=2)  # of one image there is no variance to normalise by
+        figure(self.learning_rate, "learning_rate", above=0.0)
+        figure(self.weight_decay, "weight_decay", least=0.0)
 
     def __str__(self) -> str:
         return (
@@ -90,6 +95,15 @@ def train(
     Returns:
         The mean loss of each epoch.
     """
+    instance(net, nn.Module, "net", "a torch.nn.Module")
+    instance(settings, TrainSettings, "settings", "TrainSettings")
+    images, generator = given.images(images), given.chance(generator)
+    for name, asked in (("prepare", prepare), ("penalty", penalty), ("criterion", criterion)):
+        if asked is not None:
+            function(asked, name)
+    _check_labels(labels, len(images))
+    if len(images) < 2:
+        raise refuse("found one image, at least two are needed (batch-norm)", "images")
     full, rest = divmod(len(images), settings.batch_size)
     batches = full + (rest > 1)  # a last batch of one image has no variance to normalise by
     optimizer = torch.optim.AdamW(net.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
@@ -120,6 +134,14 @@ def train(
     return losses
 
 
+def _check_labels(labels: Tensor, number: int) -> None:
+    """One whole number for each image."""
+    what = f"a tensor of {number} whole numbers"
+    instance(labels, Tensor, "labels", what)
+    if labels.shape != (number,) or labels.is_floating_point() or labels.is_complex():
+        raise refuse(f"found {labels.dtype} of shape {list(labels.shape)}, must be {what}", "labels")
+
+
 def _of_the_mean(logits: Tensor, labels: Tensor) -> Tensor:
     return functional.cross_entropy(logits.mean(dim=0), labels)
 
@@ -144,6 +166,10 @@ def predict(net: nn.Module, images: Tensor, batch_size: int = 120, encode: Prepa
 
     What `encode` draws at random comes from `evaluation_generator`.
     """
+    instance(net, nn.Module, "net", "a torch.nn.Module")
+    images, batch_size = given.images(images), count(batch_size, "batch_size")
+    if encode is not None:
+        function(encode, "encode")
     was_training = net.training
     net.eval()
     generator = evaluation_generator()
@@ -156,4 +182,6 @@ def predict(net: nn.Module, images: Tensor, batch_size: int = 120, encode: Prepa
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:
     """Share of images whose mean logit over timesteps is largest for the right class."""
+    logits = given.images(logits, "logits", dims=3)
+    _check_labels(labels, logits.shape[1])
     return float((logits.mean(dim=0).argmax(dim=1) == labels).double().mean())

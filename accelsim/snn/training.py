@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from accelsim import recipe as schema
 from accelsim.errors import InputError, Problem
 from accelsim.files import write_atomic
+from accelsim.options import function, instance, path, text
 from accelsim.results import Result
+from accelsim.snn import given
 from accelsim.snn.bntt import TimestepNorm
 from accelsim.snn.cifar import cifar
 from accelsim.snn.data import ImageSplit, digits, shifted
@@ -89,7 +91,10 @@ def train_recipe(
         InputError: `out` holds something that is no bundle (said before the training), the data is missing, or
             network and images do not fit one another.
     """
-    directory = Path(out)
+    instance(recipe, schema.Recipe, "recipe", "a Recipe (accelsim.snn.load_recipe)")
+    command = None if command is None else text(command, "command")
+    price = None if price is None else function(price, "price")
+    directory = path(out, "out")
     check_target(directory)
     data = load_data(recipe.data)
     encode = make_encoder(recipe)
@@ -283,6 +288,8 @@ def build_network(recipe: schema.Recipe, in_shape: tuple[int, int, int], classes
     Raises:
         InputError: network and images do not fit one another.
     """
+    instance(recipe, schema.Recipe, "recipe", "a Recipe (accelsim.snn.load_recipe)")
+    in_shape, classes = given.image_shape(in_shape), given.size(classes, "classes")
     model, neuron, steps = recipe.model, neuron_of(recipe.neuron), recipe.timesteps
     try:
         if isinstance(model, schema.DigitsNetModel):

@@ -16,10 +16,13 @@ stay silent for many epochs). Every network ends in one fully-connected classifi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from torch import nn
 
+from accelsim.errors import did_you_mean
+from accelsim.options import choice, found, function, refuse, text
+from accelsim.snn import given
 from accelsim.snn.models import SpikingNet
 from accelsim.snn.neuron import LIF, Neuron
 
@@ -66,16 +69,21 @@ def vgg(
         neuron: makes the neurons of a layer.
 
     Raises:
-        ValueError: an unknown name, or an image too small for the poolings.
+        ArgumentError: an unknown name, or an image too small for the poolings.
     """
-    if name not in LAYOUTS:
-        raise ValueError(f"VGG '{name}' is unknown, allowed: {', '.join(LAYOUTS)}")
+    if text(name, "name") not in LAYOUTS:
+        hint = did_you_mean(name, LAYOUTS)
+        raise refuse(f"VGG {found(name)} is unknown, allowed: {', '.join(LAYOUTS)}{hint}", "name")
+    in_shape, classes, width = given.image_shape(in_shape), given.size(classes, "classes"), given.size(width, "width")
+    timesteps = given.timesteps(timesteps)
+    choice(pooling, get_args(Pooling), "pooling")
+    function(neuron, "neuron")
     layout = LAYOUTS[name]
     channels, *size = in_shape
     poolings = layout.features.count(P)
     if min(size) >> poolings < 1:
         least = 2**poolings
-        raise ValueError(f"{name} has {poolings} poolings and needs images of {least}x{least}, found {size}")
+        raise refuse(f"{name} has {poolings} poolings and needs images of {least}x{least}, found {size}", "in_shape")
     layers: dict[str, nn.Module] = {}
     number = pools = 0
     for item in layout.features:

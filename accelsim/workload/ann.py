@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from accelsim.errors import InputError, Problem
 from accelsim.files import content_hash
+from accelsim.options import figure
 from accelsim.workload.activity import expected
 from accelsim.workload.graph import VIEWS, ActivationType, Operation
 from accelsim.workload.load import Workload
@@ -25,7 +25,7 @@ def as_ann(workload: Workload, density: float = DEFAULT_DENSITY) -> Workload:
     Raises:
         InputError: a density outside 0 to 1.
     """
-    check_density(density)
+    density = check_density(density)
     bits = workload.precision.activation_bits
     analog = ActivationType("real", 2**bits - 1, bits)
     operations = tuple(_analog(op, analog) for op in workload.graph.operations)
@@ -51,10 +51,9 @@ def as_ann(workload: Workload, density: float = DEFAULT_DENSITY) -> Workload:
     )
 
 
-def check_density(density: float) -> None:
-    """Refuse a density outside 0 to 1 (`InputError`)."""
-    if not 0.0 <= density <= 1.0:
-        raise InputError(Problem(f"found {density}, must be between 0 and 1", where="--ann-density"))
+def check_density(density: float, where: str = "density") -> float:
+    """The density; anything but a number from 0 to 1 is refused (`InputError`)."""
+    return figure(density, where, least=0.0, most=1.0)
 
 
 def _analog(op: Operation, analog: ActivationType) -> Operation:

@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
+from accelsim import options
 from accelsim.errors import InputError, Problem
 from accelsim.files import write_atomic
 from accelsim.staging import replace_directory, restore, staged_directory
@@ -77,7 +78,7 @@ class Bundle:
         Raises:
             InputError: no bundle there, or its workload file is wrong.
         """
-        workload = load_workload(path)
+        workload = load_workload(options.source(path, "path", "a bundle directory or the name of a bundled one"))
         return cls(workload.path.parent, workload)
 
     @classmethod
@@ -107,10 +108,16 @@ class Bundle:
             notes: assumptions made on the way, in words.
 
         Raises:
-            InputError: the description, the weights and the trace do not fit one another.
+            InputError: the description, the weights and the trace do not fit one another, or an argument is of the
+                wrong kind: weights that are no finite numbers of float32, say.
         """
-        if level not in ("stats", "spikes"):
-            raise InputError(Problem(f"found '{level}', allowed: stats, spikes", where="level"))
+        description = options.document(description, "description")
+        held_weights, held_samples = _plain(weights, "weights", finite=True), _plain(samples, "samples", finite=False)
+        options.choice(level, ("stats", "spikes"), "level")
+        source = options.text(source, "source")
+        notes = tuple(options.text(note, "notes") for note in options.listing(notes, "notes", "texts"))
+        if trace is not None:
+            options.instance(trace, SpikeTrace, "trace", "a SpikeTrace (SpikeTrace.from_arrays makes one)")
         if (trace is None) == (density is None):
             raise InputError(Problem("give a trace or a density", where="activity"))
         stats: Arrays = {}
@@ -125,7 +132,7 @@ class Bundle:
                 trace = None
                 activity = {"stats": "stats.npz", "source": source}
                 workload = resolve_workload({**description, "activity": activity}, stats=stats, notes=notes)
-        held = _Content(dict(description), _plain(weights), _plain(samples), trace, stats)
+        held = _Content(description, held_weights, held_samples, trace, stats)
         bundle = cls(None, replace(workload, weights=held.weights), held)
         check_weights(workload.graph, workload.timesteps, held.weights)
         return bundle
@@ -225,7 +232,7 @@ class Bundle:
                 self.trace if self.level == "spikes" else None,
                 self.stats,
             )
-        return _write(Path(directory), content, self._stated_activity())
+        return _write(options.path(directory, "directory"), content, self._stated_activity())
 
     def _stated_activity(self) -> dict[str, Any]:
         spec = self.workload.file.activity
@@ -266,8 +273,9 @@ class Bundle:
         )
 
 
-def _plain(arrays: Mapping[str, npt.ArrayLike]) -> Arrays:
-    return {name: np.asarray(array) for name, array in arrays.items()}
+def _plain(arrays: Mapping[str, npt.ArrayLike], where: str, *, finite: bool) -> Arrays:
+    given = options.mapping(arrays, where, "a mapping of arrays by name")
+    return {name: options.array(values, f"{where}['{name}']", finite=finite) for name, values in given.items()}
 
 
 # --- writing ------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from accelsim import shelf
+from accelsim import options, shelf
 from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.files import Document, bundled, content_hash, file_digest, is_dir, is_file, read_yaml
 from accelsim.schema_keys import resolve_key
@@ -142,7 +142,8 @@ def load_workload(source: str | Path, settings: Mapping[str, Any] | Iterable[str
     Raises:
         InputError: everything that is wrong with the input, with file, line and dotted path.
     """
-    return build_workload(read_yaml(find_workload(source)), as_overrides(settings))
+    chosen = options.source(source, "source", "a workload file, a bundle directory or the name of a bundled workload")
+    return build_workload(read_yaml(find_workload(chosen)), as_overrides(settings))
 
 
 def build_workload(document: Document, overrides: list[Override]) -> Workload:
@@ -174,8 +175,9 @@ def resolve_workload(
     Raises:
         InputError: the content is no workload, or its activity does not fit it.
     """
+    content = options.document(content, "content")
     label = Path(str(content.get("name", "workload")))
-    document = Document(label, dict(content))
+    document = Document(label, content)
     file = validate(schema.WorkloadFile, document)
     graph = build_graph(file, _complainer(document))
     described = file.model_dump(mode="json", exclude={"files"})
@@ -196,6 +198,8 @@ def attach_trace(workload: Workload, trace: SpikeTrace) -> Workload:
     Raises:
         InputError: the trace lacks a weighted operation, or does not fit its shape, kind or timesteps.
     """
+    options.instance(workload, Workload, "workload", "a loaded Workload")
+    options.instance(trace, SpikeTrace, "trace", "a SpikeTrace (SpikeTrace.from_arrays makes one)")
     content = workload.file.model_dump(mode="python", exclude={"files"}, exclude_unset=True)
     content["activity"] = {"trace": "trace.npz", "source": "arrays attached to the workload"}
     return replace(resolve_workload(content, trace=trace, notes=workload.notes), path=workload.path)

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from accelsim import options
 from accelsim.errors import InputError, Problem, shortened
 from accelsim.files import write_atomic
 from accelsim.workload.npz import arrays_digest, npz_bytes, read_npz
@@ -37,6 +38,7 @@ _MAX_LEVELS = 255
 _KNOWN_LEVELS = 2**16 - 1
 _MAX_BITS = 31  # codes are int32
 _MAX_AXES = 32
+_LARGEST_CODE = 2**_MAX_BITS - 1
 
 IntArray = npt.NDArray[np.int64]
 Bits = npt.NDArray[np.uint8]
@@ -137,23 +139,26 @@ class Record:
         return Record(self.kind, self.shape, self.scale, values=self.values[:, index : index + 1])
 
 
-def encode(array: npt.ArrayLike, *, max_value: int | None = None, step: float | None = None) -> Record:
+def encode(
+    array: npt.ArrayLike, *, max_value: int | None = None, step: float | None = None, where: str = "array"
+) -> Record:
     """Classify and pack an array of [timesteps, images, *features].
 
     {0, c} becomes binary, {-c, 0, c} ternary, multiples of a common step up to 255 or `max_value` (average-pooled
     or summed spikes) unsigned bit-planes, anything else real. `max_value` fixes the largest code and
-    `step` the value of code 1, where they are known, so that the coding does not depend on the sample.
+    `step` the value of code 1, where they are known, so that the coding does not depend on the sample. `where` is what
+    a complaint calls the array.
 
     Raises:
         InputError: fewer than three axes, an empty array, or values that are no finite numbers.
     """
-    values = np.asarray(array)
+    values = options.array(array, where, finite=False)
+    max_value = None if max_value is None else options.count(max_value, "max_value", most=_LARGEST_CODE)
+    step = None if step is None else options.figure(step, "step", above=0.0)
     if values.ndim < 3 or values.size == 0:
-        raise InputError(Problem(f"a trace needs [timesteps, images, *features], found shape {values.shape}"))
-    if values.dtype.kind not in "biuf":
-        raise InputError(Problem(f"a trace needs numbers, found {values.dtype}"))
-    if not np.isfinite(values).all():
-        raise InputError(Problem("a trace has values that are not finite"))
+        raise options.refuse(f"a trace needs [timesteps, images, *features], found shape {values.shape}", where)
+    if values.dtype.kind == "f":
+        options.check_finite(values, where)
     shape = tuple(int(size) for size in values.shape[2:])
     magnitudes = np.unique(np.abs(values[values != 0].astype(np.float64)))
     codes, scale = _codes(values, magnitudes, step, max(_MAX_LEVELS, min(max_value or 1, _KNOWN_LEVELS)))
@@ -196,9 +201,14 @@ class SpikeTrace(Mapping[str, Record]):
     """The inputs of the weighted operations of one network, by operation name."""
 
     def __init__(self, records: Mapping[str, Record]) -> None:
-        self._records = dict(records)
+        self._records = {
+            name: options.instance(
+                record, Record, f"records['{name}']", "a Record (SpikeTrace.from_arrays packs arrays)"
+            )
+            for name, record in options.mapping(records, "records", "a mapping of records by operation").items()
+        }
         if not self._records:
-            raise InputError(Problem("a trace without any operation"))
+            raise options.refuse("a trace without any operation", "records")
 
     def __getitem__(self, name: str) -> Record:
         return self._records[name]
@@ -216,8 +226,15 @@ class SpikeTrace(Mapping[str, Record]):
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, npt.ArrayLike]) -> SpikeTrace:
-        """Pack arrays of [timesteps, images, *features], by operation name."""
-        return cls({name: encode(array) for name, array in arrays.items()})
+        """Pack arrays of [timesteps, images, *features], by operation name.
+
+        Raises:
+            InputError: no such arrays, or numbers that are not finite.
+        """
+        given = options.mapping(arrays, "arrays", "a mapping of arrays by operation")
+        if not given:
+            raise options.refuse("a trace without any operation", "arrays")
+        return cls({name: encode(array, where=f"arrays['{name}']") for name, array in given.items()})
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """The arrays of the trace file."""
@@ -239,7 +256,7 @@ class SpikeTrace(Mapping[str, Record]):
 
     def save(self, path: str | Path) -> None:
         """Write the trace file (whole or not at all)."""
-        write_atomic(Path(path), npz_bytes(self.arrays()))
+        write_atomic(options.path(path, "path"), npz_bytes(self.arrays()))
 
     @classmethod
     def load(cls, path: str | Path) -> SpikeTrace:
@@ -248,7 +265,7 @@ class SpikeTrace(Mapping[str, Record]):
         Raises:
             InputError: missing, truncated or foreign file, or arrays that contradict one another.
         """
-        path = Path(path)
+        path = options.path(path, "path")
         arrays = read_npz(path)
         found = str(arrays.get("format", "nothing"))
         if found != FORMAT:

@@ -46,7 +46,7 @@ def test_infer_follows_the_file_and_the_option_goes_before_it():
     assert of_file.to_dict()["arithmetic"]["first_layer"] == "digital"
     assert back.to_json() == accelsim.infer("digits_snn", "spikeflow", images=4).to_json()
     assert "mac_unit.multiply_add" in of_option.results[0].components
-    with pytest.raises(InputError, match=r"--first-layer: 'sata' .* has no crossbars"):
+    with pytest.raises(InputError, match=r"^first_layer: 'sata' .* has no crossbars"):
         accelsim.infer("digits_snn", "sata", images=4, first_layer="digital")
     with pytest.raises(InputError, match="did you mean 'digital'"):
         accelsim.infer("digits_snn", "spikeflow", images=4, first_layer="digit")

@@ -38,7 +38,10 @@ def zeros(path: Path, size: int, members: int = 1, method: int = zipfile.ZIP_DEF
 
 
 def long_header(path: Path) -> None:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file, file.open("a.npy", "w", force_zip64=True) as member:
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file,
+        file.open("a.npy", "w", force_zip64=True) as member,
+    ):
         member.write(b"\x93NUMPY\x02\x00" + struct.pack("<I", 2**24))
         for _ in range(16):
             member.write(bytes(MEGA))

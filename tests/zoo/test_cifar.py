@@ -3,9 +3,9 @@
 import io
 import os
 import pickle
+import struct
 import subprocess
 import sys
-import struct
 from pathlib import Path
 
 import numpy as np
