@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import subprocess
 import sys
@@ -156,7 +157,8 @@ def test_numbers_that_can_be_read_in_two_ways_are_asked_about(text: str) -> None
 
 PLAIN: dict[str, Any] = {
     "0": 0, "-0": 0, "12": 12, "+12": 12, "1_000": 1000, "0x10": 16, "-0x_F": -15, "0b11": 3, "0o10": 8,
-    "1e3": 1000.0, "2.5E+9": 2.5e9, "1.": 1.0, ".5": 0.5, "01.5": 1.5, "1_0.5": 10.5, "-.inf": -math.inf, ".Inf": math.inf,
+    "1e3": 1000.0, "2.5E+9": 2.5e9, "1.": 1.0, ".5": 0.5, "01.5": 1.5, "1_0.5": 10.5, "-.inf": -math.inf,
+    ".Inf": math.inf,
     "true": True, "Yes": True, "on": True, "no": False, "OFF": False, "~": None, "": None, "null": None,
     "y": "y", "n": "n", "0x": "0x", "0b2": "0b2", "0o9": "0o9", "1:60": "1:60", "1.2.3": "1.2.3", "=": "=", "<<": "<<",
     "2020-01-31": "2020-01-31", "2020-01-31 10:00:00": "2020-01-31 10:00:00", "e3": "e3", ".": ".",
@@ -242,10 +244,8 @@ def test_plain_text_is_read_as_pyyaml_reads_it_or_asked_about(text: str) -> None
 @given(st.text(max_size=40) | st.text("!<&*[]{}:,?-'\"|>#%@` ab1\n\t", max_size=40))
 def test_any_text_is_data_or_an_input_error(text: str) -> None:
     for reads in (lambda: read(text), lambda: Override.parse(f"a={text}"), lambda: read(f"a: {text}")):
-        try:
+        with contextlib.suppress(InputError):
             reads()
-        except InputError as error:
-            assert str(error)
 
 
 def test_a_few_lines_cannot_stand_for_billions() -> None:

@@ -23,7 +23,7 @@ from accelsim.files import read_bytes
 
 MOST_BYTES = 2**29
 """Bytes of a file of images; the largest of CIFAR has 155 million."""
-MOST_STEPS = 4_000_000
+MOST_STEPS = 1_000_000
 """Steps of a pickle; the largest of CIFAR takes 400 thousand."""
 
 # Numbers only: no objects ("O"), no records, no text.

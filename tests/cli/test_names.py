@@ -15,19 +15,7 @@ from accelsim.files import bundled
 
 Command = Any
 
-NAMES = [
-    "a" * 5000,
-    "a" * 255,
-    "a/" * 3000,
-    "missing",
-    "b\udcff",
-    "loop",
-    "loop/x",
-    "fifo",
-    "folder",
-    "/dev/zero",
-    "/dev/full",
-]
+NAMES = ["a" * 5000, "a" * 255, "a/" * 3000, "missing", "loop", "loop/x", "fifo", "folder", "/dev/zero", "/dev/full"]
 READING = {
     "workload": ("run", "{}", "--hw", "sata"),
     "machine": ("run", "vgg9_cifar10", "--hw", "{}"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 
@@ -82,7 +83,7 @@ def test_bombs_end_at_once_in_little_memory() -> None:
     ],
 )
 def test_what_is_beyond_the_bounds_is_refused(text: str) -> None:
-    with pytest.raises(ExpressionError, match="beyond|nested too deeply"):
+    with pytest.raises(ExpressionError, match=r"beyond|nested too deeply"):
         Expression.parse(text)
 
 
@@ -159,8 +160,6 @@ def test_random_expressions_have_a_bounded_value_or_an_expression_error(
 @settings(max_examples=300, deadline=None)
 @given(st.text(max_size=60) | st.text("()[]{}xy.19e+-*/%<>=!'\"\\ \n#,:fbj_", max_size=60))
 def test_any_text_is_an_expression_or_an_expression_error(text: str) -> None:
-    try:
+    with contextlib.suppress(ExpressionError):
         expression = Expression.parse(text)
         expression.value(dict.fromkeys(expression.names, 1))
-    except ExpressionError as error:
-        assert str(error)

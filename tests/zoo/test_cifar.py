@@ -298,24 +298,24 @@ BOMBS = {
     "a memo of billions": opcodes(b"K\x01r" + (2**32 - 1).to_bytes(4, "little")),
     "text decoded again and again": opcodes(
         b"X" + (10**6).to_bytes(4, "little") + b"a" * 10**6 + b"q\x000c_codecs\nencode\nq\x010",
-        repeated(b"h\x01h\x00U\x06latin1\x86R", 10**4),
+        repeated(b"h\x01h\x00X\x06\x00\x00\x00latin1\x86R", 10**4),
     ),
     "keys of tuples of tuples": opcodes(b"K\x01q\x00" + b"h\x00h\x00\x86q\x00" * 60 + b"}q\x01h\x00Nsh\x01"),
     "wide tuples": opcodes(b"K\x01q\x00" + (b"(" + b"h\x00" * 1000 + b"tq\x00") * 9 + b"}h\x00Ns"),
     "shapes of lists of lists": opcodes(
         b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R",
-        b"(K\x01]q\x00" + b"]q\x01h\x00ah\x00aq\x00" * 60 + b"h\x00\x85cnumpy\ndtype\nU\x02u1\x85R\x89U\x00tb",
+        b"(K\x01]q\x000" + b"]h\x00ah\x00aq\x000" * 60 + b"h\x00\x85cnumpy\ndtype\nU\x02u1\x85R\x89U\x00tb",
     ),
     "huge keys": opcodes(b"\x8b" + (10**6).to_bytes(4, "little") + b"\x7f" * 10**6 + b"q\x00}" + b"h\x00Ns" * 10**4),
     "a long number in text": b"L" + b"9" * 10**6 + b"L\n.",
     "bytes that are not there": opcodes(b"\x8e" + (2**62).to_bytes(8, "little")),
-    "no end": opcodes(b"N0" * 3_000_000),
+    "no end": opcodes(b"N0" * 600_000),
 }
 
 LOAD = """
 import resource, sys
 from pathlib import Path
-resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))
 from accelsim.errors import InputError
 from accelsim.snn.plain_pickle import load_plain
 try:
