@@ -83,7 +83,7 @@ def test_names_of_which_nobody_can_say(unreachable: Path) -> None:
 
 
 @pytest.fixture(params=["fifo", "directory", "socket", "/dev/null", "/dev/zero", "/dev/random", "/dev/full"])
-def no_file(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+def no_file(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Something that is no file, and would give nothing or no end."""
     path = tmp_path / "it"
     match request.param:
@@ -93,7 +93,7 @@ def no_file(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
             path.mkdir()
         case "socket":
             short = Path("it.sock")  # a socket's name is short
-            os.chdir(tmp_path)
+            monkeypatch.chdir(tmp_path)
             with socket.socket(socket.AF_UNIX) as listener:
                 listener.bind(str(short))
                 yield short.absolute()
@@ -107,7 +107,6 @@ def no_file(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
 def test_what_is_no_file_is_refused_without_waiting(
     no_file: Path, reader: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(Path.cwd())  # goes back
     assert "found a " in (message := refused(lambda: READERS[reader](no_file))) or "nobody writes" in message
 
 

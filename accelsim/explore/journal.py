@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from accelsim.errors import InputError, Problem
+from accelsim.files import exists, is_file
 
 Status = Literal["done", "failed", "crashed"]
 """`failed`: the model refused the point, and will again; `crashed`: its worker died, or something unforeseen."""
@@ -59,7 +60,7 @@ def _is_sound(row: Sequence[Any]) -> bool:
 def _reading(path: Path) -> str:
     """How SQLite opens a journal in a directory of somebody else: beside a log that it needs, or as it stands."""
     log = path.with_name(f"{path.name}-wal")
-    return "mode=ro" if log.is_file() and log.stat().st_size else "mode=ro&immutable=1"
+    return "mode=ro" if is_file(log) and log.stat().st_size else "mode=ro&immutable=1"
 
 
 @dataclass(frozen=True)
@@ -133,9 +134,9 @@ class Journal:
         self.damaged_points: set[str] = set()
         """Keys of points of which the same was found."""
         try:
-            if must_exist and path is not None and not path.exists():
+            if must_exist and path is not None and not exists(path):
                 raise InputError(Problem("there is no journal", str(path)))
-            if path is not None and path.exists() and not path.is_file():
+            if path is not None and exists(path) and not is_file(path):
                 raise InputError(Problem("expected a file", str(path)))
             to_read = must_exist and path is not None and not all(os.access(it, os.W_OK) for it in (path, path.parent))
             place = str(path or ":memory:")

@@ -19,11 +19,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from accelsim.errors import InputError, Problem
 from accelsim.frontend.topology_file import GEMM_COLUMNS, Row, read_topology
 from accelsim.workload.load import Workload, resolve_workload
+from accelsim.yaml_text import dump
 
 
 def import_topology(
@@ -82,7 +81,7 @@ def topology_workload(path: str | Path, **options: Any) -> Workload:
 
 def topology_yaml(path: str | Path, **options: Any) -> str:
     """The workload file of a CSV topology as text; options as for `import_topology`."""
-    text: str = yaml.safe_dump(import_topology(path, **options), sort_keys=False, width=110, default_flow_style=None)
+    text = dump(import_topology(path, **options))
     return text
 
 

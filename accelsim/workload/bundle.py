@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import yaml
 
 from accelsim import options
 from accelsim.errors import InputError, Problem
@@ -34,6 +33,7 @@ from accelsim.workload.npz import npz_bytes, read_npz
 from accelsim.workload.summary import Summary, statistics, summarize
 from accelsim.workload.trace import SpikeTrace
 from accelsim.workload.weights import WEIGHTS_FILE, check_weights, read_weights
+from accelsim.yaml_text import dump
 
 if TYPE_CHECKING:
     import nir
@@ -349,5 +349,5 @@ def _write_files(staging: Path, content: _Content, activity: dict[str, Any]) -> 
         "activity": activity,
         "files": {name: {"sha256": hashlib.sha256(payload).hexdigest()} for name, payload in payloads.items()},
     }
-    text = yaml.safe_dump(document, sort_keys=False, width=110, default_flow_style=None)
+    text = dump(document)
     write_atomic(staging / BUNDLE_FILE, text)
