@@ -225,9 +225,9 @@ def _zeros(archive: zipfile.ZipFile, name: str, count: int) -> None:
 
 @cache
 def bomb() -> bytes:
-    """A small file that holds 2 GB of zeros, in members of names that nobody asks for."""
+    """A small file that holds 1.25 GB of zeros, in members of names that nobody asks for."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-        for number in range(8):
+        for number in range(5):
             _zeros(archive, f"zeros{number}.npy", 2**28)
     return stream.getvalue()

@@ -510,6 +510,42 @@ def valid(kind: str) -> list[Input]:
     return found
 
 
+def readers(kind: str, name: str, content: bytes) -> list[Input]:
+    """Every command that reads a file of this kind, given this one."""
+    net, named = {**_NET, name: content}, (name,)
+    machine = {"sata": "digital_28nm", "spikeflow": "rram_65nm"}
+    commands: dict[str, list[tuple[str, ...]]] = {
+        "workload": [("validate", name), ("show", name, "--format", "json"), ("run", name, "--hw", "sata", "--format", "json"),
+                     ("run", name, "--hw", "spikeflow", "--format", "json"), ("explain", name, "--format", "json")],
+        "hardware": [("validate", name), ("run", "net.yaml", "--hw", name, "--format", "json"), ("list", "components", "--hw", name),
+                     ("run", "net.yaml", "--hw", name, "--format", "json", "--fidelity", "cycle")],
+        "costs": [("validate", name), *(("run", "net.yaml", "--hw", f"{hw}.yaml", "--format", "json") for hw in machine)],
+        "recipe": [("validate", name)],
+        "sweep": [("validate", name)],
+        "sweep_run": [("sweep", name, "-j", "1", "--out", "out", "--format", "json")],
+        "table": [("import-topology", name), ("noc", "--rows", "2", "--cols", "2", "--traffic", name, "--fidelity", "analytical")],
+        "result": [("report", name)],
+        "journal": [("sweep", "show", name, "--format", "json"), ("sweep", "show", name)],
+        "setting": [("run", "net.yaml", "--hw", "sata", "--set", _word(line)) for line in content.decode().splitlines()],
+        "npz": [("import-trace", name, "net.yaml", "-o", "made.npz"),
+                ("noc", "--rows", "2", "--cols", "2", "--traffic", name, "--fidelity", "analytical")],
+    }  # fmt: skip
+    if kind == "nir":
+        options: dict[str, Any] = {"dt": 1e-4, "timesteps": 2, "verbose": False, "activity": 0.2}
+        import accelsim
+
+        return [Input({name: content}, call=lambda: accelsim.from_nir(name, **options), label=f"from_nir('{name}')")]
+    if kind == "costs":
+        for hw, table in machine.items():
+            text = next(text for text in seeds.texts("hardware") if f"\nname: {hw}\n" in text)
+            net[f"{hw}.yaml"] = text.replace(f"table: {table}", f"table: {name}").encode()
+        named += tuple(f"{hw}.yaml" for hw in machine)
+    if kind == "setting":
+        named = ("--set",)
+    writes = ("out", "made.npz", f"{name.rpartition('.')[0]}.html")
+    return [Input(net, words, named=named, writes=writes, edits=(name,) if kind == "journal" else ()) for words in commands[kind]]
+
+
 _NET = {"net.yaml": seeds.CONV.encode(), "layers.csv": seeds.CONV_CSV.encode()}
 
 
