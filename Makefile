@@ -15,7 +15,7 @@ EXTRAS_no := nir,sweep,cluster,dev
 ONLY_no := --no-torch
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test test-lowest test-latest test-pythons lock lint bench accuracy sweeps digits recipes leaderboard \
+.PHONY: help demo test fuzz test-lowest test-latest test-pythons lock lint bench accuracy sweeps digits recipes leaderboard \
 	reproduce clean
 
 help:
@@ -25,6 +25,7 @@ help:
 	@echo "make test-latest  the tests with the newest versions there are"
 	@echo "make test-pythons the tests on Python 3.11, 3.12 and 3.13"
 	@echo "make lock    write the locked versions (requirements/*.txt) again; UPGRADE=--upgrade takes the newest"
+	@echo "make fuzz    set up, then feed 200,000 damaged inputs (FUZZ_INPUTS, FUZZ_SEED) to every command"
 	@echo "make lint    set up, then formatting, lint, types and the import contract"
 	@echo "make bench   set up, then run the benchmarks"
 	@echo "make reproduce  do the published tables and figures again and rewrite reports/"
@@ -98,6 +99,10 @@ lock: .venv-lock/bin/uv
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
 	@touch $@
+
+# The same inputs every time, as in the tests but ten times as many; FUZZ_SEED=1 tries others.
+fuzz: $(VENV)/.dev
+	FUZZ_INPUTS=$${FUZZ_INPUTS:-200000} $(BIN)/python -m tests.fuzz
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

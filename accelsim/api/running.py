@@ -131,6 +131,8 @@ def priced(
     fidelity: str,
 ) -> Result:
     """Counts x costs, with what identifies the inputs."""
+    with hardware.placing():  # what the ledger counts and the table does not price
+        unit_costs, part_costs = table.unit_costs(ledger), table.part_costs(ledger)
     return Result(
         workload={
             "name": workload.name,
@@ -141,8 +143,8 @@ def priced(
         },
         hardware={"name": hardware.name, "kind": hardware.kind, "hash": hardware.hash},
         ledger=ledger,
-        unit_costs=table.unit_costs(ledger),
-        part_costs=table.part_costs(ledger),
+        unit_costs=unit_costs,
+        part_costs=part_costs,
         estimated=estimated,
         version=accelsim.__version__,
         fidelity=fidelity,

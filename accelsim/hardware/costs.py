@@ -240,6 +240,19 @@ def _one_of_equals(file: CostFile) -> CostFile:
     return file
 
 
+def entry(file: CostFile, name: str) -> Component:
+    """A component that the description of a machine refers to.
+
+    Raises:
+        InputError: the table lacks it.
+    """
+    known = _entries(file)
+    if name not in known:
+        message = f"the cost table '{file.name}' has no component '{name}'{did_you_mean(name, known)}"
+        raise InputError(Problem(message, where="costs.table"))
+    return known[name]
+
+
 def from_file(file: CostFile) -> dict[str, Component]:
     """The entries of a cost table as components; the caller's own, to be added to."""
     return dict(_entries(file))

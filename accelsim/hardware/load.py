@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -62,9 +63,15 @@ class Hardware:
         Raises:
             InputError: sizes outside the known costs, or overrides of entries that do not exist.
         """
-        try:
+        with self.placing():
             table: CostTable = self.file.cost_table(self.costs, demand)
             return table.overridden(self.file.costs.components, f"override in {self.path.name} or by --set")
+
+    @contextmanager
+    def placing(self) -> Iterator[None]:
+        """Complaints from within name the file, and where they can the line or the override."""
+        try:
+            yield
         except InputError as error:
             raise InputError([self.place(problem) for problem in error.problems]) from None
 
@@ -164,8 +171,9 @@ def _placer(document: Document, schema: type[Section], overrides: Sequence[Overr
     def place(problem: Problem) -> Problem:
         if problem.file is not None or not problem.where:
             return problem
-        for override in overrides:
-            if override.key == problem.where or override.key.startswith(f"{problem.where}."):
+        where = f"{problem.where}."
+        for override in overrides:  # of the key itself, of one below it, or of the section that holds it
+            if f"{override.key}.".startswith(where) or where.startswith(f"{override.key}."):
                 return replace(problem, where=str(override))
         keys = resolve_key(schema, document.data, problem.where)
         return replace(problem, file=str(document.path), line=document.line_of(keys) if keys else None)

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from accelsim.errors import InputError, Problem
 from accelsim.hardware.cells import cell, cell_source
-from accelsim.hardware.costs import Action, Category, Component, CostFile, CostTable, from_file
+from accelsim.hardware.costs import Action, Category, Component, CostFile, CostTable, entry, from_file
 from accelsim.hardware.parts import (
     Demand,
     cells_component,
@@ -42,6 +42,7 @@ def cost_table(machine: SpikeflowFile, file: CostFile, demand: Demand) -> CostTa
         "skip_detector": _skip_detector(crossbar.rows, node),
         "control": _control(node),
         "adc": _adc(machine.adc.bits, file),
+        "mux": entry(file, "mux"),
         "shift_add": adder,
         "diff": _diff(wide, node),
         "pe_accumulator": adder,
@@ -172,6 +173,8 @@ def _control(node: int) -> Component:
 @lru_cache
 def _adc(bits: int, file: CostFile) -> Component:
     points = sorted(file.converters, key=lambda point: point.bits)
+    if not points:
+        raise InputError(Problem(f"the cost table '{file.name}' has no converters", where="costs.table"))
     if bits > points[-1].bits:
         raise InputError(
             Problem(f"no source for a converter of {bits} bits, known up to {points[-1].bits}", where="adc.bits")
@@ -187,9 +190,8 @@ def _adc(bits: int, file: CostFile) -> Component:
     )
     if not below:
         source = f"{bits} b priced as {above.bits} b, the smallest known: {source}"
-    known = from_file(file)["adc"]
     return replace(
-        known,
+        entry(file, "adc"),
         actions={"convert": Action(low.energy_pj * (above.energy_pj / low.energy_pj) ** share, source)},
         area_um2=low.area_um2 * (above.area_um2 / low.area_um2) ** share,
         source=source,

@@ -53,7 +53,8 @@ def _one(kind: str, seed: int, number: int, keep: Path) -> int:
         os.chdir(home)
         outcome, failures = judge(kind, number, given, Path(folder), where)
     print("accelsim", *map(repr, given.words) if given.words else (given.label,))
-    print(f"-> {outcome.code}, {outcome.seconds:.2f} s, {outcome.grown:,} bytes\n{outcome.out[:2000]}\n{outcome.err[:4000]}")
+    print(f"-> {outcome.code}, {outcome.seconds:.2f} s, {outcome.grown:,} bytes")
+    print(outcome.out[:2000], outcome.err[:4000], sep="\n")
     for one in failures:
         print(f"{one.category}: {one.signature}\n{one.detail}")
     print(f"kept in {where}" if failures else "nothing wrong")

@@ -74,8 +74,8 @@ WRONG: dict[str, Callable[[], Any]] = {
     "a function": lambda: len,
     "...": lambda: ...,
     "()": lambda: (),
-    "[]": lambda: [],
-    "{}": lambda: {},
+    "[]": list,
+    "{}": dict,
     "set()": set,
     "[None]": lambda: [None],
     "[[1]]": lambda: [["gain"]],
@@ -235,24 +235,32 @@ _NIR = _plain(
     dt=1e-4, timesteps=2, activity=0.2, discretization="euler", reset="hard", reset_order="same_step", compare=">",
     encoding=None, name="n", verbose=False,
 )  # fmt: skip
-_TRACED = _plain(timesteps=2, images="all", level="spikes", fold_bn=True, reset="auto", name="n", precision={"weight_bits": 4})
+_TRACED = _plain(
+    timesteps=2, images="all", level="spikes", fold_bn=True, reset="auto", name="n", precision={"weight_bits": 4}
+)
 CALLS = (
     Call("run", {**_READ, **_PRICED, **_plain(as_ann=False, per_image=False)}, weight=6),
-    Call("run", {"workload": _workload, "hardware": _machine, **_plain(as_ann=True, fidelity="analytical", **CONVENTION)}, weight=2),
+    Call("run", {"workload": _workload, "hardware": _machine, **_plain(as_ann=True, fidelity="analytical",
+    **CONVENTION)}, weight=2),
     Call("compare", {**_plain(workload="net.yaml", hardware=["sata"]), **_PRICED}, weight=3),
-    Call("explain", _plain(workload="net.yaml", hardware=["sata"], settings={}, fidelity="analytical", reference="papers"), weight=2),
+    Call("explain", _plain(workload="net.yaml", hardware=["sata"], settings={}, fidelity="analytical",
+    reference="papers"), weight=2),
     Call("load_workload", _plain(source="net.yaml", settings={"layers.conv.kernel": 3, "timesteps": 2}), weight=4),
-    Call("load_hardware", _plain(source="sata", settings={"array.rows": 4, "memories.dram.bandwidth_gbps": 10.0}), weight=4),
+    Call("load_hardware", _plain(source="sata", settings={"array.rows": 4, "memories.dram.bandwidth_gbps": 10.0}),
+    weight=4),
     Call(
         "infer",
         {"bundle": _bundle, **_plain(
-            hardware="spikeflow", data=None, images=2, ideal=False, noise="none", first_layer=None, remedies=["adc_range"], repeats=1,
+            hardware="spikeflow", data=None, images=2, ideal=False, noise="none", first_layer=None,
+            remedies=["adc_range"], repeats=1,
             seed=0, early_exit=None, ablate=False, fidelity="analytical", report=None, settings=None, reference=None)},
         weight=3,
     ),
-    Call("replay", {"workload": lambda: _bundle().workload, "weights": seeds.tiny_weights, "inputs": lambda: _bundle().samples["inputs"]}, weight=3),
+    Call("replay", {"workload": lambda: _bundle().workload, "weights": seeds.tiny_weights,
+    "inputs": lambda: _bundle().samples["inputs"]}, weight=3),
     Call("from_nir", {"path": lambda: graphs.build(0), **_NIR}, weight=4),
-    Call("from_nir", {"path": lambda: graphs.build(1), **_NIR, "activity": lambda: np.ones((3, 1, 6, 6), np.float32)}, weight=2),
+    Call("from_nir", {"path": lambda: graphs.build(1), **_NIR, "activity": lambda: np.ones((3, 1, 6, 6), np.float32)},
+    weight=2),
     Call("import_topology", _plain(path="layers.csv", timesteps=2, density=0.2, name="n", neurons=True), weight=3),
     Call("sweep", _plain(source=SWEEP, jobs=1, executor="local", resume=False, out=None, journal=None), weight=1),
     Call("trace", {"model": _spiking, "x": _frames, **_TRACED, **_plain(layout="TN", labels=[0, 1, 0])}, weight=2),
@@ -263,10 +271,12 @@ CALLS = (
          "samples": lambda: dict(_bundle().samples), **_plain(density=None, level="spikes", source="s", notes=("n",))},
         weight=3,
     ),
-    Call("Bundle.of", {"description": seeds.tiny_description, "weights": seeds.tiny_weights, **_plain(density={"conv": 0.2, "fc": [0.1, 0.2]}, samples={})}, weight=3),
+    Call("Bundle.of", {"description": seeds.tiny_description, "weights": seeds.tiny_weights,
+    **_plain(density={"conv": 0.2, "fc": [0.1, 0.2]}, samples={})}, weight=3),
     Call("Bundle.load", _plain(path="bundle"), weight=1),
     Call("Bundle.save", _plain(directory="saved"), function=_save),
-    Call("SpikeTrace.from_arrays", {"arrays": lambda: {"conv": np.ones((2, 3, 1, 4, 4)), "fc": np.zeros((2, 3, 8))}}, weight=3),
+    Call("SpikeTrace.from_arrays", {"arrays": lambda: {"conv": np.ones((2, 3, 1, 4, 4)), "fc": np.zeros((2, 3, 8))}},
+    weight=3),
     Call("SpikeTrace", {"records": lambda: dict(_bundle().trace.items())}),
     Call("SpikeTrace.load", _plain(path="bundle/trace.npz")),
     Call("SpikeTrace.save", _plain(place="saved.npz"), function=_save_trace),
@@ -287,7 +297,9 @@ def damaged(random: Random) -> tuple[str, Callable[[], Any]]:
 
 def _wrong(name: str, value: Any, random: Random) -> tuple[str, Any]:
     if name in WRITES:
-        word = random.choice([word for word in (*WORDS, "net.yaml/x", "bundle") if "/.." not in word and word[:1] not in ("/", ".", "~")])
+        word = random.choice(
+            [word for word in (*WORDS, "net.yaml/x", "bundle") if "/.." not in word and word[:1] not in ("/", ".", "~")]
+        )
         return random.choice(((repr(word[:40]), word), _named(random, ("1", "nan", "{}", "bytes", "object()", "[]"))))
     if name == "jobs":
         return _named(random, JOBS)
@@ -297,7 +309,9 @@ def _wrong(name: str, value: Any, random: Random) -> tuple[str, Any]:
     if isinstance(value, dict) and value and how < 0.6:
         key = random.choice(list(value))
         if random.random() < 0.2:
-            new = misspelt(key, random) if random.random() < 0.6 else random.choice((3, None, "", "\ud800", ("a",), b"x"))
+            new = (
+                misspelt(key, random) if random.random() < 0.6 else random.choice((3, None, "", "\ud800", ("a",), b"x"))
+            )
             return f"{{{key!r} is {new!r}}}", {(new if old == key else old): below for old, below in value.items()}
         shown, wrong = _wrong(str(key) if name in WRITES else "", value[key], random)
         return f"{{{key!r}: {shown}}}", {**value, key: wrong}

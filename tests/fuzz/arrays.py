@@ -16,7 +16,24 @@ import numpy as np
 from tests.fuzz.texts import WORDS, bytes_damaged, misspelt
 
 Arrays = Mapping[str, Any]
-DTYPES = ("<f8", ">f8", "<f4", "<f2", "<i8", ">i4", "u1", "i1", "?", "<u8", "<c8", "<U3", "S2", "<M8[s]", "<m8[ns]", "V3")
+DTYPES = (
+    "<f8",
+    ">f8",
+    "<f4",
+    "<f2",
+    "<i8",
+    ">i4",
+    "u1",
+    "i1",
+    "?",
+    "<u8",
+    "<c8",
+    "<U3",
+    "S2",
+    "<M8[s]",
+    "<m8[ns]",
+    "V3",
+)
 VALUES = (0, 1, -1, 2, 255, 2**31, 2**53, 1e30, 3e38, 1e308, 1e-320, np.nan, np.inf, -np.inf, 0.5)
 DESCRIPTIONS = (
     "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000,), }",
@@ -40,7 +57,8 @@ DESCRIPTIONS = (
     "{'descr': '<f4', 'fortran_order': False, 'shape': (" + "1, " * 64 + "), }",
     "{'descr': '<f4', 'fortran_order': False, 'shape': (" + "1, " * 2000 + "), }",
     "{'descr': None, 'fortran_order': False, 'shape': (2,), }",
-    "[1, 2]", "", "(" * 200, "{" * 3000, "__import__('os')", "{'descr': '<f4', ", "\x00" * 64, "9" * 9000, "-" * 100_000 + "1",
+    "[1, 2]", "", "(" * 200, "{" * 3000, "__import__('os')", "{'descr': '<f4', ", "\x00" * 64, "9" * 9000,
+    "-" * 100_000 + "1",
 )  # fmt: skip
 
 
@@ -163,7 +181,9 @@ def headers_damaged(arrays: Arrays, random: Random) -> bytes:
     elif how == 3:
         members[name] = bytes_damaged(members[name], random)
     else:
-        other = random.choice((b"", b"x", b"\x80\x04.", b"\x93NUMPY", b"\x93NUMPY\x01\x00\xff\xff", b"PK\x03\x04", b"\x1f\x8b"))
+        other = random.choice(
+            (b"", b"x", b"\x80\x04.", b"\x93NUMPY", b"\x93NUMPY\x01\x00\xff\xff", b"PK\x03\x04", b"\x1f\x8b")
+        )
         members[name] = other
     return _zipped(members, random.choice((zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED)))
 
@@ -186,7 +206,9 @@ def archive_damaged(arrays: Arrays, random: Random) -> bytes:
         if how == 2:
             archive.writestr(name, members[name])
         elif how == 3:
-            archive.writestr(random.choice(("../x.npy", "/x.npy", "a/", "", ".npy", "a\\b.npy", "x.txt", "é.npy")), b"x")
+            archive.writestr(
+                random.choice(("../x.npy", "/x.npy", "a/", "", ".npy", "a\\b.npy", "x.txt", "é.npy")), b"x"
+            )
         elif how == 4:
             archive.comment = b"x" * random.choice((1, 65535))
         elif how == 5:

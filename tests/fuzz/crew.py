@@ -16,8 +16,10 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from tests.fuzz.given import Input
 from tests.fuzz.run import CATEGORIES, Failure, judge, make
-from tests.fuzz.targets import KINDS, Input, valid
+from tests.fuzz.targets import KINDS
+from tests.fuzz.undamaged import valid
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 STALLED_S = 120
@@ -74,7 +76,9 @@ def warm_up(kind: str, base: Path) -> None:
     for number, given in enumerate(valid(kind)):
         outcome, failures = judge(kind, -1 - number, given, base)
         if outcome.code or failures:
-            raise AssertionError(f"not accepted, though undamaged: {given.words or given.label}: {outcome.err} {failures}")
+            raise AssertionError(
+                f"not accepted, though undamaged: {given.words or given.label}: {outcome.err} {failures}"
+            )
 
 
 def work(kind: str, seed: int, start: int, count: int, scratch: Path) -> None:
@@ -98,7 +102,11 @@ def work(kind: str, seed: int, start: int, count: int, scratch: Path) -> None:
                     if (scratch / "last").exists():
                         (scratch / "last").rename(scratch / f"{kind}_{seed}_{number}")
                 print(json.dumps({"failure": asdict(one)}), file=results)
-            print(json.dumps({"number": number, "ok": outcome.code == 0, "s": round(outcome.seconds, 4)}), file=results, flush=True)
+            print(
+                json.dumps({"number": number, "ok": outcome.code == 0, "s": round(outcome.seconds, 4)}),
+                file=results,
+                flush=True,
+            )
 
 
 # --- the one who watches ----------------------------------------------------------------------------------------------
@@ -139,7 +147,7 @@ def _count(results: Path, tally: Tally) -> None:
 
 
 def _watched(kind: str, seed: int, start: int, count: int, scratch: Path) -> tuple[int, str] | None:
-    """Run one process; None if it came to its end, else the input at which it stopped (-1: before the first), and why."""
+    """Run one process; None if it came to its end, else where it stopped (-1: before the first input), and why."""
     progress = scratch / "progress"
     progress.unlink(missing_ok=True)
     temporary, home = scratch / "tmp", scratch / "home"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -14,8 +15,10 @@ import numpy as np
 from tests.fuzz.arrays import array_damaged
 from tests.fuzz.texts import WORDS, bytes_damaged, misspelt
 
-VALUES = (None, 0, -1, 1, 2, 0.5, 2.5, np.nan, np.inf, 1e300, 2**40, 2**70, "same", "valid", "x", "", (), (0, 0), (1, 2, 3), [], {}, True,
-          (-1, 1), (2, 2), np.array([]), np.zeros((2, 2)), np.array("x"), np.array([0, 1]), b"same", object(), 1j)  # fmt: skip
+VALUES = (None, 0, -1, 1, 2, 0.5, 2.5, np.nan, np.inf, 1e300, 2**40, 2**70, "same", "valid", "x", "", (), (0, 0), (1,
+2, 3), [], {}, True,
+          (-1, 1), (2, 2), np.array([]), np.zeros((2, 2)), np.array("x"), np.array([0, 1]), b"same", object(),
+          1j)  # fmt: skip
 
 
 def _neuron(kind: str, size: tuple[int, ...]) -> Any:
@@ -28,7 +31,13 @@ def _neuron(kind: str, size: tuple[int, ...]) -> Any:
         return nir.IF(r=full, v_threshold=full, v_reset=full * 0)
     if kind == "cuba":
         return nir.CubaLIF(
-            tau_syn=full * 3e-4, tau_mem=full * 2e-4, r=full, v_leak=full * 0, v_threshold=full, v_reset=full * 0, w_in=full
+            tau_syn=full * 3e-4,
+            tau_mem=full * 2e-4,
+            r=full,
+            v_leak=full * 0,
+            v_threshold=full,
+            v_reset=full * 0,
+            w_in=full,
         )
     return nir.LIF(tau=full * 2e-4, r=full, v_leak=full * 0, v_threshold=full * 0.5, v_reset=full * 0)
 
@@ -64,7 +73,7 @@ def build(which: int) -> Any:
     nodes, shape = ((dense, (3,)), (conv, (1, 6, 6)), (line, (1, 8)))[which % 3]
     names = ["input", *nodes, "output"]
     nodes = {"input": nir.Input(np.array(shape)), **nodes, "output": nir.Output(np.array([1]))}
-    edges = list(zip(names, names[1:], strict=False))
+    edges = list(itertools.pairwise(names))
     if which == 3:  # a shortcut
         nodes["fc3"] = nir.Linear(rng.normal(size=(2, 4)))
         edges += [("lif", "fc3"), ("fc3", "if")]
@@ -120,7 +129,8 @@ def _edges_damaged(graph: Any, random: Random) -> None:
     other = random.choice([*graph.nodes, "ghost", "", None, 3])
     graph.edges[at : at + 1] = random.choice(
         ([], [(source, other)], [(other, target)], [(target, source)], [(source, target)] * 2,
-         [(source, target), (target, source)], [(source,)], [(source, target, other)], ["ab"], [None], [(source, target), (source, other)])
+         [(source, target), (target, source)], [(source,)], [(source, target, other)], ["ab"], [None], [(source,
+         target), (source, other)])
     )  # fmt: skip
 
 
@@ -185,9 +195,13 @@ def _place_damaged(store: Any, place: str, random: Random) -> None:
 def _stored(old: Any, random: Random) -> Any:
     if isinstance(old, bytes):
         kinds = ("LIF", "Conv2d", "Flatten", "Input", "Output", "NIRGraph", "lif", "Delay", "")
-        return random.choice((*kinds, misspelt(old.decode(errors="replace"), random).replace("\x00", ""), 3, np.zeros(2), b"\xff\xfe"))
+        return random.choice(
+            (*kinds, misspelt(old.decode(errors="replace"), random).replace("\x00", ""), 3, np.zeros(2), b"\xff\xfe")
+        )
     if isinstance(old, np.ndarray) and old.dtype.kind in "biuf":
         with np.errstate(all="ignore"):
             changed = array_damaged(old, random)
         return changed if changed.dtype.kind in "biufS" else np.zeros((0,))
-    return random.choice((0, -1, 1, 2, 0.5, np.nan, np.inf, 2**40, "x", b"same", np.zeros((2, 2)), np.array([0, 0]), np.zeros(0)))
+    return random.choice(
+        (0, -1, 1, 2, 0.5, np.nan, np.inf, 2**40, "x", b"same", np.zeros((2, 2)), np.array([0, 0]), np.zeros(0))
+    )

@@ -79,7 +79,9 @@ def _change(database: sqlite3.Connection, random: Random) -> None:
 def _value(old: Any, random: Random) -> Any:
     if isinstance(old, bytes) and old[:1] in (b"{", b"[") and random.random() < 0.7:
         tree = from_json(old.decode())
-        return written(pooled([tree], as_json=True)(tree, random)).encode(errors="surrogatepass").decode(errors="replace")
+        return (
+            written(pooled([tree], as_json=True)(tree, random)).encode(errors="surrogatepass").decode(errors="replace")
+        )
     return random.choice(
         (
             None,

@@ -23,7 +23,8 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from accelsim.errors import AccelsimError
-from tests.fuzz.targets import KINDS, Input
+from tests.fuzz.given import Input
+from tests.fuzz.targets import KINDS
 
 HANG_S = 10
 """Of work, or of waiting for nothing; a busy machine is given longer."""
@@ -211,7 +212,9 @@ def _refuse(name: str) -> NoReturn:
     raise ValueError(f"{name} in JSON")
 
 
-def complaints(given: Input, outcome: Outcome, before: dict[str, Any], after: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+def complaints(
+    given: Input, outcome: Outcome, before: dict[str, Any], after: dict[str, Any]
+) -> Iterator[tuple[str, str, str]]:
     """(category, signature, detail) of everything that should not have happened."""
     error = outcome.error
     if isinstance(error, Hang):
@@ -240,6 +243,7 @@ def _unclear(given: Input, outcome: Outcome) -> Iterator[tuple[str, str, str]]:
     what = given.words[0] if given.words else given.label.partition("(")[0]
     if not outcome.err.strip():
         yield "message", f"{what} says nothing", ""
+        return
     if "Traceback" in outcome.err:
         yield "message", f"{what} shows a traceback", outcome.err[-1000:]
     if len(outcome.err) > MOST_WORDS:
@@ -270,7 +274,9 @@ def snapshot(folder: Path) -> dict[str, Any]:
     return found
 
 
-def _left(given: Input, outcome: Outcome, before: dict[str, Any], after: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+def _left(
+    given: Input, outcome: Outcome, before: dict[str, Any], after: dict[str, Any]
+) -> Iterator[tuple[str, str, str]]:
     what = given.words[0] if given.words else given.label.partition("(")[0]
     beside = {f"{name}{end}" for name in given.edits for end in ("-wal", "-shm", "-journal")}
     changed = [name for name in before if name not in after or before[name] != after[name]]
@@ -279,7 +285,9 @@ def _left(given: Input, outcome: Outcome, before: dict[str, Any], after: dict[st
         yield "left-over", f"{what} changes its input", ", ".join(spoilt[:5])
     new = sorted(after.keys() - before.keys() - beside)
     if outcome.code == 0 and outcome.error is None:
-        hidden = [name for name in new if name.rpartition("/")[2].startswith(".") or name.endswith((".tmp", "-wal", "-shm"))]
+        hidden = [
+            name for name in new if name.rpartition("/")[2].startswith(".") or name.endswith((".tmp", "-wal", "-shm"))
+        ]
         elsewhere = [] if "*" in given.writes else [name for name in new if name.partition("/")[0] not in given.writes]
         hidden = [name for name in hidden if "cache" not in name]
     else:

@@ -129,7 +129,9 @@ def texts(kind: str) -> tuple[str, ...]:
     folder, pattern = folders[kind]
     found = tuple(path.read_text(encoding="utf-8") for path in sorted(folder.glob(pattern)))
     if kind == "bundles":  # their data is damaged elsewhere
-        found = tuple(re.sub(r"activity: .*", "activity: {density: 0.2}", text.partition("\nfiles:")[0]) + "\n" for text in found)
+        found = tuple(
+            re.sub(r"activity: .*", "activity: {density: 0.2}", text.partition("\nfiles:")[0]) + "\n" for text in found
+        )
     assert found, f"no {kind} in {folder}"
     return found
 

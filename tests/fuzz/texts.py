@@ -6,33 +6,52 @@ import string
 from random import Random
 
 NUMBERS = (
-    "0", "-1", "1", "2", "3", "-0.0", "0.5", "1.5", "7", "255", "256", "65536", "2147483647", "2147483648", "-2147483649",
-    "9007199254740993", "9223372036854775807", "9223372036854775808", "18446744073709551616", "1e20", "1e-300", "5e-324",
+    "0", "-1", "1", "2", "3", "-0.0", "0.5", "1.5", "7", "255", "256", "65536", "2147483647", "2147483648",
+    "-2147483649",
+    "9007199254740993", "9223372036854775807", "9223372036854775808", "18446744073709551616", "1e20", "1e-300",
+    "5e-324",
     "1e308", "-1e308", "1e309", "1e-400", "0.1", "-0.5", "100000", "1000000", "3.0", "1e3", "10", "12", "33", "1000",
 )  # fmt: skip
 YAML_SCALARS = (
-    "", "~", "null", "true", "false", "yes", "no", "on", "off", "y", ".nan", ".inf", "-.inf", ".NaN", "nan", "inf", "010",
+    "", "~", "null", "true", "false", "yes", "no", "on", "off", "y", ".nan", ".inf", "-.inf", ".NaN", "nan", "inf",
+    "010",
     "0o10", "0x10", "0b11", "1:20", "1:20:30", "-1:20", "190:20:30.15", "1_000", "_", "+12", "1e", "1.e+3", "0x", "09",
-    "2020-13-45", "2001-12-14", "2001-12-14t21:59:43.10-05:00", "0001-01-01", "9999-99-99 99:99:99", "=", "<<", "*a", "&a",
-    "&a b", "!", "!!", "!x", "!!str 5", "!!int x", "!!int ''", "!!int '1:'", "!!int '0x'", "!!int -", "!!float x", "!!float ''",
-    "!!bool maybe", "!!bool ''", "!!null x", "!!timestamp x", "!!timestamp ''", "!!binary x", "!!binary '===='", "!!set {a}",
-    "!!omap [a: 1]", "!!omap {a: 1}", "!!pairs [a: 1]", "!!pairs [[a]]", "!!seq {a: 1}", "!!map [1]", "!!merge x", "!!value x",
-    "!!python/object/apply:os.system ['true']", "!!python/name:os.system", "!!python/tuple [1]", "!<tag:yaml.org,2002:int> x",
-    "%", "@", "`", "|", ">", "- a", "? a", "a: b: c", "'", '"', '"\\ud800"', '"\\udfff\\ud800"', '"\\0"', '"\\x00"', '"\\U0010ffff"',
-    '"\\ufeff"', '"\\x85"', '"\\u2028"', '"\\n"', '"\\e[31m"', "'\u00e9'", "'\u202e'", "9" * 5000, "0x" + "f" * 5000, "-" + "9" * 4400,
-    "0b" + "1" * 20000, "0." + "3" * 5000, "1" + "0" * 400 + ".0", "1e99999", "1e-99999", ":".join(["59"] * 2000), "0" * 5000 + "7",
+    "2020-13-45", "2001-12-14", "2001-12-14t21:59:43.10-05:00", "0001-01-01", "9999-99-99 99:99:99", "=", "<<", "*a",
+    "&a",
+    "&a b", "!", "!!", "!x", "!!str 5", "!!int x", "!!int ''", "!!int '1:'", "!!int '0x'", "!!int -", "!!float x",
+    "!!float ''",
+    "!!bool maybe", "!!bool ''", "!!null x", "!!timestamp x", "!!timestamp ''", "!!binary x", "!!binary '===='",
+    "!!set {a}",
+    "!!omap [a: 1]", "!!omap {a: 1}", "!!pairs [a: 1]", "!!pairs [[a]]", "!!seq {a: 1}", "!!map [1]", "!!merge x",
+    "!!value x",
+    "!!python/object/apply:os.system ['true']", "!!python/name:os.system", "!!python/tuple [1]",
+    "!<tag:yaml.org,2002:int> x",
+    "%", "@", "`", "|", ">", "- a", "? a", "a: b: c", "'", '"', '"\\ud800"', '"\\udfff\\ud800"', '"\\0"', '"\\x00"',
+    '"\\U0010ffff"',
+    '"\\ufeff"', '"\\x85"', '"\\u2028"', '"\\n"', '"\\e[31m"', "'\u00e9'", "'\u202e'", "9" * 5000, "0x" + "f" * 5000,
+    "-" + "9" * 4400,
+    "0b" + "1" * 20000, "0." + "3" * 5000, "1" + "0" * 400 + ".0", "1e99999", "1e-99999", ":".join(["59"] * 2000),
+    "0" * 5000 + "7",
 )  # fmt: skip
 JSON_SCALARS = (
-    "null", "true", "false", "NaN", "Infinity", "-Infinity", "1e999", "-1e999", "01", "+1", ".5", "1.", "0x10", "'a'", "undefined",
-    '"\\ud800"', '"\\udfff\\ud800"', '"\\u0000"', '"\\u2028"', '"\\ufeff"', '"\\x41"', '""', '"</script>"', '"<img src=x onerror=1>"',
-    "9" * 5000, "-" + "9" * 4400, "0." + "3" * 5000, "1" + "0" * 400, "{}", "[]", '"', "1e99999", "1E400", "-0", "1e-400",
+    "null", "true", "false", "NaN", "Infinity", "-Infinity", "1e999", "-1e999", "01", "+1", ".5", "1.", "0x10", "'a'",
+    "undefined",
+    '"\\ud800"', '"\\udfff\\ud800"', '"\\u0000"', '"\\u2028"', '"\\ufeff"', '"\\x41"', '""', '"</script>"',
+    '"<img src=x onerror=1>"',
+    "9" * 5000, "-" + "9" * 4400, "0." + "3" * 5000, "1" + "0" * 400, "{}", "[]", '"', "1e99999", "1E400", "-0",
+    "1e-400",
 )  # fmt: skip
 WORDS = (
-    "", " ", "x", "none", "None", "nan", "auto", "all", "default", "input", "a b", "\t", "\n", "\r", "a\nb", "\x00", "a\x00b", "\x7f",
-    "\x1b[31m", "\ud800", "\u202e", "\u00e9", "e\u0301", "\U0001f4a5", "\ufeff", "\u0130", "\u00df", "x" * 300, "x" * 10_000, "..", ".", "/", "//",
-    "../../../x", "/dev/null", "/dev/zero", "/proc/self/mem", "/nonexistent/x", "~", "~root", "C:\\x", "a/b", ".hidden", "-", "--help",
-    "-1", "%s", "%n", "{}", "{0}", "{x!r}", "[red]", "[/]", "[link=x]y[/link]", "$x$", "\\", "'", '"', "`", "*", "?", "<b>", "=", ":", ",",
-    "digits_snn", "sata", "spikeflow", "1e5", "1_000", "\u0661", "\u00b2", "\u2212" + "1", "0x1f", "1/0", "import os", "sha256:0",
+    "", " ", "x", "none", "None", "nan", "auto", "all", "default", "input", "a b", "\t", "\n", "\r", "a\nb", "\x00",
+    "a\x00b", "\x7f",
+    "\x1b[31m", "\ud800", "\u202e", "\u00e9", "e\u0301", "\U0001f4a5", "\ufeff", "\u0130", "\u00df", "x" * 300,
+    "x" * 10_000, "..", ".", "/", "//",
+    "../../../x", "/dev/null", "/dev/zero", "/proc/self/mem", "/nonexistent/x", "~", "~root", "C:\\x", "a/b",
+    ".hidden", "-", "--help",
+    "-1", "%s", "%n", "{}", "{0}", "{x!r}", "[red]", "[/]", "[link=x]y[/link]", "$x$", "\\", "'", '"', "`", "*", "?",
+    "<b>", "=", ":", ",",
+    "digits_snn", "sata", "spikeflow", "1e5", "1_000", "\u0661", "\u00b2", "\u2212" + "1", "0x1f", "1/0", "import os",
+    "sha256:0",
 )  # fmt: skip
 """As Python text; they are quoted as the language of the file wants."""
 UNITS = ("_ns", "_us", "_mhz", "_ghz", "_bytes", "_kb", "_bits", "_pj", "_mw", "_um2", "_ohm", "_nm", "s")
@@ -82,7 +101,16 @@ def tweaked(text: str, random: Random) -> str:
         except ValueError:
             return number(random)
     near = [repr(value * factor) for factor in (-1.0, 0.0, 0.5, 1.1, 2.0, 10.0, 1e-3, 1e3, 1e6, 1e-9, 1e9, 1e200)]
-    near += [f"'{text}'", f"{text}x", f"{text}.0", f"{text}e0", f"[{text}]", f"[{text}, {text}]", f"-{text}", f"0{text}"]
+    near += [
+        f"'{text}'",
+        f"{text}x",
+        f"{text}.0",
+        f"{text}e0",
+        f"[{text}]",
+        f"[{text}, {text}]",
+        f"-{text}",
+        f"0{text}",
+    ]
     if whole is not None:
         near += [str(whole + step) for step in (-1, 1, 2)] * 3
         near += [str(whole * factor) for factor in (2, 3, 10, 1000)] + [str(whole // 2)] * 2
@@ -104,7 +132,9 @@ def bytes_damaged(content: bytes, random: Random, others: tuple[bytes, ...] = ()
         elif how == 2:
             damaged[at:at] = damaged[at:end][:100_000]
         elif how == 3:
-            damaged[at:at] = random.choice((b"\0", b"\xff", b"\x80\x04", b"\xef\xbb\xbf", b"\xed\xa0\x80", b"PK\x03\x04", b"\n"))
+            damaged[at:at] = random.choice(
+                (b"\0", b"\xff", b"\x80\x04", b"\xef\xbb\xbf", b"\xed\xa0\x80", b"PK\x03\x04", b"\n")
+            )
         elif how == 4 and others:
             other = random.choice(others)
             damaged[at:end] = other[random.randint(0, len(other)) :][:100_000]
