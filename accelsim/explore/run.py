@@ -323,8 +323,9 @@ def run_sweep(
         plan = replace(plan, task=replace(plan.task, cache=str(place.parent / CACHE)))
     try:
         evaluator = Evaluator(plan.task)
+        # Before the journal: what is refused here leaves none.
+        make_pool, workers = pool_maker(plan, evaluator, executor, jobs), workers_of(executor, jobs)
         with Journal(place) as opened:
-            make_pool, workers = pool_maker(plan, evaluator, executor, jobs), workers_of(executor, jobs)
             runner = Runner(plan, opened, evaluator, make_pool, resume, watch, announce, workers)
             try:
                 runner.run()

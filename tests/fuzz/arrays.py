@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import struct
 import warnings
@@ -250,6 +251,14 @@ def bomb() -> bytes:
     """A small file that holds 1.25 GB of zeros, in members of names that nobody asks for."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-        for number in range(5):
-            _zeros(archive, f"zeros{number}.npy", 2**28)
+        _zeros(archive, "zeros0.npy", 2**28)
+        (first,) = archive.infolist()
+        packed = stream.getvalue()[len(first.FileHeader()) : archive.start_dir]
+        for number in range(1, 5):  # packed once, written again: packing takes seconds
+            again = copy.copy(first)
+            again.filename = again.orig_filename = f"zeros{number}.npy"
+            again.header_offset = stream.tell()
+            stream.write(again.FileHeader() + packed)
+            archive.filelist.append(again)
+        archive.start_dir = stream.tell()
     return stream.getvalue()

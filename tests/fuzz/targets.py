@@ -197,7 +197,7 @@ def result(random: Random) -> Input:
 def journal(random: Random) -> Input:
     """Journals of sweeps: shown, and gone on from."""
     content = journals.damaged(seeds.journal(), random, Path.cwd())
-    if random.random() < 0.93:
+    if random.random() < 0.96:
         words = ["sweep", "show", "journal.sqlite", "--format", random.choice(FORMATS)]
         if random.random() < 0.2:
             words += ["--pareto", "energy_pj", "latency_ns"]
@@ -220,19 +220,19 @@ def argument(random: Random) -> Input:
 
 
 KINDS: dict[str, tuple[Make, int]] = {
-    "workload": (workload, 3400),
-    "hardware": (hardware, 3400),
-    "costs": (costs, 1400),
-    "recipe": (recipe, 1500),
-    "sweep": (sweep, 1200),
-    "sweep_run": (sweep_run, 60),
-    "setting": (setting, 2200),
-    "option": (option, 900),
-    "npz": (npz, 1800),
-    "table": (table, 1000),
-    "nir": (nir, 900),
+    "workload": (workload, 3300),
+    "hardware": (hardware, 3300),
+    "costs": (costs, 1500),
+    "recipe": (recipe, 1600),
+    "sweep": (sweep, 1300),
+    "sweep_run": (sweep_run, 40),
+    "setting": (setting, 2300),
+    "option": (option, 800),
+    "npz": (npz, 1500),
+    "table": (table, 1300),
+    "nir": (nir, 700),
     "result": (result, 1000),
-    "journal": (journal, 540),
-    "argument": (argument, 1300),
+    "journal": (journal, 360),
+    "argument": (argument, 1000),
 }
 """Kind -> what makes an input, and its share of 20,000."""
