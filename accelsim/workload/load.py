@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from accelsim import options, shelf
 from accelsim.errors import InputError, Problem, did_you_mean
-from accelsim.files import Document, bundled, content_hash, file_digest, is_dir, is_file, read_yaml
+from accelsim.files import Document, bundled, content_hash, exists, file_digest, is_dir, is_file, read_yaml
 from accelsim.schema_keys import resolve_key
 from accelsim.settings import Override, as_overrides, validate
 from accelsim.staging import restore
@@ -279,6 +279,8 @@ def checked_digest(path: Path, file: schema.WorkloadFile) -> str:
     Raises:
         InputError: the file is missing, or is not the one that the bundle was written with.
     """
+    if not exists(path):
+        raise InputError(Problem("cannot be read: no such file", str(path)))
     digest = file_digest(path)
     record = file.files.get(path.name)
     if record is not None and record.sha256 != digest:

@@ -70,7 +70,8 @@ def test_what_comes_through_a_pipe_is_checked_like_a_file(source: str) -> None:
     assert outcome.stdout.startswith(b"/dev/stdin: ")
     outcome = subprocess.run(words, input=content + b"\nnonsense: 1\n", capture_output=True, timeout=300)
     assert (outcome.returncode, outcome.stdout) == (2, b"")
-    assert outcome.stderr.startswith(b"accelsim: /dev/stdin:%d: unknown key 'nonsense'" % (content.count(b"\n") + 2))
+    assert outcome.stderr.startswith(b"accelsim: /dev/stdin:%d: " % (content.count(b"\n") + 2))
+    assert b"unknown key 'nonsense'" in outcome.stderr
 
 
 def test_a_sweep_refuses_pipes_that_its_workers_cannot_read(command: Command, place: Path) -> None:
