@@ -25,6 +25,8 @@ READING = {
     "images": ("infer", "digits_snn", "--hw", "sata", "--data", "{}.npz"),
     "traffic": ("noc", "--traffic", "./{}"),
     "trace": ("import-trace", "{}", "vgg9_cifar10", "--out", "x.npz"),
+    "topology": ("import-topology", "{}"),
+    "report": ("report", "{}"),
     "recipe": ("train", "{}"),
     "reproduce": ("reproduce", "fig6b", "--trace", "{}"),
     "costs": ("run", "vgg9_cifar10", "--hw", "sata", "--set", "costs.table={}"),
