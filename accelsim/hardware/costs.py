@@ -159,7 +159,8 @@ class CostTable:
             known = self._component(component).prices
             if action not in known:
                 hint = did_you_mean(action, known)
-                raise InputError(Problem(f"the cost table has no action '{action}'{hint}", where=component))
+                where = f"costs.components.{component}.actions.{action}"
+                raise InputError(Problem(f"the cost table has no action '{action}'{hint}", where=where))
             prices[name] = known[action]
         return prices
 
