@@ -8,6 +8,7 @@ from typing import Any
 from tests.fuzz import arguments, graphs, seeds
 from tests.fuzz.given import NET, Input, bundle, file
 from tests.fuzz.options import word
+from tests.fuzz.yamls import MACHINES
 
 
 def valid(kind: str) -> list[Input]:
@@ -17,8 +18,8 @@ def valid(kind: str) -> list[Input]:
         found += _VALID[kind]()
     if kind in ("workload", "hardware", "costs", "setting", "npz", "option"):
         cycles = ("--fidelity", "cycle")
-        both = (("sata",), ("spikeflow",), ("prosperity",), ("sata", *cycles), ("spikeflow", *cycles))
-        found += [Input(dict(NET), ("run", "net.yaml", "--hw", *words)) for words in both]
+        runs = [*((name,) for name in MACHINES), ("sata", *cycles), ("spikeflow", *cycles)]
+        found += [Input(dict(NET), ("run", "net.yaml", "--hw", *words)) for words in runs]
     if kind in ("hardware", "npz", "option"):
         found.append(Input(bundle("net"), ("infer", "net", "--hw", "spikeflow", "--images", "2", "--noise", "none")))
     if kind in ("npz", "table", "option"):
