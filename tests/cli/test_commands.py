@@ -14,8 +14,9 @@ import pytest
 import yaml
 
 import accelsim
-from accelsim.files import StrictLoader, bundled
+from accelsim.files import bundled
 from accelsim.recipe import RECIPES
+from accelsim.yaml_text import StrictLoader
 
 Command = Any
 
