@@ -236,7 +236,7 @@ def test_numbers_out_of_all_proportion(setting: str, words: str, command: Comman
         (("crossbar", "--seed", "-1"), "--seed: found -1"),
         (("crossbar", "--read-voltage-v", "0"), "--read-voltage-v: found 0"),
         (("crossbar", "--rows", "0"), "--rows: 0; must be"),
-        (("import-topology", "."), "cannot be read: Is a directory"),
+        (("import-topology", "."), "found a directory, expected a file"),
     ],
 )
 def test_options_out_of_range(words: tuple[str, ...], message: str, command: Command) -> None:
