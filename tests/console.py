@@ -39,6 +39,14 @@ def run(command: str) -> str:
     return "".join(line.rstrip() + "\n" for line in done.stdout.splitlines())
 
 
+UNROUNDED = re.compile(r"\d+\.\d{6,}(?:e[-+]?\d+)?|\d\.\d+e[-+]?\d+")
+
+
+def without_last_digits(output: str) -> str:
+    """An output whose unrounded numbers are cut to 10 digits: Python adds floats otherwise from 3.12 on."""
+    return UNROUNDED.sub(lambda number: f"{float(number[0]):.10g}", output)
+
+
 def rewrite(page: Path) -> None:
     """Put the present outputs into a page."""
 

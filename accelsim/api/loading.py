@@ -57,6 +57,9 @@ def split_settings(
         InputError: a key that no file knows (with the nearest valid one), or one that both sides know
             and that has no ``hw.`` or ``workload.`` in front.
     """
+    options.source(workload, "workload", _WORKLOAD)
+    for index, machine in enumerate(hardware):
+        options.source(machine, f"hardware[{index}]", _MACHINE)
     overrides = as_overrides(settings)
     if not overrides:
         return [], [[] for _ in hardware]

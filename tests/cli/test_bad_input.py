@@ -166,7 +166,7 @@ def test_place_that_cannot_be_written(command: Command, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     outcome = command("run", "digits_snn", "--hw", "sata", "--out", str(tmp_path / "file"))
     assert outcome.code == 2
-    assert "cannot be written" in outcome.err
+    assert "expected a directory, found a file; nothing was written" in outcome.err
     assert (tmp_path / "file").read_text() == "mine"
 
 
@@ -230,8 +230,8 @@ def test_numbers_out_of_all_proportion(setting: str, words: str, command: Comman
     ("words", "message"),
     [
         (("run", "digits_snn", "--hw", "sata", "--ann-density", "1.5"), "--ann-density: found 1.5"),
-        (("run", "digits_snn", "--hw", "sata", "--ops", "45nm_fp23"), "--ops: found '45nm_fp23'"),
-        (("run", "", "--hw", "sata"), "an empty name for a workload"),
+        (("run", "digits_snn", "--hw", "sata", "--ops", "45nm_fp23"), "--ops: unknown operation energies '45nm_fp23'; did you mean '45nm_fp32'?"),
+        (("run", "", "--hw", "sata"), "workload: found an empty path"),
         (("crossbar", "--cell-bits", "-1"), "--cell-bits: -1 bits per cell"),
         (("crossbar", "--seed", "-1"), "--seed: found -1"),
         (("crossbar", "--read-voltage-v", "0"), "--read-voltage-v: found 0"),
