@@ -186,8 +186,8 @@ def test_the_recipes_bundles_are_the_default(command, brief, monkeypatch):
         (("digits_sn",), r"no such workload .*did you mean 'digits_snn'\?"),
         (("vgg9_cifar10",), r"vgg9_cifar10\.yaml: a workload without weights; .* needs a bundle"),
         (("BRIEF", "--hw", "sada"), r"no such hardware .*did you mean 'sata'\?"),
-        (("BRIEF", "--images", "0"), "--images: found 0, must be at least 1"),
-        (("BRIEF", "--data", "digit"), r"--data: no such data set; did you mean 'digits'\?"),
+        (("BRIEF", "--images", "0"), "--images: found 0, must be a whole number"),
+        (("BRIEF", "--data", "digit"), r"--data: found 'digit', no such data set; did you mean 'digits'\?"),
         (("BRIEF", "--fidelity", "exact"), r"'exact'"),
         (("BRIEF", "--seed", "-1"), "--seed: found -1"),
     ],
@@ -221,7 +221,7 @@ def test_a_network_that_cannot_be_tried_is_named_before_the_others_are(command, 
 def test_a_broken_log_is_refused(changed, text):
     bundle = changed()
     (bundle / board.LOG_FILE).write_text(text)
-    with pytest.raises(InputError, match=r"training\.json: .*(no training log|found schema)"):
+    with pytest.raises(InputError, match=r"training\.json: .*(no training log|found schema|not valid JSON)"):
         leaderboard([bundle])
 
 

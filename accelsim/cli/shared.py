@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 FIRST = ("compare", "run", "infer", "explain", "sweep", "train", "leaderboard", "reproduce", "report")
 """Commands in the order in which `--help` shows them; the others follow."""
 
+ARGUMENTS = {"hw": "hardware", "set_": "settings"}
+"""What Python functions call an option that is shorter on the command line."""
+
 
 class Verbs(TyperGroup):
     """A group whose complaints speak of options: what Python functions say of an argument is said as it was typed."""
@@ -34,6 +37,7 @@ class Verbs(TyperGroup):
         except InputError as error:
             command = self.get_command(ctx, ctx.invoked_subcommand)
             typed = {param.name: param.opts[0] for param in command.params if param.opts} if command else {}
+            typed = {ARGUMENTS.get(name, name): option for name, option in typed.items()}
             raise InputError(
                 replace(problem, where=_as_typed(problem.where, typed)) if problem.file is None else problem
                 for problem in error.problems

@@ -215,7 +215,7 @@ class Journal:
 
     def _damage(self) -> str | None:
         """What is wrong with the file as SQLite sees it; None where nothing is."""
-        found = str(self._db.execute("PRAGMA quick_check(1)").fetchone()[0])
+        found = str(self._db.execute("PRAGMA integrity_check(1)").fetchone()[0])
         return None if found == "ok" else " ".join(found.split())[:200]
 
     def _mend(self) -> None:

@@ -116,7 +116,10 @@ def kept_images(images: Any) -> int | None:
     if isinstance(images, str):
         choice(images, ("all",), "images")
         return None
-    return count(images, "images")
+    try:
+        return count(images, "images")
+    except InputError:
+        raise refuse(f"found {found(images)}, must be 'all' or a whole number of at least 1", "images") from None
 
 
 def resetting(reset: Any) -> Any:

@@ -71,7 +71,7 @@ def load_images(source: str | Path | None, bundle: Bundle) -> Images:
         if path.suffix != ".npz" and not exists(path):
             hint = did_you_mean(str(source), PACKAGED)
             message = f"no such data set{hint}; give {', '.join(PACKAGED)} or an npz file"
-            raise InputError(Problem(message, str(source), where="data"))
+            raise InputError(Problem(f"found '{source}', {message}", where="data"))
         arrays, name, place = read_npz(path, ("inputs", "labels", "calibration")), path.name, str(source)
     for key in ("inputs", "labels"):
         if key not in arrays:

@@ -242,18 +242,6 @@ def test_searches_record_points_that_cannot_be_computed(write: Callable[..., Pat
     assert dict(zip(frame["array.rows"], frame["status"], strict=True)) == {8: "failed", 9: "done"}
 
 
-def test_journal_of_the_first_format_is_brought_up_to_date(write: Callable[..., Path], tmp_path: Path) -> None:
-    accelsim.sweep(write(), jobs=1, out=tmp_path / "out")
-    database = sqlite3.connect(tmp_path / "out" / "journal.sqlite")
-    database.execute("ALTER TABLE members DROP COLUMN reason")
-    database.execute("PRAGMA user_version=1")
-    database.commit()
-    database.close()
-    frame, progress = run_sweep(write(), jobs=1, out=tmp_path / "out")
-    assert progress.served == 2
-    assert len(frame.frame) == 2
-
-
 def test_a_figure_that_only_one_machine_has(write: Callable[..., Path], tmp_path: Path) -> None:
     path = write(
         workloads=["digits_snn"],

@@ -122,7 +122,7 @@ def test_the_trace_does_not_depend_on_the_state_before(small_net):
 def test_the_model_is_restored_after_an_error(small_net):
     small_net.fc = nn.Linear(3, 5)  # does not fit
     small_net.train()
-    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+    with pytest.raises(InputError, match=r"own forward failed in 'fc' .*shapes cannot be multiplied"):
         trace(small_net, torch.rand(2, 2, 8, 8), timesteps=2, layout="step")
     assert all(module.training for module in small_net.modules())
     assert torch.nn.modules.module._global_forward_hooks == {}
@@ -179,12 +179,12 @@ def test_layouts_of_one_network_give_one_trace(images, dense_of):
     ("change", "message"),
     [
         ({"layout": "TNN"}, "found 'TNN', allowed: auto, TN, NT, step, N; did you mean 'TN'?"),
-        ({"level": "spike"}, "found 'spike', allowed: stats, spikes; did you mean 'spikes'?"),
-        ({"images": 0}, "found 0, allowed: 'all' or a number"),
+        ({"level": "spike"}, "found 'spike', allowed: spikes, stats; did you mean 'spikes'?"),
+        ({"images": 0}, "images: found 0, must be 'all' or a whole number of at least 1"),
         ({"timesteps": None}, "number of timesteps must be given"),
         ({"timesteps": 0}, "found 0, must be a whole number"),
         ({"layout": "TN"}, "takes dimension 0 of x as time, but x has shape"),
-        ({"labels": ["cat", "dog"]}, "labels: expected whole numbers, found <U3"),
+        ({"labels": ["cat", "dog"]}, "labels: found list of 2 items (<U3), must be an array of numbers"),
         ({"reset": "maybe"}, "allowed: auto, none, or a function"),
         ({"labels": [1]}, "one label for each of 2 images"),
     ],

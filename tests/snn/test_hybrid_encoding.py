@@ -61,7 +61,7 @@ def test_one_spike_per_pixel_and_brighter_is_no_later(seed: int, steps: int) -> 
 
 
 def test_one_timestep_has_no_room_for_spikes(tmp_path) -> None:
-    with pytest.raises(InputError, match="two timesteps"):
+    with pytest.raises(InputError, match="timesteps: found 1, must be a whole number from 2"):
         train_recipe(load_recipe("digits_single_spike", {**BRIEF, "timesteps": 1}), tmp_path / "x")
 
 
