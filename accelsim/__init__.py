@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
 __version__ = "0.1.0"
 
+TYPE_CHECKING = False  # `typing` would be a third of the time before the command line hears Ctrl-C
 if TYPE_CHECKING:
+    from typing import Any
+
     from accelsim.api import compare, explain, infer, load_hardware, load_workload, run
     from accelsim.errors import AccelsimError, InputError
     from accelsim.estimate import Explanation
@@ -68,6 +68,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Public names are imported when first used, so that `import accelsim` costs nothing."""
     if name in _WHERE:
+        import importlib
+
         return getattr(importlib.import_module(_WHERE[name]), name)
     raise AttributeError(f"module 'accelsim' has no attribute '{name}'")
 

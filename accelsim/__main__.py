@@ -1,14 +1,29 @@
 """`accelsim` and `python -m accelsim`; Ctrl-C is obeyed from here on, while the rest is still being imported."""
 
-from accelsim.interrupt import obeying_ctrl_c
+import _signal  # type: ignore[import-not-found]  # built in; `signal` would be most of the time until Ctrl-C is heard
+import os
 
 
 def main() -> None:
     """Entry point of the command line."""
-    with obeying_ctrl_c():
-        from accelsim.cli import main as commands
+    heard = _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler  # else the caller had it ignored
+    if heard:
+        _signal.signal(_signal.SIGINT, _end)
+    from accelsim.cli import main as commands
+    from accelsim.interrupt import obeying_ctrl_c
 
+    with obeying_ctrl_c():
+        if heard:
+            _signal.signal(_signal.SIGINT, _signal.default_int_handler)
         commands()
+
+
+def _end(_number: int, _frame: object) -> None:
+    """While modules are imported nothing is half-written yet, and what they make of an exception is uncertain."""
+    try:
+        os.write(2, b"accelsim: interrupted\n")
+    finally:
+        os._exit(130)
 
 
 if __name__ == "__main__":

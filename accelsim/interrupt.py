@@ -34,6 +34,8 @@ class _Watch:
     def __init__(self) -> None:
         self.message = "interrupted"
         self.limit_s = LIMIT_S
+        self.asked = False
+        """The signal has come."""
         self.left = False
         self.told = False
 
@@ -63,7 +65,8 @@ def finishing(limit_s: float, message: str) -> Iterator[None]:
 
 @contextmanager
 def obeying_ctrl_c() -> Iterator[None]:
-    """A KeyboardInterrupt of what is inside ends the program with one line, and so does its lack after `LIMIT_S`.
+    """A KeyboardInterrupt of what is inside, or an exception in its place, ends the program with one line, and so does
+    its lack after `LIMIT_S`.
 
     For the outermost function of a process: after Ctrl-C the process ends, whatever its other threads are at.
     """
@@ -82,6 +85,11 @@ def obeying_ctrl_c() -> Iterator[None]:
     except KeyboardInterrupt:
         tell()
         sys.exit(EXIT_CODE)
+    except Exception:  # what a library, or its import, made of the interrupt
+        if not watch.asked:
+            raise
+        tell()
+        sys.exit(EXIT_CODE)
     finally:
         signal.set_wakeup_fd(before)
         watch.left = True
@@ -98,6 +106,7 @@ def _guard(watch: _Watch, reader: int, main: int) -> None:
         signalled = os.read(reader, 64)
         if not signalled:
             return
+    watch.asked = True
     begun = moved = time.monotonic()
     place = _place(main)
     # Once everything is put in order, threads and libraries that still work are not waited for.

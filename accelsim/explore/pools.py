@@ -89,6 +89,10 @@ class _Worker:
     answered: bool = False
 
 
+class NoWorker(AccelsimError):
+    """The system does not let a worker process be started."""
+
+
 class LocalPool:
     """Worker processes (`accelsim.explore.worker`), each fed with chunks and answering point by point."""
 
@@ -102,7 +106,12 @@ class LocalPool:
         self._size = ChunkSize()
 
     def run(self, work: Work) -> Answers:
-        """Answers as they come; a point whose worker died is tried again, and given up after `TRIES` deaths."""
+        """Answers as they come; a point whose worker died is tried again, and given up after `TRIES` deaths.
+
+        Raises:
+            NoWorker: the system does not let a worker be started.
+            AccelsimError: workers end before they answer.
+        """
         again: deque[tuple[int, dict[str, Any]]] = deque()
         source = itertools.chain(iter(()), work)
         busy = True
@@ -155,18 +164,33 @@ class LocalPool:
                 break
         return chunk
 
+    def begin(self) -> None:
+        """Start all workers now, not with the first work.
+
+        Raises:
+            NoWorker: the system does not let one be started.
+        """
+        while len(self._workers) < self._jobs:
+            self._start()
+
     def _start(self) -> None:
         package = str(Path(accelsim.__file__).parent.parent)
         paths = [package, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
         threads = {name: os.environ.get(name, "1") for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")}
-        process = subprocess.Popen(
-            [sys.executable, "-m", "accelsim.explore.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, **threads, "PYTHONPATH": os.pathsep.join(paths)},
-            start_new_session=True,  # Ctrl-C goes to the master, which ends its workers
-            bufsize=0,
-        )
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "accelsim.explore.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env={**os.environ, **threads, "PYTHONPATH": os.pathsep.join(paths)},
+                start_new_session=True,  # Ctrl-C goes to the master, which ends its workers
+                bufsize=0,
+            )
+        except OSError as error:
+            raise NoWorker(
+                f"worker process {len(self._workers) + 1} of {self._jobs} cannot be started: "
+                f"{error.strerror or error}; jobs: 1 needs none"
+            ) from error
         worker = _Worker(process)
         self._workers.append(worker)
         assert process.stdout is not None
@@ -228,6 +252,8 @@ class Patient:
     """Begins in this process; starts workers only where the rest would take longer than starting them does."""
 
     STARTING_S = 1.0
+    EARLIEST_S = 0.1
+    """Work after which it is known how long a point takes."""
 
     def __init__(self, evaluator: Evaluator, task: Task, jobs: int, expected: int) -> None:
         self._inline, self._task, self._jobs = Inline(evaluator), task, jobs
@@ -248,9 +274,19 @@ class Patient:
             self._done += 1
             self._left -= 1
             rest_s = self._spent / self._done * self._left
-            if self._jobs > 1 and rest_s > 2 * self.STARTING_S and self._spent > 0.1:
-                self._pool = LocalPool(self._task, self._jobs)
+            if self._jobs > 1 and rest_s > 2 * self.STARTING_S and self._spent > self.EARLIEST_S:
+                self._pool = self._workers()
         yield from self._pool.run(work)
+
+    def _workers(self) -> LocalPool | None:
+        pool = LocalPool(self._task, self._jobs)
+        try:
+            pool.begin()
+        except NoWorker:  # nobody asked for any
+            pool.close()
+            self._jobs = 1
+            return None
+        return pool
 
     def close(self) -> None:
         """End the workers, if there are any."""

@@ -117,6 +117,76 @@ with obeying_ctrl_c(), finishing(60, "stopped early"):
     assert (tmp_path / "kept").exists()
 
 
+@pytest.mark.parametrize("number", [0, 1, 2, 5, 12, 30, 70, 150, 250, 400])
+def test_while_modules_are_imported(tmp_path: Path, number: int) -> None:
+    """The signal comes with the import of a module, the first or the 400th of those that the command needs."""
+    code = f"""
+import os, signal, sys
+class Importing:
+    left = {number}
+    def find_spec(self, *names):
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+        self.left -= 1
+from accelsim.__main__ import main
+sys.meta_path.insert(0, Importing())
+sys.argv = ["accelsim", "run", "digits_snn", "--hw", "sata"]
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.environ.get("PYTHONPATH", str(ROOT))},
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        timeout=LIMIT_S,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (EXIT_CODE, "", "accelsim: interrupted\n")
+
+
+def test_little_is_imported_before_ctrl_c_is_heard() -> None:
+    code = """
+import sys
+before = set(sys.modules)
+import accelsim.__main__
+print(*sorted(set(sys.modules) - before))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) <= {"__future__", "accelsim", "accelsim.__main__"}
+
+
+def test_an_interrupt_that_is_ignored_stays_ignored(tmp_path: Path) -> None:
+    code = """
+import os, signal, sys
+from accelsim.__main__ import main
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+os.kill(os.getpid(), signal.SIGINT)
+sys.argv = ["accelsim", "--version"]
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=LIMIT_S)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("error", ["ImportError('numpy')", "SystemError('returned NULL')", "AssertionError()"])
+def test_what_a_library_makes_of_the_interrupt(tmp_path: Path, error: str) -> None:
+    """An exception of another class in place of KeyboardInterrupt, as compiled modules raise when they are imported."""
+    code = f"""
+import time
+from accelsim.interrupt import obeying_ctrl_c
+with obeying_ctrl_c():
+    print("ready", flush=True)
+    try:
+        time.sleep(600)
+    except KeyboardInterrupt:
+        time.sleep(0.3)
+        raise {error} from None
+"""
+    done = interrupted(tmp_path, code)
+    assert (done.returncode, done.stderr) == (EXIT_CODE, "accelsim: interrupted\n")
+
+
 def test_a_worker_ends_with_its_input_whatever_it_is_at(tmp_path: Path) -> None:
     code = """
 from accelsim.explore import worker

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import signal
@@ -10,6 +11,8 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -17,8 +20,9 @@ import accelsim
 from accelsim.errors import InputError
 from accelsim.explore.evaluate import Task
 from accelsim.explore.journal import Journal, Member, Record
-from accelsim.explore.pools import LocalPool
+from accelsim.explore.pools import LocalPool, Patient
 from accelsim.explore.run import run_sweep
+from tests.conftest import Outcome
 
 Start = Callable[..., subprocess.Popen[str]]
 SLOW = {"x": {"range": [0, 9, 1]}, "y": {"range": [0, 5, 1]}}
@@ -107,6 +111,67 @@ def test_a_point_that_kills_its_worker_is_given_up(moody: Path) -> None:
     assert {number for number, answer in found.items() if answer["status"] == "crashed"} == {3}
     assert "died 2 times (exit code 7)" in found[3]["error"]
     assert len(found) == 8
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied"), "Permission denied"),
+        (BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"), "Resource temporarily unavailable"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "Cannot allocate memory"),
+        (OSError(errno.EMFILE, "Too many open files"), "Too many open files"),
+        (OSError("no more"), "no more"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, OSError) else value,
+)
+@pytest.mark.parametrize("which", [1, 2])
+def test_workers_that_cannot_be_started(
+    write: Callable[..., Path],
+    command: Callable[..., Outcome],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    error: OSError,
+    words: str,
+    which: int,
+) -> None:
+    """One line for who asks for workers; without them for who does not."""
+    started = []
+
+    def refuse(*given: Any, **options: Any) -> subprocess.Popen[bytes]:
+        started.append(given)
+        if len(started) == which:
+            raise error
+        return subprocess.Popen(*given, **options)
+
+    monkeypatch.setattr("accelsim.explore.pools.subprocess", SimpleNamespace(PIPE=subprocess.PIPE, Popen=refuse))
+    path = write(parameters={"array.rows": [2, 4, 8, 16]})
+    done = command("sweep", str(path), "-j", "2", "--out", str(tmp_path / "out"))
+    assert (done.code, done.out) == (2, "")
+    (line,) = (line for line in done.err.splitlines() if line.startswith("accelsim:"))
+    assert line == f"accelsim: worker process {which} of 2 cannot be started: {words}; jobs: 1 needs none"
+    started.clear()
+    monkeypatch.setattr(Patient, "STARTING_S", -1e9)
+    monkeypatch.setattr("accelsim.explore.run.available_cores", lambda: 2)
+    monkeypatch.setattr("accelsim.explore.pools.Patient.EARLIEST_S", 0.0)
+    assert list(accelsim.sweep(path)["status"]) == ["done"] * 4
+    assert len(started) == which
+
+
+@pytest.mark.parametrize("mode", [None, 0o644], ids=["missing", "not executable"])
+def test_a_python_that_does_not_run(
+    write: Callable[..., Path],
+    command: Callable[..., Outcome],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    mode: int | None,
+) -> None:
+    python = tmp_path / "python"
+    if mode is not None:
+        python.touch(mode)
+    monkeypatch.setattr("sys.executable", str(python))
+    done = command("sweep", str(write()), "-j", "2", "--out", str(tmp_path / "out"))
+    assert (done.code, done.out) == (2, "")
+    assert "accelsim: worker process 1 of 2 cannot be started: " in done.err
 
 
 def test_workers_give_what_this_process_gives(write: Callable[..., Path]) -> None:
