@@ -35,7 +35,7 @@ class Problem:
         if self.file and self.line is not None:
             place += f":{self.line}"
         parts = [part for part in (place, shortened(self.where or "", 500), shortened(self.message, 4_000)) if part]
-        return ": ".join(parts)
+        return printable(": ".join(parts))
 
 
 class InputError(AccelsimError):
@@ -52,6 +52,13 @@ class InputError(AccelsimError):
 def shortened(text: str, most: int = 80) -> str:
     """A text for a message: what is longer than `most` characters is cut, and its length told."""
     return text if len(text) <= most else f"{text[: most - 20]}... ({len(text):,} characters)"
+
+
+def printable(text: str) -> str:
+    """A text in one line that shows what is in it and steers no terminal: all else is escaped as in a Python string."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 class ArgumentError(InputError, ValueError):

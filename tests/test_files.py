@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 import os
 import socket
@@ -190,6 +191,16 @@ def test_complaints_are_counted_beyond_the_first() -> None:
     assert lines[-1] == "... and 12,345 more"
     assert len(str(Problem("m" * 10**6, "f" * 10**6, 1, "w" * 10**6))) < 6000
     assert shortened("x" * 100, 80).endswith("(100 characters)")
+
+
+def test_a_complaint_is_one_line_that_can_be_seen() -> None:
+    """Names come from the input: a line feed would make two complaints of one, an escape would steer the terminal."""
+    for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x202E, 0xFEFF, 0xD800):
+        (line,) = str(InputError(Problem(f"no '{chr(code)}'", chr(code), 3, chr(code)))).splitlines()
+        assert line.isprintable()
+        assert ast.literal_eval(f'"""{line}"""') == f"{chr(code)}:3: {chr(code)}: no '{chr(code)}'"
+    plain = "Zoë's 网络\\x1b"
+    assert str(Problem(plain)) == plain
 
 
 def test_the_nearest_spelling_is_not_looked_for_without_end() -> None:

@@ -147,10 +147,8 @@ def build_hardware(
     try:
         costs = costs_of(file.costs.table, path.parent)
     except InputError as error:
-        line = document.line_of(("costs", "table"))
-        raise InputError(
-            [Problem(p.message, p.file or str(path), p.line or line, p.where) for p in error.problems]
-        ) from None
+        place = _placer(document, schema, overrides)
+        raise InputError([place(problem) for problem in error.problems]) from None
     return described_hardware(file, costs, document, overrides)
 
 

@@ -260,6 +260,8 @@ def _unclear(given: Input, outcome: Outcome) -> Iterator[tuple[str, str, str]]:
         yield "message", f"{what} shows a traceback", outcome.err[-1000:]
     if len(outcome.err) > MOST_WORDS:
         yield "message", f"{what} complains at length", f"{len(outcome.err):,} characters"
+    if not outcome.err.replace("\n", "").isprintable():
+        yield "message", f"{what} prints what cannot be seen", ascii(outcome.err[:500])
     names = given.named and (*given.named, *_referred(given, outcome))
     if names and not any(name in outcome.err for name in names):
         yield "message", f"{what} does not name {given.named[0]}", outcome.err[:500]

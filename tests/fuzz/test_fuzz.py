@@ -96,6 +96,7 @@ def test_what_hurts_is_seen(call: object, category: str, tmp_path: Path, monkeyp
         (1, "", "Aborted.", "exit code"),
         (2, "", "", "message"),
         (2, "", "accelsim: something is wrong", "message"),
+        (2, "", "accelsim: net.yaml: no '\x1b[31m'", "message"),
         (2, "half a table", "accelsim: net.yaml: wrong", "message"),
         (0, '{"a": NaN}', "", "output"),
         (0, '{"a": 1', "", "output"),

@@ -44,7 +44,7 @@ def readers(kind: str, name: str, content: bytes) -> list[Input]:
         "costs": [("validate", name), *(("run", "net.yaml", "--hw", f"{hw}.yaml", "--format",
         "json") for hw in machine)],
         "recipe": [("validate", name)],
-        "sweep": [("validate", name)],
+        "sweep": [("validate", name), ("sweep", name, "--dry-run")],
         "sweep_run": [("sweep", name, "-j", "1", "--out", "out", "--format", "json")],
         "table": [("import-topology", name), ("noc", "--rows", "2", "--cols", "2", "--traffic", name, "--fidelity",
         "analytical")],
@@ -89,7 +89,8 @@ _VALID: dict[str, Callable[[], list[Input]]] = {
     "recipe": lambda: [file("r.yaml", text, "validate", "r.yaml") for text in seeds.texts("recipes")],
     "costs": lambda: [file("c.yaml", text, "validate", "c.yaml") for text in seeds.texts("costs")],
     "sweep": lambda: [
-        file("s.yaml", text, "validate", "s.yaml") for text in (seeds.SWEEP, seeds.SEARCH, *seeds.texts("sweeps"))
+        *(file("s.yaml", text, "validate", "s.yaml") for text in (seeds.SWEEP, seeds.SEARCH, *seeds.texts("sweeps"))),
+        *(file("s.yaml", text, "sweep", "s.yaml", "--dry-run") for text in (seeds.SWEEP, seeds.SEARCH)),
     ],
     "sweep_run": lambda: [
         file("s.yaml", text, "sweep", "s.yaml", "-j", "1", "--out", "out", writes=("out",))

@@ -115,8 +115,9 @@ def _expression(random: Random, depth: int = 0) -> str:
 
 
 def sweep(random: Random) -> Input:
-    """Sweep files; only the tiny ones are run, with the axes as they were."""
+    """Sweep files, which are validated; of the tiny ones it is also said what they would take, as that tries points."""
     files = {"net.yaml": seeds.CONV.encode()}
+    tiny = True
     if random.random() < 0.25:
         tree = trees.copied(damage_of("searches")[1][0])
         assert isinstance(tree, trees.Map)
@@ -130,7 +131,12 @@ def sweep(random: Random) -> Input:
                 entry[1] = trees.Map([["timesteps", "[1, 2]"], ["array.rows", axis]])
         files["input.yaml"] = trees.to_yaml(tree).encode()
     else:
-        files["input.yaml"] = _yaml(random, *random.choice((("searches",), ("sweeps",), ("searches", "sweeps"))))
+        kinds = random.choice((("searches",), ("sweeps",), ("searches", "sweeps")))
+        tiny = kinds == ("searches",)
+        files["input.yaml"] = _yaml(random, *kinds)
+    if tiny and random.random() < 0.5:
+        words = ("sweep", "input.yaml", "--dry-run", "--format", random.choice(FORMATS))
+        return Input(files, words, named=("input.yaml",))
     return Input(files, ("validate", "input.yaml"), named=("input.yaml",))
 
 
