@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +88,16 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     return unless_listed((yield))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the fuzzing of all kinds came to, also where it was spread over processes."""
+    reports = [one for state in ("passed", "failed") for one in terminalreporter.stats.get(state, [])]
+    found = [Counter(counts) for one in reports for name, counts in one.user_properties if name == "fuzz"]
+    if found:
+        from tests.fuzz.crew import told
+
+        terminalreporter.write_line(f"fuzzing, {len(found)} kinds: {told(sum(found, Counter()))}")
 
 
 def unless_listed(report: Report) -> Report:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -44,12 +45,15 @@ class Tally:
         self.seconds += other.seconds
         self.failures += other.failures
 
+    def counts(self) -> Counter[str]:
+        """Inputs, accepted inputs, and failures by category."""
+        return Counter(
+            {"inputs": self.inputs, "accepted": self.accepted, **Counter(one.category for one in self.failures)}
+        )
+
     def summary(self) -> str:
         """One line of counts."""
-        counts = {name: sum(one.category == name for one in self.failures) for name in CATEGORIES}
-        main = ", ".join(f"{counts[name]} {name}s" for name in CATEGORIES[:4])
-        other = sum(counts[name] for name in CATEGORIES[4:])
-        return f"{self.inputs:,} inputs ({self.accepted:,} accepted): {main}, {other} other failures"
+        return told(self.counts())
 
     def report(self) -> str:
         """Failures by cause, each with one input that shows it."""
@@ -66,6 +70,13 @@ class Tally:
                 f"        --kind {first.kind} --number {first.number}: {first.command[:200]}",
             ]
         return "\n".join([*lines, self.summary()])
+
+
+def told(counts: Counter[str]) -> str:
+    """One line of `Tally.counts`."""
+    main = ", ".join(f"{counts[name]} {name}s" for name in CATEGORIES[:4])
+    other = sum(counts[name] for name in CATEGORIES[4:])
+    return f"{counts['inputs']:,} inputs ({counts['accepted']:,} accepted): {main}, {other} other failures"
 
 
 # --- the process of one kind ------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ FUZZ_INPUTS says how many in all (20,000 by default), FUZZ_SEED which. What fail
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,9 +27,9 @@ LEAST_ACCEPTED = 0.02
 @pytest.mark.parametrize(
     "kind", [pytest.param(kind, marks=[pytest.mark.torch] if kind == "argument" else []) for kind in KINDS]
 )
-def test_nothing_hurts(kind: str, tmp_path: Path) -> None:
+def test_nothing_hurts(kind: str, tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     tally = fuzz(kind, SEED, SHARES[kind], tmp_path)
-    print(f"{kind}, seed {SEED}: {tally.summary()}")
+    record_property("fuzz", dict(tally.counts()))  # `tests.conftest` sums these up
     assert not tally.failures, f"seed {SEED}, failing inputs in {tmp_path}\n{tally.report()}"
     assert tally.inputs == SHARES[kind]
     assert tally.accepted >= LEAST_ACCEPTED * tally.inputs
