@@ -133,7 +133,11 @@ def outcome(whole: tuple[Path, Path, str], path: Path, command: Command) -> Iter
 
 
 SETTINGS = settings(
-    max_examples=25, deadline=None, derandomize=True, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -15,6 +16,7 @@ from tests.fuzz.crew import fuzz, shares
 from tests.fuzz.given import Input
 from tests.fuzz.run import Outcome, complaints, judge, make
 from tests.fuzz.targets import KINDS
+from tests.fuzz.trees import from_json, pooled, written
 from tests.fuzz.undamaged import readers
 
 SEED = int(os.environ.get("FUZZ_SEED", "0"))
@@ -55,6 +57,12 @@ def test_an_input_is_made_again_from_its_number() -> None:
         first, second = (make(kind, 3, 14) for _ in range(2))
         assert (first.files, first.words) == (second.files, second.words)
         assert first.files != make(kind, 3, 15).files or first.words != make(kind, 3, 15).words
+
+
+@pytest.mark.parametrize("empty", ["[]", "{}", "null"])
+def test_what_is_almost_empty_can_be_damaged(empty: str) -> None:
+    damage = pooled([from_json(empty)], as_json=True)
+    assert len({written(damage(from_json(empty), Random(seed))) for seed in range(200)}) > 20
 
 
 def _raises() -> None:

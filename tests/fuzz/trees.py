@@ -158,6 +158,7 @@ class Pool:
                     key = container.entries[index][0]
                     self.by_key.setdefault(key, []).append(value)
                     self.entries.append([key, value])
+        self.values = self.values or list(trees)  # of an empty list there is at least itself
 
 
 @dataclass

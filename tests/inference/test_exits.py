@@ -58,7 +58,9 @@ def test_entropy_of_known_answers():
 
 @pytest.mark.parametrize("threshold", [-0.1, float("nan")])
 def test_bad_thresholds(threshold):
-    with pytest.raises(InputError, match=r"threshold: found (-0\.1; an entropy threshold lies between 0|nan, must be a finite)"):
+    with pytest.raises(
+        InputError, match=r"threshold: found (-0\.1; an entropy threshold lies between 0|nan, must be a finite)"
+    ):
         early_exits(np.zeros((2, 3, 4)), threshold)
 
 
