@@ -173,6 +173,9 @@ def _placer(document: Document, schema: type[Section], overrides: Sequence[Overr
         for override in overrides:  # of the key itself, of one below it, or of the section that holds it
             if f"{override.key}.".startswith(where) or where.startswith(f"{override.key}."):
                 return replace(problem, where=str(override))
+        for override in overrides:  # what another cost table lacks
+            if override.key == "costs.table" and where.startswith("costs."):
+                return replace(problem, where=str(override))
         keys = resolve_key(schema, document.data, problem.where)
         return replace(problem, file=str(document.path), line=document.line_of(keys) if keys else None)
 
