@@ -17,8 +17,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from accelsim.errors import InputError, Problem
 from accelsim.hardware.spikeflow import SpikeflowFile
 from accelsim.noc import Mesh
+from accelsim.noc.topology import MAX_NODES
 from accelsim.spikeflow.first_layer import needs_products
 from accelsim.spikeflow.kernels.tiles import fill_exchanged, fill_nearest
 from accelsim.spikeflow.mapping import Blocks, Crossbar, Mapping
@@ -211,7 +213,12 @@ def place(workload: Workload, hardware: SpikeflowFile, times: Mapping_[str, floa
 
 def _place(workload: Workload, floor: Floor, times: Mapping_[str, float], key: Hashable) -> Chip:
     placed, tiles = _assign_tiles(workload, floor, times)
-    mesh = _smallest_mesh(tiles + floor.module_ports, floor.torus)
+    nodes = tiles + floor.module_ports
+    if nodes > MAX_NODES:
+        largest = max(placed, key=lambda name: placed[name].tiles.size)
+        need = f"takes {placed[largest].tiles.size:,} of {nodes:,} tiles; at most {MAX_NODES:,} are supported"
+        raise InputError(Problem(need, str(workload.path), where=f"layer '{largest}'"))
+    mesh = _smallest_mesh(nodes, floor.torus)
     ports = _module_nodes(mesh, floor.module_ports)
     exchanged = Exchanged.of(placed.values())
     flits = exchanged.flits_of_tiles(tiles)
