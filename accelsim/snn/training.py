@@ -227,10 +227,7 @@ def make_encoder(recipe: schema.Recipe) -> Encoder:
     """
     chosen = recipe.encoder
     if isinstance(chosen, schema.FrameEncoder):
-        try:
-            return encoder(chosen.name, recipe.timesteps)
-        except ValueError as error:
-            raise InputError(Problem(str(error), where="timesteps")) from None
+        return encoder(chosen.name, recipe.timesteps)
     size = recipe.data.size if isinstance(recipe.data, schema.DigitsData) else 32
     if size >= chosen.canvas:
         message = f"found {chosen.canvas}, must be larger than the images of {size}x{size} that move on it"
