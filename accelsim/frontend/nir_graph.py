@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import re
 import sys
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +21,7 @@ from accelsim.frontend.nir_nodes import (
     Steps,
     bias_of,
     conv_fields,
+    layer_name,
     neuron_node,
     pool_fields,
     window_sizes,
@@ -230,11 +230,22 @@ class _Importer:
         for key in computing_order(self.nodes, edges):
             if key not in self.sources:
                 self._add(self.nodes[key])
+        self._check_factors({source for source, _ in edges})
         if not self.network.layers:
             raise InputError(Problem("no node but Input and Output: there is nothing to compute", where="nodes"))
 
+    def _check_factors(self, feeding: set[str]) -> None:
+        """The weights or neurons behind a node take its factor in; at the end of the network there are none."""
+        for key, factor in self.scales.items():
+            if factor == 1.0 or (key in feeding and self.nodes[key].type != "Output"):
+                continue
+            while self.nodes[key].type not in ("Scale", "SumPool2d"):
+                key = self.entering[key][0]
+            message = f"no weights or neurons follow that could hold the factor {factor:.6g} of the network's output"
+            raise self.nodes[key].problem(message)
+
     def _layer(self, key: str, op: str, inputs: list[str], **fields: Any) -> str:
-        name = _clean(key, self.layers)
+        name = layer_name(key, self.layers)
         self.layers[name] = {"name": name, "op": op, "inputs": inputs, **fields}
         self.network.layers.append(self.layers[name])
         return name
@@ -253,7 +264,8 @@ class _Importer:
         if kind in READOUTS:
             for field in (*REQUIRED[kind], *(["w_in"] if node.has("w_in") else [])):
                 node.per_neuron(field, shape)
-            self.network.remarks.append(f"'{key}' ({kind}) reads out membranes without spikes; it is left out")
+            also = f", with the factor {scale:.6g} of what it reads" if scale != 1.0 else ""
+            self.network.remarks.append(f"'{key}' ({kind}) reads out membranes without spikes; it is left out{also}")
             return
         handler = getattr(self, "_neuron" if kind in SPIKING else f"_{kind.lower()}", None)
         if handler is None:
@@ -379,13 +391,3 @@ class _Importer:
         check_numbers(f"nodes.{node.name}.v_leak", bias)
         self.network.weights[name] = bias.astype(np.float32)
         layer["bias"] = True
-
-
-def _clean(key: str, taken: Container[str]) -> str:
-    """A layer name: NIR allows any text, and frameworks call nodes 0, 1, 2."""
-    text = re.sub(r"[^A-Za-z0-9_./-]", "_", key)
-    stem = text if re.match(r"[A-Za-z_]", text) else f"node_{text}"
-    name, number = stem, 2
-    while name in taken or name in ("input", "default"):
-        name, number = f"{stem}-{number}", number + 1
-    return name

@@ -8,6 +8,8 @@ v <- v + dt R I.
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -212,3 +214,13 @@ def window_sizes(node: NirNode, size: tuple[int, ...], fields: dict[str, Any]) -
         message = f"a window of {spans} does not fit an input of {list(size)} with padding {fields['padding']}"
         raise node.problem(message, "weight" if "weight" in REQUIRED[node.type] else "kernel_size")
     return tuple(sizes)
+
+
+def layer_name(key: str, taken: Container[str]) -> str:
+    """A layer name: NIR allows any text, and frameworks call nodes 0, 1, 2."""
+    text = re.sub(r"[^A-Za-z0-9_./-]", "_", key)
+    stem = text if re.match(r"[A-Za-z_]", text) else f"node_{text}"
+    name, number = stem, 2
+    while name in taken or name in ("input", "default"):
+        name, number = f"{stem}-{number}", number + 1
+    return name

@@ -1,7 +1,7 @@
 """Nodes and edges of a NIR graph, taken from a file or from a `nir.NIRGraph`, before anything is made of them.
 
-The file is read here and not with `nir.read`, which says of damage no more than Python's own words, infers types on the
-way (and refuses correct kernels that are not square), and loads whatever an array claims to hold.
+The file is read by `hdf5` and not with `nir.read`, which says of damage no more than Python's own words, infers types
+on the way (and refuses correct kernels that are not square), and loads whatever an array claims to hold.
 """
 
 from __future__ import annotations
@@ -15,15 +15,12 @@ from typing import Any
 import numpy as np
 
 from accelsim.errors import InputError, Problem, did_you_mean
+from accelsim.frontend.hdf5 import Refused, Tree, read_tree
 from accelsim.frontend.nir_fields import OPTIONAL, REQUIRED, NirNode
 
 GRAPH = "NIRGraph"
 MOST_NODES = 100_000
 MOST_DEPTH = 32
-MOST_BYTES = 2**33
-MOST_SQUEEZED = 200
-"""Bytes of an array for each byte of the file: weights of a network do not compress further."""
-_SMALL = 2**26
 NEWEST_MAJOR = 1
 """NIR's major version that is known here; 0 is read alike."""
 
@@ -43,7 +40,6 @@ class _Room:
 
     def __init__(self) -> None:
         self.nodes = 0
-        self.bytes = 0
 
     def node(self, place: str) -> None:
         self.nodes += 1
@@ -169,121 +165,90 @@ def read_graph(path: Path) -> NirGraph:
             and edges as for `graph_of`, fields that no node of the type has, arrays that lie elsewhere or are larger
             than the file can hold.
     """
-    import h5py  # comes with nir
-
     shown = str(path)
     try:
         if not path.is_file():
             raise InputError(Problem("no such file" if not path.exists() else "not a regular file", shown))
         if path.stat().st_size == 0:
             raise InputError(Problem("the file is empty", shown))
-        if not h5py.is_hdf5(shown):
-            raise InputError(Problem("not a readable NIR file: it is no HDF5 file", shown))
-        with h5py.File(shown, "r") as file:
-            return _Reader(file).graph()
+        tree = read_tree(path)
+        if isinstance(tree, Refused):
+            raise InputError(Problem(f"not a readable NIR file: {tree.why}", shown))
+        return _graph_in(tree)
     except InputError as error:
         raise InputError(Problem(one.message, shown, where=one.where) for one in error.problems) from None
     except OSError as error:
         raise InputError(Problem(f"not a readable NIR file: {error.strerror or error}", shown)) from None
-    except Exception as error:  # h5py raises whatever the damage makes it stumble over
-        raise InputError(Problem(f"not a readable NIR file: damaged ({error})", shown)) from None
 
 
-class _Reader:
-    """Walks an open HDF5 file."""
+def _graph_in(tree: Tree) -> NirGraph:
+    """The graph at a file's root."""
+    if "node" not in tree:
+        found = ", ".join(list(tree)[:8]) or "nothing"
+        raise InputError(Problem(f"an HDF5 file, but none of NIR: no group 'node' (found: {found})"))
+    if "version" in tree:
+        _check_version(_text(_value(tree["version"], "version"), "version"))
+    root = _group(tree["node"], "node")
+    kind = _type(root, "node")
+    if kind != GRAPH:
+        raise InputError(Problem(f"found a {kind}, expected a {GRAPH}", where="node.type"))
+    return _subgraph(root, "", 0, _Room())
 
-    def __init__(self, file: Any) -> None:
-        self.file = file
-        self.room = _Room()
 
-    def graph(self) -> NirGraph:
-        """The graph at the file's root."""
-        parts = self._members(self.file, "")
-        if "node" not in parts:
-            found = ", ".join(list(parts)[:8]) or "nothing"
-            raise InputError(Problem(f"an HDF5 file, but none of NIR: no group 'node' (found: {found})"))
-        if "version" in parts:
-            self._check_version(_text(self._value(parts["version"], "version"), "version"))
-        root = self._group(parts["node"], "node")
-        kind = self._type(root, "node")
-        if kind != GRAPH:
-            raise InputError(Problem(f"found a {kind}, expected a {GRAPH}", where="node.type"))
-        return self._graph(root, "", 0)
+def _check_version(version: str) -> None:
+    number = re.match(r"v?(\d{1,9})(?!\d)", version)
+    if number is None or int(number[1]) > NEWEST_MAJOR:
+        message = f"found '{version[:40]}', NIR versions 0 and {NEWEST_MAJOR} are read"
+        raise InputError(Problem(message, where="version"))
 
-    def _check_version(self, version: str) -> None:
-        number = re.match(r"v?(\d{1,9})(?!\d)", version)
-        if number is None or int(number[1]) > NEWEST_MAJOR:
-            message = f"found '{version[:40]}', NIR versions 0 and {NEWEST_MAJOR} are read"
-            raise InputError(Problem(message, where="version"))
 
-    def _graph(self, parts: Mapping[str, Any], prefix: str, depth: int) -> NirGraph:
-        depth = _deeper(depth, prefix)
-        for need in ("nodes", "edges"):
-            if need not in parts:
-                raise InputError(Problem("missing", where=_place(prefix, need)))
-        taken: dict[str, NirNode | NirGraph] = {}
-        for key, item in self._group(parts["nodes"], _place(prefix, "nodes")).items():
-            name = _named(key, _place(prefix, "nodes"))
-            place = f"nodes.{prefix}{name}"
-            self.room.node(place)
-            members = self._group(item, place)
-            kind = self._type(members, place)
-            if kind == GRAPH:
-                taken[name] = self._graph(members, f"{prefix}{name}.", depth)
-            else:
-                taken[name] = self._node(members, f"{prefix}{name}", kind)
-        edges = self._value(parts["edges"], _place(prefix, "edges"))
-        return NirGraph(taken, _edges(edges, taken, prefix))
+def _subgraph(members: Tree, prefix: str, depth: int, room: _Room) -> NirGraph:
+    depth = _deeper(depth, prefix)
+    for need in ("nodes", "edges"):
+        if need not in members:
+            raise InputError(Problem("missing", where=_place(prefix, need)))
+    taken: dict[str, NirNode | NirGraph] = {}
+    for key, item in _group(members["nodes"], _place(prefix, "nodes")).items():
+        name = _named(key, _place(prefix, "nodes"))
+        place = f"nodes.{prefix}{name}"
+        room.node(place)
+        node = _group(item, place)
+        kind = _type(node, place)
+        if kind == GRAPH:
+            taken[name] = _subgraph(node, f"{prefix}{name}.", depth, room)
+        else:
+            taken[name] = _node(node, f"{prefix}{name}", kind)
+    edges = _value(members["edges"], _place(prefix, "edges"))
+    return NirGraph(taken, _edges(edges, taken, prefix))
 
-    def _node(self, members: Mapping[str, Any], name: str, kind: str) -> NirNode:
-        place = f"nodes.{name}"
-        _check_type(kind, place)
-        fields = (*REQUIRED[kind], *OPTIONAL.get(kind, ()))
-        for field in members:
-            if field not in (*fields, "type", "metadata", "input_type", "output_type"):
-                message = f"no field of a {kind} node{did_you_mean(field[:60], fields)} (known: {', '.join(fields)})"
-                raise InputError(Problem(message, where=f"{place}.{field[:60]}"))
-        values = {field: self._value(members[field], f"{place}.{field}") for field in fields if field in members}
-        return NirNode(name, kind, values)
 
-    def _type(self, members: Mapping[str, Any], place: str) -> str:
-        if "type" not in members:
-            raise InputError(Problem("missing", where=f"{place}.type"))
-        return _text(self._value(members["type"], f"{place}.type"), f"{place}.type")
+def _node(members: Tree, name: str, kind: str) -> NirNode:
+    place = f"nodes.{name}"
+    _check_type(kind, place)
+    fields = (*REQUIRED[kind], *OPTIONAL.get(kind, ()))
+    for field in members:
+        if field not in (*fields, "type", "metadata", "input_type", "output_type"):
+            message = f"no field of a {kind} node{did_you_mean(field[:60], fields)} (known: {', '.join(fields)})"
+            raise InputError(Problem(message, where=f"{place}.{field[:60]}"))
+    values = {field: _value(members[field], f"{place}.{field}") for field in fields if field in members}
+    return NirNode(name, kind, values)
 
-    def _members(self, group: Any, place: str) -> dict[str, Any]:
-        import h5py
 
-        found = {}
-        for key in group:
-            if not isinstance(group.get(key, getlink=True), h5py.HardLink):
-                raise InputError(Problem("a link to elsewhere is not followed", where=f"{place}.{key!r}".lstrip(".")))
-            found[key] = group[key]
-        return found
+def _type(members: Tree, place: str) -> str:
+    if "type" not in members:
+        raise InputError(Problem("missing", where=f"{place}.type"))
+    return _text(_value(members["type"], f"{place}.type"), f"{place}.type")
 
-    def _group(self, item: Any, place: str) -> dict[str, Any]:
-        import h5py
 
-        if not isinstance(item, h5py.Group):
-            raise InputError(Problem("expected a group, found a dataset", where=place))
-        return self._members(item, place)
+def _group(item: Any, place: str) -> Tree:
+    if isinstance(item, dict):
+        return item
+    why = item.why if isinstance(item, Refused) else "expected a group, found a dataset"
+    raise InputError(Problem(why, where=place))
 
-    def _value(self, item: Any, place: str) -> Any:
-        import h5py
 
-        if not isinstance(item, h5py.Dataset):
-            raise InputError(Problem("expected a dataset, found a group", where=place))
-        if item.is_virtual or item.external:
-            raise InputError(Problem("its values lie in another file, which is not opened", where=place))
-        if item.shape is None:
-            return None
-        wanted, held = int(np.prod(item.shape, dtype=object)) * item.dtype.itemsize, item.id.get_storage_size()
-        self.room.bytes += wanted
-        if (wanted > _SMALL and wanted > MOST_SQUEEZED * held) or self.room.bytes > MOST_BYTES:
-            message = f"{wanted:,} bytes in {held:,} of the file; no network's weights are like that"
-            raise InputError(Problem(message, where=place))
-        try:
-            value = item[()]
-        except Exception as error:  # h5py raises whatever the damage makes it stumble over
-            raise InputError(Problem(f"damaged: {error}", where=place)) from None
-        return value
+def _value(item: Any, place: str) -> Any:
+    if isinstance(item, dict | Refused):
+        why = item.why if isinstance(item, Refused) else "expected a dataset, found a group"
+        raise InputError(Problem(why, where=place))
+    return item[()] if isinstance(item, np.ndarray) else item
