@@ -148,7 +148,11 @@ def listing(values: Any, where: str, what: str) -> list[Any]:
     """The items, in order, of a list, a tuple, a generator; text and mappings are no lists, a set has no order."""
     if isinstance(values, str | bytes | Mapping | Set) or not isinstance(values, Iterable):
         raise refuse(f"found {found(values)}, must be a list of {what}", where)
-    items = list(islice(values, MOST_ITEMS + 1))
+    try:
+        each = iter(values)
+    except TypeError:  # an array or a tensor without axes
+        raise refuse(f"found {found(values)}, must be a list of {what}", where) from None
+    items = list(islice(each, MOST_ITEMS + 1))
     if len(items) > MOST_ITEMS:
         raise refuse(f"found more than {MOST_ITEMS:,} {what}", where)
     return items

@@ -55,7 +55,7 @@ def read_tree(path: Path) -> Tree | Refused:
     """Everything in an HDF5 file; whatever is damaged or lies in another file is `Refused` in its place."""
     size = path.stat().st_size
     if not sys.executable or getattr(sys, "frozen", False):  # a program without a Python that could be started
-        return _assembled(records(path))
+        return read_here(path)
     package = Path(__file__).resolve().parents[2]
     try:
         process = subprocess.Popen(
@@ -90,6 +90,11 @@ def read_tree(path: Path) -> Tree | Refused:
         process.kill()
         process.stdout.close()
         process.wait()
+
+
+def read_here(path: Path) -> Tree | Refused:
+    """As `read_tree`, in this process, which a damaged file can take along."""
+    return _assembled(records(path))
 
 
 def _received(stream: IO[bytes]) -> Iterator[Record]:

@@ -7,11 +7,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from accelsim import options
 from accelsim.errors import InputError, Problem
 from accelsim.frontend.nir_fields import REQUIRED, NirNode
 from accelsim.frontend.nir_nodes import (
@@ -34,6 +35,7 @@ from accelsim.workload.weights import check_numbers
 
 SPIKING = ("LIF", "IF", "CubaLIF", "Threshold")
 READOUTS = ("LI", "I", "CubaLI")
+Encoding = Literal["direct", "analog", "rate", "ttfs", "events"]
 Activity = float | Sequence[float] | Mapping[str, Any] | npt.NDArray[Any]
 
 
@@ -63,7 +65,7 @@ def from_nir(
     reset: Literal["hard", "soft"] = "hard",
     reset_order: Literal["same_step", "next_step"] = "same_step",
     compare: Literal[">=", ">"] = ">",
-    encoding: Literal["direct", "analog", "rate", "ttfs", "events"] | None = None,
+    encoding: Encoding | None = None,
     name: str | None = None,
     verbose: bool = True,
 ) -> Bundle:
@@ -93,6 +95,9 @@ def from_nir(
         InputError: no package nir, an unreadable file, a node or a feedback loop that a workload cannot
             describe, a decay outside [0, 1), or an activity that does not fit.
     """
+    verbose = options.flag(verbose, "verbose")
+    if encoding is not None:
+        options.choice(encoding, get_args(Encoding), "encoding")
     network = describe_nir(
         path, dt=dt, discretization=discretization, reset=reset, reset_order=reset_order, compare=compare, name=name
     )
@@ -183,23 +188,19 @@ def describe_nir(
         InputError: as for `from_nir`.
     """
     module = import_nir()
-    allowed = {"discretization": ("euler", "exp"), "reset": ("hard", "soft"), "compare": (">=", ">")}
-    allowed["reset_order"] = ("same_step", "next_step")
-    found = {"discretization": discretization, "reset": reset, "compare": compare, "reset_order": reset_order}
-    for key, value in found.items():
-        if not isinstance(value, str) or value not in allowed[key]:
-            raise InputError(Problem(f"found {value!r:.60}, allowed: {', '.join(allowed[key])}", where=key))
-    if isinstance(dt, bool) or not isinstance(dt, int | float | np.integer | np.floating):
-        raise InputError(Problem(f"found {dt!r:.60}, expected a number greater than 0", where="dt"))
-    if not 0 < dt < math.inf:
-        raise InputError(Problem(f"found {dt}, must be greater than 0 and finite", where="dt"))
-    steps = Steps(float(dt), discretization, reset, reset_order, compare)
+    options.choice(discretization, get_args(Discretization), "discretization")
+    options.choice(reset, ("hard", "soft"), "reset")
+    options.choice(reset_order, ("same_step", "next_step"), "reset_order")
+    options.choice(compare, (">=", ">"), "compare")
+    steps = Steps(options.figure(dt, "dt", above=0), discretization, reset, reset_order, compare)
+    if name is not None:
+        name = options.text(name, "name")
     if isinstance(path, module.NIRGraph):
         return _Importer(graph_of(path), name or "nir", steps).network
     if not isinstance(path, str | Path):
         message = f"expected a path or a nir.NIRGraph, found {type(path).__name__}"
         raise InputError(Problem(message, where="path"))
-    file = Path(path)
+    file = options.path(path, "path")
     try:
         return _Importer(read_graph(file), name or file.stem, steps).network
     except InputError as error:

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from accelsim import options
 from accelsim.errors import InputError, Problem
 from accelsim.frontend.topology_file import GEMM_COLUMNS, Row, read_topology
 from accelsim.workload.load import Workload, resolve_workload
@@ -46,7 +47,9 @@ def import_topology(
         InputError: a missing or unreadable file, an unknown header, or a row with missing, superfluous or
             impossible numbers; the message names file and line.
     """
-    source = Path(path)
+    source = options.path(path, "path")
+    content_name = source.stem if name is None else options.text(name, "name")
+    neurons = options.flag(neurons, "neurons")
     topology = read_topology(source)
     rows, products = topology.rows, topology.columns == GEMM_COLUMNS
     layers = _gemm_layers(rows, neurons) if products else _conv_layers(rows, neurons, str(source))
@@ -59,13 +62,13 @@ def import_topology(
         about += f"; its columns {', '.join(topology.notes)} are not read"
     content: dict[str, Any] = {
         "format": "accelsim.workload/1",
-        "name": name or source.stem,
+        "name": content_name,
         "description": about,
         "source": f"SCALE-Sim topology {source.name}",
-        "timesteps": timesteps,
+        "timesteps": options.count(timesteps, "timesteps"),
         "input": {"shape": shape, "encoding": "direct"},
         "activity": {
-            "density": list(density) if isinstance(density, tuple | list) else density,
+            "density": options.plain(density, "density"),
             "source": "assumed on import",
         },
         "layers": layers,

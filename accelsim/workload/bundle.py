@@ -285,13 +285,16 @@ def check_target(directory: Path) -> None:
     """Refuse to replace what is no bundle; to be asked before long work whose end is `write_bundle`.
 
     Raises:
-        InputError: `directory` is a file, or a directory that holds something else.
+        InputError: `directory` is a file, a directory that holds something else, or a name that cannot be.
     """
-    restore(directory)
-    if directory.is_file():
-        raise InputError(Problem("expected a directory, found a file; nothing was written", str(directory)))
-    if directory.exists() and not (directory / BUNDLE_FILE).is_file() and any(directory.iterdir()):
-        raise InputError(Problem("the directory exists and is no bundle; nothing was written", str(directory)))
+    try:
+        restore(directory)
+        if directory.is_file():
+            raise InputError(Problem("expected a directory, found a file; nothing was written", str(directory)))
+        if directory.exists() and not (directory / BUNDLE_FILE).is_file() and any(directory.iterdir()):
+            raise InputError(Problem("the directory exists and is no bundle; nothing was written", str(directory)))
+    except OSError as error:
+        raise InputError(Problem(f"cannot be written: {error.strerror}", str(directory))) from None
 
 
 def write_bundle(

@@ -9,12 +9,14 @@ from __future__ import annotations
 import itertools
 import shutil
 from dataclasses import fields as dataclass_fields
+from functools import reduce
 
 import numpy as np
 import pytest
 
 from accelsim.errors import AccelsimError, InputError
 from accelsim.frontend import from_nir
+from accelsim.frontend.hdf5 import Refused, read_here
 from accelsim.workload import Bundle
 from tests.skips import peer
 
@@ -401,66 +403,78 @@ def good(tmp_path_factory):
     return folder
 
 
-def datasets(path):
-    found = []
-    with h5py.File(path, "r") as file:
-        file.visititems(lambda name, item: found.append((name, isinstance(item, h5py.Dataset))))
-    return found
+def entries(tree, prefix=()):
+    """Places of everything in a file, as it is handed over by the process that reads it (`accelsim.frontend.hdf5`)."""
+    for name, value in tree.items():
+        yield (*prefix, name)
+        if isinstance(value, dict):
+            yield from entries(value, (*prefix, name))
 
 
-def changed(good, maker, target):
-    shutil.copy(good / f"{maker}.nir", target)
-    return h5py.File(target, "a")
+ABSENT = object()
+
+
+def copied(tree):
+    return {name: copied(value) if isinstance(value, dict) else value for name, value in tree.items()}
+
+
+@pytest.fixture(scope="module")
+def trees(good):
+    return {maker: read_here(good / f"{maker}.nir") for maker in MAKERS}
+
+
+@pytest.fixture
+def damaged(good, trees, monkeypatch):
+    """Reads a file as if what stands at `place` in it were `value`, and nothing where there is none."""
+
+    def read(maker, place, value=ABSENT, renamed=None):
+        tree = copied(trees[maker])
+        *above, name = place
+        members = reduce(dict.__getitem__, above, tree)
+        found = members.pop(name)
+        if renamed:
+            members[renamed] = found
+        if value is not ABSENT:
+            members[name] = value
+        monkeypatch.setattr("accelsim.frontend.nir_source.read_tree", lambda path: tree)
+        return told_or_read(good / f"{maker}.nir")
+
+    return read
 
 
 @pytest.mark.parametrize("maker", MAKERS)
-def test_every_entry_of_a_file_left_out_renamed_or_replaced(maker, good, tmp_path):
+def test_every_entry_of_a_file_left_out_renamed_or_replaced(maker, trees, damaged):
     refused = 0
-    target = tmp_path / "bad.nir"
-    entries = datasets(good / f"{maker}.nir")
-    for name, is_dataset in entries:
-        with changed(good, maker, target) as file:
-            del file[name]
-        refused += told_or_read(target) is None
-        with changed(good, maker, target) as file:
-            file.move(name, f"{name}x")
-        refused += told_or_read(target) is None
-        with changed(good, maker, target) as file:
-            del file[name]
-            file.create_group(name) if is_dataset else file.create_dataset(name, data=3.0)
-        refused += told_or_read(target) is None
-    optional = sum(name.endswith(("v_reset", "w_in", "input_shape", "version", "input_type")) for name, _ in entries)
-    assert refused >= 3 * len(entries) - 4 * optional
+    places = list(entries(trees[maker]))
+    for place in places:
+        refused += damaged(maker, place) is None
+        refused += damaged(maker, place, renamed=f"{place[-1]}x") is None
+        refused += damaged(maker, place, value={"a": np.array(3.0)}) is None
+        refused += damaged(maker, place, value=Refused("damaged")) is None
+    optional = sum(place[-1] in ("v_reset", "w_in", "input_shape", "version", "input_type") for place in places)
+    assert refused >= 4 * len(places) - 4 * optional
 
 
 @pytest.mark.parametrize("maker", MAKERS)
-def test_every_dataset_with_wrong_values(maker, good, tmp_path):
+def test_every_dataset_with_wrong_values(maker, trees, damaged):
     """A quarter of the values each, all of them over the datasets of a file."""
-    refused, tried, target = 0, 0, tmp_path / "bad.nir"
-    stored = [value for value in WRONG.values() if isinstance(value, int | float | str | complex | np.ndarray | list)]
-    stored += [h5py.Empty("f8"), np.zeros(2, dtype=[("a", "i4"), ("b", "f4")])]
-    names = [name for name, is_dataset in datasets(good / f"{maker}.nir") if is_dataset]
-    for turn, name in enumerate(names):
+    refused, tried = 0, 0
+    stored = [value for value in WRONG.values() if isinstance(value, np.ndarray) and value.dtype.kind in "biufc"]
+    stored += [np.array(value) for value in (True, 0, -1, 0.5, 2**40, np.nan, np.inf, 1e300, 1j)]
+    stored += [None, "", "many", ["a", "b"], [["a"], ["b"]], [[]]]
+    for turn, place in enumerate(entries(trees[maker])):
         for value in stored[turn % 4 :: 4]:
-            with changed(good, maker, target) as file:
-                del file[name]
-                try:
-                    file.create_dataset(name, data=value)
-                except (TypeError, ValueError):  # HDF5 cannot hold it
-                    continue
             tried += 1
-            refused += told_or_read(target) is None
-    assert tried > 40
-    assert refused > tried / 2
+            refused += damaged(maker, place, value=value) is None
+    assert tried > refused > tried / 2
 
 
-@pytest.mark.parametrize("maker", MAKERS)
-def test_files_cut_short_or_with_changed_bytes(maker, good, tmp_path):
-    content = (good / f"{maker}.nir").read_bytes()
+def test_files_cut_short_or_with_changed_bytes(good, tmp_path):
+    content = (good / "linear.nir").read_bytes()
     target = tmp_path / "bad.nir"
-    cuts = [content[:size] for size in np.linspace(0, len(content) - 1, 12).astype(int)]
+    cuts = [content[:size] for size in np.linspace(0, len(content) - 1, 4).astype(int)]
     generator = np.random.default_rng(0)
-    for _ in range(40):
+    for _ in range(8):
         changes = bytearray(content)
         for place in generator.integers(0, len(content), generator.integers(1, 6)):
             changes[place] = generator.integers(256)
@@ -470,49 +484,39 @@ def test_files_cut_short_or_with_changed_bytes(maker, good, tmp_path):
         told_or_read(target)
 
 
-def test_what_is_wrong_with_a_file_is_said(good, tmp_path):
+def changed(good, maker, target):
+    shutil.copy(good / f"{maker}.nir", target)
+    return h5py.File(target, "a")
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        ("fc/weight", None, "nodes.fc.weight: missing; a node of type Affine has weight, bias"),
+        ("fc/wieght", 1, "nodes.fc.wieght: no field of a Affine node; did you mean 'weight'?"),
+        ("fc/type", "Afine", "nodes.fc: a workload has no layer for a Afine node; did you mean 'Affine'?"),
+        ("fc/type", 7, "nodes.fc.type: expected text, found np.int64(7)"),
+        ("fc/type", None, "nodes.fc.type: missing"),
+        ("fc", 3.0, "nodes.fc: expected a group, found a dataset"),
+        ("fc/bias", h5py.SoftLink("/node"), "nodes.fc.bias: a link to elsewhere is not followed"),
+        ("fc/bias", h5py.ExternalLink("o.h5", "/x"), "nodes.fc.bias: a link to elsewhere is not followed"),
+        ("/node/edges", None, "edges: missing"),
+        ("/node", None, "an HDF5 file, but none of NIR: no group 'node' (found: version)"),
+        ("/version", "2.0.0", "version: found '2.0.0', NIR versions 0 and 1 are read"),
+        ("/version", "newest", "version: found 'newest'"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said(place, value, message, good, tmp_path):
     target = tmp_path / "bad.nir"
-
-    def message(change):
-        with changed(good, "linear", target) as file:
-            change(file)
-        with pytest.raises(InputError) as error:
-            from_nir(target, dt=DT, timesteps=2, activity=0.2)
-        assert str(error.value).startswith(f"{target}: ")
-        return str(error.value).removeprefix(f"{target}: ")
-
-    def put(name, value):
-        def change(file):
-            if name in file:
-                del file[name]
-            file[name] = value
-
-        return change
-
-    fc = "node/nodes/fc"
-    assert (
-        message(lambda file: file.pop(f"{fc}/weight"))
-        == "nodes.fc.weight: missing; a node of type Affine has weight, bias"
-    )
-    assert message(put(f"{fc}/wieght", 1)).startswith(
-        "nodes.fc.wieght: no field of a Affine node; did you mean 'weight'?"
-    )
-    assert message(put(f"{fc}/type", "Afine")).startswith(
-        "nodes.fc: a workload has no layer for a Afine node; did you mean 'Affine'?"
-    )
-    assert message(put(f"{fc}/type", 7)) == "nodes.fc.type: expected text, found np.int64(7)"
-    assert message(lambda file: file.pop(f"{fc}/type")) == "nodes.fc.type: missing"
-    assert message(lambda file: file.pop("node/edges")) == "edges: missing"
-    assert message(lambda file: file.pop("node")).startswith(
-        "an HDF5 file, but none of NIR: no group 'node' (found: version)"
-    )
-    assert message(put("version", "2.0.0")) == "version: found '2.0.0', NIR versions 0 and 1 are read"
-    assert message(put("version", "newest")).startswith("version: found 'newest'")
-    assert message(put(f"{fc}/bias", h5py.SoftLink("/node"))).endswith("a link to elsewhere is not followed")
-    assert message(put(f"{fc}/bias", h5py.ExternalLink("other.h5", "/x"))).endswith(
-        "a link to elsewhere is not followed"
-    )
-    assert message(put("node/nodes/fc", 3.0)) == "nodes.fc: expected a group, found a dataset"
+    with changed(good, "linear", target) as file:
+        nodes = file["node/nodes"]
+        if place in nodes:
+            del nodes[place]
+        if value is not None:
+            nodes[place] = value
+    with pytest.raises(InputError) as error:
+        from_nir(target, dt=DT, timesteps=2, activity=0.2)
+    assert str(error.value).startswith(f"{target}: {message}")
 
 
 def test_arrays_that_claim_more_than_the_file_holds(good, tmp_path):
@@ -527,7 +531,7 @@ def test_arrays_that_claim_more_than_the_file_holds(good, tmp_path):
 def test_groups_that_hold_themselves(good, tmp_path):
     with changed(good, "nested", tmp_path / "loop.nir") as file:
         file["node/nodes/block/nodes/again"] = file["node"]
-    with pytest.raises(InputError, match=r"more than 32 deep|more than 100,000 nodes"):
+    with pytest.raises(InputError, match=r"nodes\.block\.again: this group lies in two places"):
         from_nir(tmp_path / "loop.nir", dt=DT, timesteps=2, activity=0.2)
 
 
