@@ -208,7 +208,7 @@ def archive_damaged(arrays: Arrays, random: Random) -> bytes:
             archive.writestr(name, members[name])
         elif how == 3:
             archive.writestr(
-                random.choice(("../x.npy", "/x.npy", "a/", "", ".npy", "a\\b.npy", "x.txt", "é.npy")), b"x"
+                random.choice(("../x.npy", "/x.npy", "a/", " ", ".npy", "a\\b.npy", "x.txt", "é.npy")), b"x"
             )
         elif how == 4:
             archive.comment = b"x" * random.choice((1, 65535))
