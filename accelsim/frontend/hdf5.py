@@ -29,7 +29,7 @@ MOST_SQUEEZED = 200
 """Bytes of an array for each byte of the file: weights of a network do not compress further."""
 _SMALL = 2**26
 MOST_DEPTH = 100
-WORK_S, WORK_S_PER_MIB = 2, 5
+WORK_S, WORK_S_PER_MIB = 1, 5
 """Processor time for a file: ten times what a graph of many small nodes takes, which is the slowest to read."""
 WAIT_S, WAIT_S_PER_MIB = 60, 10
 """Time for a file, with the start of the process, where the machine or the disk is busy."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -215,6 +216,30 @@ def test_sum_pooling_is_average_pooling_with_larger_weights():
     assert np.array_equal(bundle.samples["logits"][0], np.full((1, 1, 2, 2), 4.0))
 
 
+@pytest.mark.parametrize("size", [(2, 2), (4, 1), (1, 1)])
+@pytest.mark.parametrize("scale", [1.0, 0.25, -3.0])
+@pytest.mark.parametrize("behind", ["nothing", "mean", "flatten"])
+def test_a_factor_at_the_end_of_a_network_is_never_lost(size, scale, behind):
+    """A factor of 1 in all gives the sums over the windows; any other, which nothing could hold, is complained of."""
+    none = np.array([0, 0])
+    nodes = {
+        "same": nir.Conv2d((4, 4), np.ones((1, 1, 1, 1)), 1, 0, 1, 1, np.zeros(1)),
+        "pool": nir.SumPool2d(np.array(size), np.array(size), none),
+        "scale": nir.Scale(np.array(scale)),
+        "mean": nir.AvgPool2d(np.array([1, 1]), np.array([1, 1]), none),
+        "flatten": nir.Flatten({"input": np.array([1, 4 // size[0], 4 // size[1]])}, 0, -1),
+    }
+    nodes = {name: node for name, node in nodes.items() if name in ("same", "pool", "scale", behind)}
+    images = np.random.default_rng(0).normal(size=(1, 1, 4, 4)).astype(np.float32)
+    sums = images.reshape(4 // size[0], size[0], 4 // size[1], size[1]).sum(axis=(1, 3)) * scale
+    if math.prod(size) * scale != 1:
+        with pytest.raises(InputError, match=r"^nodes\.(scale|pool): no weights or neurons follow"):
+            read(nodes, shape=(1, 4, 4), activity=images)
+    else:
+        bundle = read(nodes, shape=(1, 4, 4), activity=images)
+        np.testing.assert_allclose(bundle.samples["logits"][0].ravel(), sums.ravel(), rtol=1e-5, atol=1e-6)
+
+
 def test_two_edges_into_one_node_are_a_sum():
     edges = [("input", "a"), ("input", "b"), ("a", "lif"), ("b", "lif"), ("lif", "output")]
     bundle = read({"a": affine(), "b": affine(), "lif": lif()}, edges=edges)
@@ -235,6 +260,8 @@ def test_a_readout_of_membranes_is_left_out():
     bundle = read({"fc": affine(), "li": node})
     assert [op.name for op in bundle.workload.graph.operations] == ["fc"]
     assert any("'li' (LI) reads out membranes" in note for note in bundle.workload.notes)
+    scaled = read({"fc": affine(), "scale": nir.Scale(np.full(3, 2.5)), "li": node})
+    assert any("with the factor 2.5 of what it reads" in note for note in scaled.workload.notes)
 
 
 @pytest.mark.parametrize(
@@ -242,7 +269,7 @@ def test_a_readout_of_membranes_is_left_out():
     [
         ({"fc": affine(), "delay": nir.Delay(np.ones(3))}, {}, "no layer for a Delay node"),
         ({"fc": affine(3, 5)}, {}, r"nodes.fc.weight: weights \[3, 5\] do not fit an input \[2\]"),
-        ({"fc": affine()}, {"dt": 0.0}, "dt: found 0.0, must be greater than 0"),
+        ({"fc": affine()}, {"dt": 0.0}, "dt: found 0.0, must be a finite number above 0"),
         ({"fc": affine()}, {"discretization": "exact"}, "found 'exact', allowed: euler, exp"),
         ({"fc": affine()}, {"activity": 1.5}, "must be between 0 and 1"),
         ({"fc": affine()}, {"activity": np.ones((3, 7))}, r"expected \[images, \[2\]\]"),

@@ -125,6 +125,8 @@ def _parameter(value: Any, random: Random) -> Any:
 
 def _edges_damaged(graph: Any, random: Random) -> None:
     at = random.randrange(len(graph.edges))
+    if not isinstance(graph.edges[at], tuple) or len(graph.edges[at]) != 2:  # damaged already
+        return
     source, target = graph.edges[at]
     other = random.choice([*graph.nodes, "ghost", "", None, 3])
     graph.edges[at : at + 1] = random.choice(
