@@ -50,7 +50,7 @@ _FORMS = (  # what plain text (without quotes) means, the first that fits; the c
     (_MERGE, r"<<", ["<"]),
 )
 _PLAIN = {"null": _NULL, "bool": _BOOL, "int": _INT, "float": f"{_FLOAT}|{_INT}"}
-_WORDS = {"null": "nothing", "bool": "true or false", "int": "whole number", "float": "number"}
+_WORDS = {"null": "nothing", "bool": "true or false", "int": "a whole number", "float": "a number"}
 
 
 class StrictLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]

@@ -39,7 +39,7 @@ LONG = "1" * 5000
 REFUSED = {
     "!!bool maybe": "'maybe' with the tag !!bool",
     "!!bool ''": "'' with the tag !!bool",
-    "!!int ''": "'' with the tag !!int, which wants whole number",
+    "!!int ''": "'' with the tag !!int, which wants a whole number",
     "!!int x": "'x' with the tag !!int",
     "!!int 1.5": "'1.5' with the tag !!int",
     "!!int 010": "'010' with the tag !!int",
