@@ -134,7 +134,7 @@ def array_damaged(array: Any, random: Random) -> Any:
         return np.asfortranarray(array.T if random.random() < 0.5 else array)
     if how == 4:
         return array[None] if random.random() < 0.5 else np.ravel(array)
-    if how == 5 and array.ndim:
+    if how == 5 and array.ndim and array.size:
         axis = random.randrange(array.ndim)
         return np.repeat(array, 2, axis) if random.random() < 0.4 else np.delete(array, 0, axis)
     if how == 6:
