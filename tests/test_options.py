@@ -143,5 +143,5 @@ def test_numbers_beyond_float32_are_told(value: Any) -> None:
 
 @pytest.mark.parametrize("value", [np.array(3.0), np.array("gain")])
 def test_an_array_without_axes_is_no_list(value):
-    with pytest.raises(InputError, match="^remedies: found .*must be a list of names"):
+    with pytest.raises(ArgumentError, match=r"^remedies: found .*must be a list of names"):
         options.names(value, ["gain"], "remedies")
