@@ -159,7 +159,8 @@ def file_damaged(random: Random) -> bytes:
         for _ in range(random.choice((1, 1, 2, 3))):
             places: list[str] = []
             store.visit(places.append)
-            _place_damaged(store, random.choice(places), random)
+            if places:  # not all deleted by now
+                _place_damaged(store, random.choice(places), random)
     return stream.getvalue()
 
 
