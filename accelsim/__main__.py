@@ -6,6 +6,11 @@ import os
 
 def main() -> None:
     """Entry point of the command line."""
+    for descriptor in range(3):  # one that the caller closed would become that of the next file to be opened
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
     heard = _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler  # else the caller had it ignored
     if heard:
         _signal.signal(_signal.SIGINT, _end)

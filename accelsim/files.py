@@ -271,11 +271,18 @@ def text_hash(canonical: str) -> str:
 def write_atomic(path: Path, content: bytes | str) -> None:
     """Write a whole file or nothing: a reader never meets a half-written one.
 
+    A link stays a link, what it leads to is written; into a pipe or a terminal is written as into any stream.
+
     Raises:
         InputError: the place cannot be written.
     """
     payload = content.encode() if isinstance(content, str) else content
     try:
+        mode = _mode(path)
+        if mode is not None and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            _write_through(path, mode, payload)
+            return
+        path = Path(os.path.realpath(path))
         path.parent.mkdir(parents=True, exist_ok=True)
         with staged_file(path) as temporary:
             with temporary.open("wb") as stream:
@@ -288,6 +295,21 @@ def write_atomic(path: Path, content: bytes | str) -> None:
         raise InputError(Problem(f"cannot be written: {error.strerror}", str(path))) from None
     except ValueError:
         raise InputError(Problem("cannot be written: a name has no NUL character", str(path))) from None
+
+
+def _write_through(path: Path, mode: int, payload: bytes) -> None:
+    """Into a pipe that somebody reads, or a device for characters; never in its place."""
+    if not (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
+        raise InputError(Problem("cannot be written: expected a file, found a disk or a socket", str(path)))
+    try:
+        descriptor = os.open(path, os.O_WRONLY | _NEVER_WAIT)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        raise InputError(Problem("cannot be written: nobody reads from this pipe", str(path))) from None
+    os.set_blocking(descriptor, True)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(payload)
 
 
 def bundled(folder: str) -> Path:

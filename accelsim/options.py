@@ -50,7 +50,10 @@ def found(value: Any) -> str:
     kind = type(value).__name__
     if isinstance(value, list | tuple | Set | Mapping):
         return f"{kind} of {len(value)} items" if value else f"an empty {kind}"
-    shape = getattr(value, "shape", None)
+    try:
+        shape = getattr(value, "shape", None)
+    except Exception:  # of somebody else's class, whatever it is
+        shape = None
     return f"{kind} of shape {list(shape)}" if isinstance(shape, tuple) and shape else kind
 
 
@@ -187,6 +190,8 @@ def array(value: Any, where: str, *, finite: bool = True) -> npt.NDArray[Any]:
     import numpy as np
 
     plain_value = _from_torch(value, where)
+    if isinstance(plain_value, np.ma.MaskedArray):
+        raise refuse("found a masked array, whose values under the mask mean nothing; give .filled(...)", where)
     try:
         result: npt.NDArray[Any] = np.asarray(plain_value)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
@@ -296,7 +301,10 @@ def _spelled(value: Any) -> str | None:
     """The text of a path; None for what is none, bytes included."""
     if not isinstance(value, str | os.PathLike):
         return None
-    given = os.fspath(value)
+    try:
+        given = os.fspath(value)
+    except Exception:  # of somebody else's class, whatever it is
+        return None
     return _exact(given) if isinstance(given, str) else None
 
 

@@ -24,6 +24,9 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 WORTH_KEEPING_S = 0.05
 """What takes less is computed again sooner than read."""
 
+CHECKSUM = "checksum"
+"""Name of the array that says what the others were."""
+
 _place: list[Path] = []
 
 
@@ -65,11 +68,19 @@ def kept(kind: str, key: Callable[[], str], make: Callable[[], Arrays]) -> Array
     return arrays
 
 
+def _checksum(path: Path, arrays: Arrays) -> npt.NDArray[Any]:
+    """Of an entry's content and of the name that it has; another content or another place give another one."""
+    named = [part for name in sorted(arrays) for part in (name, np.asarray(arrays[name]))]
+    return np.frombuffer(bytes.fromhex(digest(path.stem, *named)), np.uint8)
+
+
 def read(path: Path) -> Arrays | None:
-    """An entry, or None where there is none that can be read."""
+    """An entry, or None where there is none that can be read, or one that is not what was written."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            return dict(file)
+            arrays = dict(file)
+        written = arrays.pop(CHECKSUM)
+        return arrays if np.array_equal(written, _checksum(path, arrays)) else None
     except (OSError, ValueError, KeyError, EOFError, MemoryError):
         return None
     except Exception as error:  # zipfile.BadZipFile, zlib.error: zip files can be broken in many ways
@@ -81,7 +92,7 @@ def read(path: Path) -> Arrays | None:
 def write(path: Path, arrays: Arrays) -> None:
     """Put an entry there, whole or not at all; a full disk is no error here."""
     stream = io.BytesIO()
-    np.savez(stream, **dict(arrays))  # type: ignore[arg-type]
+    np.savez(stream, **{**arrays, CHECKSUM: _checksum(path, arrays)})  # type: ignore[arg-type]
     try:
         write_atomic(path, stream.getvalue())
     except InputError:

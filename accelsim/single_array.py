@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.crossbar import Device, Wires, to_spice
+from accelsim.crossbar.devices import MOST_READ_V
 from accelsim.crossbar.study import ArrayStudy, check_study, loss_table, study_array
 from accelsim.crossbar.work import solving
 from accelsim.effort import Work, announce
@@ -87,8 +88,9 @@ def study(settings: ArraySettings, sizes: Sequence[int]) -> ArrayReport:
     if settings.seed < 0:
         raise InputError(Problem(f"found {settings.seed}, must be at least 0", where="--seed"))
     volts = settings.read_voltage_v
-    if volts is not None and not (volts > 0 and np.isfinite(volts)):
-        raise InputError(Problem(f"found {volts:g}, must be a finite number above 0", where="--read-voltage-v"))
+    if volts is not None and not 0 < volts <= MOST_READ_V:
+        message = f"found {volts:g}, must be a number above 0 and at most {MOST_READ_V:g}"
+        raise InputError(Problem(message, where="--read-voltage-v"))
     own = (settings.wordline_ohm + settings.bitline_ohm) / 2
     ohms = sorted({*LOSS_OHMS, own} - {0.0})
     check_study(settings.rows, settings.cols, settings.reads)

@@ -238,8 +238,10 @@ def together(out: Path) -> Iterator[Path]:
 def _move_all(staged: Path, out: Path) -> None:
     files = sorted(staged.iterdir())
     for file in files:
-        if (out / file.name).is_dir():
-            raise InputError(Problem("cannot be written: Is a directory", str(out / file.name)))
+        there = out / file.name
+        if there.exists() and not there.is_file():
+            what = "Is a directory" if there.is_dir() else "found a pipe or a device, expected a file"
+            raise InputError(Problem(f"cannot be written: {what}", str(there)))
     for file in files:
         os.replace(file, out / file.name)
 

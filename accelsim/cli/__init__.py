@@ -6,7 +6,7 @@ import errno
 import os
 import sys
 import warnings
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -50,27 +50,36 @@ def main() -> None:
     """Entry point: bad input prints its message and exits with 2."""
     if sys.stdout is None:  # closed by the caller: nobody wants to read
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     warnings.showwarning = _show
     warnings.simplefilter("always", LongWork)
     try:
         with obeying_ctrl_c():
             app()
     except AccelsimError as error:
-        for line in str(error).splitlines():
-            print(f"accelsim: {line}", file=sys.stderr)
-        sys.exit(2)
+        _complain(*str(error).splitlines())
     except BrokenPipeError:  # the reader of a pipe has seen enough
         sys.stderr.close()
         sys.exit(0)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        print(f"accelsim: the output cannot be written: {error.strerror}", file=sys.stderr)
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - what is left must not fail once more at the end
-        sys.exit(2)
+        _complain(f"the output cannot be written: {error.strerror}")
     except MemoryError as error:
-        print(f"accelsim: not enough memory: {error}", file=sys.stderr)
-        sys.exit(2)
+        _complain(f"not enough memory: {error}")
+
+
+def _complain(*lines: str) -> NoReturn:
+    """The end of a command that could not do what was asked; the exit code tells it where stderr is full."""
+    try:
+        for line in lines:
+            print(f"accelsim: {line}", file=sys.stderr)
+        sys.stderr.flush()
+    except OSError:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    sys.exit(2)
 
 
 if __name__ == "__main__":

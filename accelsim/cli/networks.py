@@ -17,6 +17,7 @@ from accelsim.cli.shared import (
     Workload,
     app,
     choice,
+    out_directory,
     print_json,
     print_rich,
     write_each_result,
@@ -124,7 +125,12 @@ def train(
     recipe: Annotated[str, typer.Argument(help="Recipe file, or name of a bundled recipe.")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="Bundle directory to write; the recipe's name by default."),
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            parser=out_directory,
+            help="Bundle directory to write; the recipe's name by default.",
+        ),
     ] = None,
     set_: Annotated[
         list[str] | None,

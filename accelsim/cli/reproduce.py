@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from accelsim.cli.shared import Format, FormatOption, app, print_json, print_rich
+from accelsim.cli.shared import Format, FormatOption, app, out_directory, print_json, print_rich
 from accelsim.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -26,7 +26,10 @@ def reproduce(
         typer.Argument(metavar="[NAME ...|all]", help="Experiments (accelsim list experiments); all by default."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Also write JSON, Markdown, a page and pictures there.")
+        Path | None,
+        typer.Option(
+            "--out", metavar="DIR", parser=out_directory, help="Also write JSON, Markdown, a page and pictures there."
+        ),
     ] = None,
     format_: FormatOption = Format.table,
     strict: Annotated[

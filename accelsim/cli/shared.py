@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 from accelsim import interrupt, options
 from accelsim.errors import InputError, Problem
+from accelsim.files import exists, is_dir
 
 if TYPE_CHECKING:
     from accelsim.results import Result
@@ -79,6 +80,28 @@ app = typer.Typer(
 )
 
 
+def out_directory(text: str) -> Path:
+    """``--out DIR``, looked at before work that may take hours.
+
+    Raises:
+        InputError: nothing can be written there.
+    """
+
+    def refuse(message: str) -> InputError:
+        return InputError(Problem(f"{message}; nothing was written", text or None, where=None if text else "--out"))
+
+    if not text.strip():
+        raise refuse("found an empty name for a directory")
+    path = Path(text)
+    if path.is_symlink() and not exists(path):
+        raise refuse("found a link that leads nowhere, expected a directory")
+    above = next((place for place in (path, *path.parents) if exists(place)), None)
+    if above is not None and not is_dir(above):
+        what = "" if above == path else f" at '{above}'"
+        raise refuse(f"expected a directory, found a file{what}")
+    return path
+
+
 class Format(StrEnum):
     """What goes to stdout."""
 
@@ -94,7 +117,10 @@ Set = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the workload or the hardware; may be repeated."),
 ]
 Fidelity = Annotated[str, typer.Option(help="analytical (closed form) or cycle (in time, from the spikes).")]
-Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Also write result files and plots there.")]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", parser=out_directory, help="Also write result files and plots there."),
+]
 FormatOption = Annotated[Format, typer.Option("--format", help="What to print.")]
 TraceOut = Annotated[
     Path | None,

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from accelsim import interrupt
-from accelsim.cli.shared import Format, FormatOption, Verbs, app, print_json, print_rich
+from accelsim.cli.shared import Format, FormatOption, Verbs, app, out_directory, print_json, print_rich
 from accelsim.effort import LongWork
 from accelsim.errors import InputError, Problem
 
@@ -51,7 +51,10 @@ def run(
         bool, typer.Option("--resume", help="Continue; also try points again whose worker died.")
     ] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Journal, tables and pictures; default out/NAME.")
+        Path | None,
+        typer.Option(
+            "--out", metavar="DIR", parser=out_directory, help="Journal, tables and pictures; default out/NAME."
+        ),
     ] = None,
     journal: Annotated[Path | None, typer.Option(metavar="FILE", help="Journal shared with other sweeps.")] = None,
     dry_run: Annotated[

@@ -38,6 +38,8 @@ _NUMBERS = (
     "stuck_off_fraction",
 )
 # Relative slack of range checks: 1 / (1 / x) need not return x.
+MOST_READ_V = 1000.0
+"""No cell is read with more; far beyond it, squares of voltages leave what numbers hold."""
 _SLACK = 1e-9
 
 
@@ -111,6 +113,8 @@ class Device:
             value = getattr(self, what)
             if value is not None and not figure(value, f"crossbar.device.{what}") > 0:
                 raise _fail(f"{value} must be positive, or None where unknown", what)
+        if self.read_voltage_v is not None and self.read_voltage_v > MOST_READ_V:
+            raise _fail(f"{self.read_voltage_v} V; no cell is read with more than {MOST_READ_V:g} V", "read_voltage_v")
 
     def _check_resistances(self) -> None:
         if not 0 < self.r_on_ohm < self.r_off_ohm:

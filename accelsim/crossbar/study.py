@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from accelsim import options
 from accelsim.crossbar import checks
-from accelsim.crossbar.devices import Device
+from accelsim.crossbar.devices import MOST_READ_V, Device
 from accelsim.crossbar.noise import statistical_variance
 from accelsim.crossbar.reads import device_voltages_v
 from accelsim.crossbar.solution import Wires, solve_transfer
@@ -86,7 +86,7 @@ def study_array(
     if not 0 < options.figure(density, "crossbar.study.density", infinite=True) <= 1:
         raise checks.refuse(f"{density}; must be above 0 and at most 1", "study.density")
     if read_voltage_v is not None:
-        options.figure(read_voltage_v, "crossbar.study.read_voltage_v", above=0.0)
+        options.figure(read_voltage_v, "crossbar.study.read_voltage_v", above=0.0, most=MOST_READ_V)
     volts = device.read_voltage_v if read_voltage_v is None else read_voltage_v
     if volts is None:
         raise checks.refuse(f"{device.name} states none; give one", "study.read_voltage_v")

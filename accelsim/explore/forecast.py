@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -235,10 +236,11 @@ class Announcer:
         if self.told is not None or left is None:
             return None
         self._times.append(seconds)
-        times = self._times[1:] or self._times  # the first starts everything
-        rest = sum(times) / len(times) * left / self._workers
-        is_clear = len(self._times) >= self.FEW and time.perf_counter() - self._begun >= self.AFTER_S
+        later = self._times[self._workers :]  # the first of each worker starts everything
+        each = median(later or self._times)
+        rest = each * left / self._workers
+        is_clear = len(later) >= self.FEW and time.perf_counter() - self._begun >= self.AFTER_S
         if rest < LONG_S or not (is_clear or seconds > LONG_S / 6):
             return None
-        self.told = f"{counted(left)} points left, {duration(sum(times) / len(times))} each: about {duration(rest)}"
+        self.told = f"{counted(left)} points left, {duration(each)} each: about {duration(rest)}"
         return self.told
