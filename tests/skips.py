@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ REASONS = {
     "ngspice": "ngspice is not installed (Debian: apt-get install ngspice)",
     "chromium": "no Chromium (Debian: apt-get install chromium)",
     "/dev/full": "this system has no /dev/full",
+    "linux": "other systems than Linux do not hold a process to its share of memory",
     "peer": "a tool to compare with is not installed (requirements/peers.in)",
 }
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
@@ -27,6 +29,8 @@ def needs(what: str) -> Path:
     """The program or file that a test cannot do without; skips the test where it is missing."""
     if what.startswith("/"):
         found = what if Path(what).exists() else None
+    elif what == "linux":
+        found = sys.executable if sys.platform == "linux" else None
     else:
         names = CHROMIUM if what == "chromium" else (what,)
         found = next((place for name in names if (place := shutil.which(name))), None)

@@ -221,7 +221,7 @@ def test_a_network_that_cannot_be_tried_is_named_before_the_others_are(command, 
 def test_a_broken_log_is_refused(changed, text):
     bundle = changed()
     (bundle / board.LOG_FILE).write_text(text)
-    with pytest.raises(InputError, match=r"training\.json: .*(no training log|found schema|not valid JSON)"):
+    with pytest.raises(InputError, match=r"training\.json(:1)?: .*(no training log|found schema|not valid JSON)"):
         leaderboard([bundle])
 
 

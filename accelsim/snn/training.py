@@ -255,7 +255,13 @@ def _build(recipe: schema.Recipe, in_shape: tuple[int, int, int], classes: int) 
     try:
         return sharing_layers(net, in_shape)
     except ValueError as error:
-        raise InputError(Problem(str(error), where="neuron.layer_sharing")) from None
+        raise _at("neuron.layer_sharing", error) from None
+
+
+def _at(key: str, error: ValueError) -> InputError:
+    """What is wrong with an argument, said of the recipe's key that it comes from."""
+    message = error.problems[0].message if isinstance(error, InputError) else str(error)
+    return InputError(Problem(message, where=key))
 
 
 def _check_groups(net: nn.Module, timesteps: int, in_shape: tuple[int, int, int]) -> None:
@@ -264,7 +270,7 @@ def _check_groups(net: nn.Module, timesteps: int, in_shape: tuple[int, int, int]
         with torch.no_grad():
             net.eval()(torch.zeros(timesteps, 1, *in_shape))
     except ValueError as error:
-        raise InputError(Problem(str(error), where="neuron.channel_sharing")) from None
+        raise _at("neuron.channel_sharing", error) from None
     finally:
         net.train()
 
@@ -310,4 +316,4 @@ def build_network(recipe: schema.Recipe, in_shape: tuple[int, int, int], classes
             heads=model.heads, mlp_ratio=model.mlp_ratio, patch=model.patch, neuron=neuron,
         )  # fmt: skip
     except ValueError as error:
-        raise InputError(Problem(str(error), where="model")) from None
+        raise _at("model", error) from None

@@ -112,7 +112,7 @@ class Bundle:
                 wrong kind: weights that are no finite numbers of float32, say.
         """
         description = options.document(description, "description")
-        held_weights, held_samples = _plain(weights, "weights", finite=True), _plain(samples, "samples", finite=False)
+        held_weights, held_samples = _plain(weights, "weights"), _plain(samples, "samples")
         options.choice(level, ("stats", "spikes"), "level")
         source = options.text(source, "source")
         notes = tuple(options.text(note, "notes") for note in options.listing(notes, "notes", "texts"))
@@ -273,9 +273,9 @@ class Bundle:
         )
 
 
-def _plain(arrays: Mapping[str, npt.ArrayLike], where: str, *, finite: bool) -> Arrays:
+def _plain(arrays: Mapping[str, npt.ArrayLike], where: str) -> Arrays:
     given = options.mapping(arrays, where, "a mapping of arrays by name")
-    return {name: options.array(values, f"{where}['{name}']", finite=finite) for name, values in given.items()}
+    return {name: options.array(values, f"{where}['{name}']", finite=False) for name, values in given.items()}
 
 
 # --- writing ------------------------------------------------------------------------------------------

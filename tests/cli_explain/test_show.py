@@ -123,7 +123,7 @@ def test_import_needs_no_torch(tmp_path: Path) -> None:
         ("", (), "empty"),
         ("a, b, c,\n1, 2, 3,\n", (), "found the columns"),
         (TOPOLOGY.replace("4, 1,", "four, 1,", 1), (), ":2:"),
-        (TOPOLOGY, ("--timesteps", "0"), "at least 1"),
+        (TOPOLOGY, ("--timesteps", "0"), "a whole number from 1"),
         (TOPOLOGY, ("--density", "1.5"), "between 0 and 1"),
         (TOPOLOGY, ("-o", "/dev/null/x.yaml"), "cannot be written"),
     ],

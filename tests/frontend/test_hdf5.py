@@ -14,7 +14,7 @@ import pytest
 from accelsim.errors import InputError
 from accelsim.frontend import from_nir, hdf5
 from accelsim.frontend.hdf5 import Refused, read_here, read_tree
-from tests.skips import peer
+from tests.skips import needs, peer
 
 h5py = peer("h5py")
 
@@ -138,8 +138,8 @@ def test_a_library_that_fails(body, tmp_path, monkeypatch):
     assert read_tree(tmp_path / "net.nir") == Refused("damaged: the HDF5 library crashed on it, or ran for too long")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not hold a process to its share of memory")
 def test_a_library_that_takes_all_memory(tmp_path, monkeypatch):
+    needs("linux")
     (tmp_path / "h5py.py").write_text("def is_hdf5(path):\n    bytearray(2**33)\n")
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "net.nir").write_bytes(b"anything")

@@ -231,7 +231,7 @@ def test_a_trace_is_found_beside_the_workload(traced, tmp_path, monkeypatch):
         ("timesteps=3", "the trace has 2 timesteps, the workload 3"),
         ("layers.conv1.out_channels=5", r"its shape is \[256\], the layer's \[320\]"),
         ("layers.fc1.name=fc2", "the trace has no input of 'fc2'; did you mean 'fc1'"),
-        ("activity.trace=other.npz", r"other\.npz: cannot be read: No such file"),
+        ("activity.trace=other.npz", r"other\.npz: cannot be read: no such file"),
     ],
 )
 def test_a_trace_that_does_not_fit_names_its_file(traced, setting, words):

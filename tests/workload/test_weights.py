@@ -68,7 +68,9 @@ def test_one_number_that_is_none_is_found(way, name, bad, tmp_path):
 def test_arrays_of_something_else(way, dtype, tmp_path):
     arrays = weights()
     arrays["fc.bias"] = np.zeros(3, dtype=dtype)
-    with pytest.raises(InputError, match=r"fc\.bias: expected numbers, found "):
+    with pytest.raises(
+        InputError, match=r"fc\.bias(: expected numbers|'\]: found ndarray .*, must be an array of numbers)"
+    ):
         way(arrays, tmp_path)
 
 

@@ -176,7 +176,7 @@ def test_bad_input_ends_with_two_and_a_message(tmp_path, monkeypatch, capsys):
     assert said("brief.yaml").startswith("accelsim: brief.yaml: no such recipe file or bundled recipe")
     written(tmp_path)
     assert said("brief.yaml", "--set", "epochs=0") == "accelsim: --set epochs=0: found 0, must be at least 1\n"
-    assert "found -1, must be at least 0" in said("brief.yaml", "--seed", "-1")
+    assert "found -1, must be a whole number from 0" in said("brief.yaml", "--seed", "-1")
     (tmp_path / "brief").write_text("a file")
     assert "expected a directory, found a file" in said("brief.yaml")
 
