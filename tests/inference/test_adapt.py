@@ -108,7 +108,7 @@ def test_layers_that_the_tracer_names_keep_theirs(tmp_path):
         ({"conv1.bn_mean": np.zeros(4)}, r"conv1.bn_mean: expected 5 finite numbers, found float64 of \[4\]"),
         (
             {"conv1.bn_gamma": np.full(5, np.nan)},
-            r"conv1\.bn_gamma'\]: expected finite numbers of float32, found nan \(5 of 5 values\)",
+            "conv1.bn_gamma: expected finite numbers of float32, found NaN",
         ),
         ({"conv1.bn_var": -np.ones(5)}, "conv1.bn_var: a variance below zero"),
         ({"conv1.bn_eps": np.zeros(1), "conv1.bn_var": np.zeros(5)}, "no spread at all"),
