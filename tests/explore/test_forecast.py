@@ -86,8 +86,8 @@ def test_more_than_half_of_the_memory(
 def test_a_long_rest_is_announced_once() -> None:
     announcer = Announcer(workers=2)
     announcer.AFTER_S = 0.0
-    told = [announcer.learn(seconds, 1200) for seconds in (9.0, 0.5, 0.5, 0.5)]
-    assert told == [None, None, "1,200 points left, 0.5 s each: about 5 min", None]
+    told = [announcer.learn(seconds, 1200) for seconds in (9.0, 8.0, 0.5, 0.5, 0.5, 0.5)]  # each worker starts once
+    assert told == [None] * 4 + ["1,200 points left, 0.5 s each: about 5 min", None]
     slow = Announcer(workers=1)
     assert slow.learn(40.0, 5) == "5 points left, 40 s each: about 3 min"  # no three of these to wait for
     short = Announcer(workers=1)

@@ -152,14 +152,25 @@ def _limit(extra: int | None) -> None:
 
 
 @functools.cache
-def _entry() -> Any:
-    """`accelsim.cli.main` with its commands put together once: doing it again takes longer than most of them."""
+def _commands() -> Any:
+    """The commands put together once: doing it again takes longer than most of them."""
     import typer.main
 
     from accelsim import cli
 
-    cli.app = typer.main.get_command(cli.app)  # type: ignore[assignment]
-    return cli.main
+    return typer.main.get_command(cli.app)
+
+
+def _run_command() -> None:
+    """`accelsim.cli.main`, which leaves everything as it was for the tests that follow in this process."""
+    from accelsim import cli
+
+    commands, before = _commands(), cli.app
+    cli.app = commands
+    try:
+        cli.main()
+    finally:
+        cli.app = before
 
 
 def _fed(given: Input) -> tuple[int, BaseException | None]:
@@ -172,7 +183,7 @@ def _fed(given: Input) -> tuple[int, BaseException | None]:
         return 0, None
     sys.argv = ["accelsim", *given.words]
     try:
-        _entry()()
+        _run_command()
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1 if end.code else 0, None
     return 0, None
