@@ -6,6 +6,7 @@ of a server processor (AMD EPYC, 2024), measured with this package. An estimate 
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from contextlib import suppress
@@ -59,25 +60,35 @@ def announce(what: str, work: Work) -> None:
     memory = memory_bytes()
     if work.held_bytes > memory:
         raise InputError(
-            Problem(f"{what} would need about {gigabytes(work.held_bytes)} of memory; there are {gigabytes(memory)}")
+            Problem(f"{what} would need about {size(work.held_bytes)} of memory; there are {size(memory)}")
         )
     parts = []
     if work.seconds > LONG_S:
         parts.append(f"about {duration(work.seconds)}")
     if work.held_bytes > MUCH * memory:
-        parts.append(f"about {gigabytes(work.held_bytes)} of the {gigabytes(memory)} of memory")
+        parts.append(f"about {size(work.held_bytes)} of the {size(memory)} of memory")
     if parts:
         warnings.warn(f"{what} will take {' and '.join(parts)}", LongWork, stacklevel=3)
 
 
+def counted(number: float) -> str:
+    """A count as people read it, however large."""
+    if number < 1e15:
+        return f"{round(number):,}"
+    return f"1e{math.floor(math.log10(number))}"  # of whole numbers of any length
+
+
 def duration(seconds: float) -> str:
     """In the unit in which it is easily read."""
-    for unit, length in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
+    for unit, length in (("years", 365 * 86400.0), ("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
         if seconds >= 1.5 * length:
-            return f"{seconds / length:,.2g} {unit}" if seconds < 100 * length else f"{seconds / length:,.0f} {unit}"
-    return f"{seconds:.0f} seconds"
+            return f"{seconds / length:.2g} {unit}" if seconds < 100 * length else f"{counted(seconds / length)} {unit}"
+    return f"{seconds:.0f} seconds" if seconds >= 10 else f"{seconds:.2g} seconds"
 
 
-def gigabytes(size: float) -> str:
-    """With two digits."""
-    return f"{size / 1e9:,.2g} GB" if size < 100e9 else f"{size / 1e9:,.0f} GB"
+def size(count: float) -> str:
+    """Bytes in the unit in which they are easily read."""
+    for unit, length in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
+        if count >= length:
+            return f"{counted(count / length)} {unit}" if count >= 10 * length else f"{count / length:.1f} {unit}"
+    return f"{math.ceil(count / 1000)} kB"

@@ -66,7 +66,7 @@ def test_the_limit_of_a_container(
 
 def test_durations_can_be_read_back() -> None:
     """Whatever is printed stands for the time within a twentieth."""
-    units = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86400}
+    units = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86400, "years": 365 * 86400}
     for seconds in np.geomspace(1, 1e9, 200):
         number, unit = duration(float(seconds)).split()
         assert float(number.replace(",", "")) * units[unit] == pytest.approx(seconds, rel=0.06, abs=0.5)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import os
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from accelsim.effort import LONG_S, MUCH, counted, duration, memory_bytes, size
 from accelsim.errors import InputError, Problem
 from accelsim.explore.evaluate import Evaluator
 from accelsim.explore.journal import Journal
@@ -31,30 +30,6 @@ TRYING_S = 5.0
 """No further point is tried after this time."""
 LOOKED_UP = 2_000
 """Points that are looked up in the journal one by one."""
-LONG_S = 60.0
-
-
-def counted(number: float) -> str:
-    """A count as people read it, however large."""
-    if number < 1e15:
-        return f"{round(number):,}"
-    return f"1e{math.floor(math.log10(number))}"  # of whole numbers of any length
-
-
-def duration(seconds: float) -> str:
-    """A time in its unit."""
-    for unit, length in (("years", 365 * 86400.0), ("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
-        if seconds >= 2 * length:
-            return f"{counted(seconds / length)} {unit}"
-    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
-
-
-def size(count: float) -> str:
-    """Bytes in their unit."""
-    for unit, length in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
-        if count >= length:
-            return f"{counted(count / length)} {unit}" if count >= 10 * length else f"{count / length:.1f} {unit}"
-    return f"{math.ceil(count / 1000)} kB"
 
 
 @dataclass(frozen=True)
@@ -125,14 +100,6 @@ class Forecast:
         return told
 
 
-def memory_bytes() -> float:
-    """Of this machine."""
-    try:
-        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, ValueError, OSError):
-        return math.inf
-
-
 def forecast(plan: Plan, evaluator: Evaluator, journal: Journal | None, workers: int) -> Forecast:
     """Count, draw and try a few points."""
     listed = listed_points(plan)
@@ -177,7 +144,7 @@ def refuse_the_impossible(plan: Plan) -> str | None:
     if needed.memory_bytes > room:
         message = f"{words}; give a budget, or another search (random, tpe, nsga2)"
         raise InputError(Problem(message, plan.source, where="parameters"))
-    return words if needed.memory_bytes > room / 2 else None
+    return words if needed.memory_bytes > MUCH * room else None
 
 
 def _drawn(plan: Plan) -> list[Candidate]:

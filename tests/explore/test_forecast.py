@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from accelsim.effort import counted, duration, size
 from accelsim.explore import forecast
-from accelsim.explore.forecast import Announcer, counted, duration, size
+from accelsim.explore.forecast import Announcer
 from tests.conftest import Outcome
 
 Command = Callable[..., Outcome]
@@ -87,9 +88,9 @@ def test_a_long_rest_is_announced_once() -> None:
     announcer = Announcer(workers=2)
     announcer.AFTER_S = 0.0
     told = [announcer.learn(seconds, 1200) for seconds in (9.0, 8.0, 0.5, 0.5, 0.5, 0.5)]  # each worker starts once
-    assert told == [None] * 4 + ["1,200 points left, 0.5 s each: about 5 min", None]
+    assert told == [None] * 4 + ["1,200 points left, 0.5 seconds each: about 5 minutes", None]
     slow = Announcer(workers=1)
-    assert slow.learn(40.0, 5) == "5 points left, 40 s each: about 3 min"  # no three of these to wait for
+    assert slow.learn(40.0, 5) == "5 points left, 40 seconds each: about 3.3 minutes"  # no three of these to wait for
     short = Announcer(workers=1)
     short.AFTER_S = 0.0
     assert [short.learn(0.01, 100) for _ in range(5)] == [None] * 5
@@ -98,10 +99,10 @@ def test_a_long_rest_is_announced_once() -> None:
 @pytest.mark.parametrize(
     ("found", "text"),
     [
-        (duration(0.0123), "0.012 s"),
-        (duration(119), "119 s"),
-        (duration(600), "10 min"),
-        (duration(3 * 3600), "3 h"),
+        (duration(0.0123), "0.012 seconds"),
+        (duration(119), "2 minutes"),
+        (duration(600), "10 minutes"),
+        (duration(3 * 3600), "3 hours"),
         (duration(5 * 86400), "5 days"),
         (duration(2 * 365 * 86400), "2 years"),
         (size(1500), "2 kB"),
