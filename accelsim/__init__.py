@@ -8,10 +8,11 @@ TYPE_CHECKING = False  # `typing` would be a third of the time before the comman
 if TYPE_CHECKING:
     from typing import Any
 
-    from accelsim.api import compare, explain, infer, load_hardware, load_workload, run
+    from accelsim.api import compare, explain, load_hardware, load_workload, run
+    from accelsim.api.inferring import infer
     from accelsim.errors import AccelsimError, InputError
     from accelsim.estimate import Explanation
-    from accelsim.explore import sweep
+    from accelsim.explore.run import sweep
     from accelsim.frontend import Tracer, from_nir, import_topology, replay, trace
     from accelsim.report.comparison import Comparison
     from accelsim.results import Result

@@ -13,7 +13,7 @@ from accelsim.estimate import OpEnergy, conventions, op_energies
 from accelsim.estimate.conventions import ConventionFile, load_conventions
 from accelsim.estimate.papers import load_op_energies
 from accelsim.files import is_dir, read_yaml
-from accelsim.hardware import bundled_hardware, find_hardware, load_hardware
+from accelsim.hardware.load import bundled_hardware, find_hardware, load_hardware
 from accelsim.hardware.costs import CostFile, load_costs
 from accelsim.hardware.load import SCHEMAS
 from accelsim.hardware.parts import Demand
@@ -123,7 +123,7 @@ def _check_bundle(bundle: Bundle) -> None:
     """Weights and samples of a bundle; its activity was read with the workload file."""
     bundle.check_weights()
     if "samples.npz" in bundle.workload.file.files and {"inputs", "labels"} <= bundle.samples.keys():
-        from accelsim.inference import load_images
+        from accelsim.inference.datasets import load_images
 
         load_images(None, bundle)
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import accelsim
 from accelsim import api, options
-from accelsim import hardware as hw
+from accelsim.hardware.load import Hardware
 from accelsim import workload as wl
 from accelsim.errors import InputError, Problem
 from accelsim.files import bundled, is_file, read_json
@@ -159,7 +159,7 @@ def leaderboard(
     seed, fidelity = options.count(seed, "seed", least=0), options.text(fidelity, "fidelity")
     if report is not None:
         options.function(report, "report")
-    machines = [item if isinstance(item, hw.Hardware) else api.load_hardware(item) for item in api.several(hardware)]
+    machines = [item if isinstance(item, Hardware) else api.load_hardware(item) for item in api.several(hardware)]
     entries = [_Entry.open(name) for name in names]
     rows: list[Row] = []
     of = len(entries) * len(machines)
@@ -209,7 +209,7 @@ class _Entry:
     @property
     def remedies(self) -> tuple[str, ...]:
         """All that this network allows: layers that share membranes cannot be adapted one after another."""
-        from accelsim.inference import possible_remedies
+        from accelsim.inference.adapt import possible_remedies
 
         shared = any(
             op.neuron is not None and op.neuron.shares_state_with for op in self.bundle.workload.graph.operations
@@ -220,7 +220,8 @@ class _Entry:
 
 def _check_runs(bundle: wl.Bundle) -> None:
     """Refuse, naming the bundle, what could not be tried once its turn came."""
-    from accelsim.inference import Arithmetic, Network
+    from accelsim.inference.arithmetic import Arithmetic
+    from accelsim.inference.executor import Network
 
     try:
         Network(bundle.workload, bundle.weights, Arithmetic("ideal", bundle.workload.precision))
@@ -278,17 +279,18 @@ def _gain(ann_pj: float, snn_pj: float) -> float | None:
 
 def _rows(
     entry: _Entry,
-    machines: Sequence[hw.Hardware],
+    machines: Sequence[Hardware],
     data: str | Path | None,
     images: int | None,
     seed: int,
     fidelity: str,
 ) -> Iterator[Row]:
-    from accelsim import inference
+    from accelsim.inference.datasets import load_images
+    from accelsim.inference.study import reference_runs
 
     bundle, workload = entry.bundle, entry.bundle.workload
     source = entry.data if data is None else data
-    reference = inference.reference_runs(bundle, inference.load_images(source, bundle).first(images))
+    reference = reference_runs(bundle, load_images(source, bundle).first(images))
     active = spikes_per_neuron(workload, reference.tested.spikes)
     for machine in machines:
         infer = partial(

@@ -9,7 +9,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from accelsim.errors import InputError, Problem, did_you_mean
-from accelsim.hardware import Hardware
+from accelsim.hardware.load import Hardware
 from accelsim.hardware.load import SCHEMAS
 from accelsim.ledger import Ledger
 from accelsim.options import found, text
@@ -32,7 +32,7 @@ class Machine:
 
 
 def _systolic(workload: Workload, file: Any) -> Ledger:
-    from accelsim.systolic import simulate
+    from accelsim.systolic.analytical import simulate
 
     return simulate(workload, file)
 
@@ -44,13 +44,13 @@ def _systolic_cycle(workload: Workload, file: Any) -> Ledger:
 
 
 def _spikeflow(workload: Workload, file: Any) -> Ledger:
-    from accelsim.spikeflow import simulate
+    from accelsim.spikeflow.analytical import simulate
 
     return simulate(workload, file)
 
 
 def _spikeflow_cycle(workload: Workload, file: Any) -> Ledger:
-    from accelsim.spikeflow import simulate_cycle
+    from accelsim.spikeflow.cycle import simulate as simulate_cycle
 
     return simulate_cycle(workload, file)
 

@@ -18,7 +18,8 @@ import torch
 from torch.nn import functional
 
 from accelsim.crossbar import Device, Wires
-from accelsim.inference import Crossbars, kept
+from accelsim.inference import kept
+from accelsim.inference.arithmetic import Crossbars
 from accelsim.inference.crossbar_product import CrossbarProduct
 from accelsim.inference.exits import normalised_entropy
 from accelsim.inference.kernels import running_entropy_numpy

@@ -23,7 +23,9 @@ from accuracy_page import CHIPS, Row, csv_path, write_page, write_pictures
 
 import accelsim
 from accelsim.files import write_atomic
-from accelsim.inference import Arithmetic, Images, load_images, reference_runs
+from accelsim.inference.arithmetic import Arithmetic
+from accelsim.inference.datasets import Images, load_images
+from accelsim.inference.study import reference_runs
 from accelsim.inference.statistics import interval_of_mean, wilson_interval
 from accelsim.inference.study import accuracy, prepared
 from accelsim.workload import Bundle, find_workload
@@ -48,7 +50,9 @@ SIGMAS = (0.0, 0.1, 0.2, 0.4)
 @cache
 def moving_file() -> Path:
     """The 360 held-out digits moving as in the recipe, and 64 training ones to calibrate on."""
-    from accelsim.snn import digits, load_recipe, moving
+    from accelsim.recipe import load_recipe
+    from accelsim.snn.data import digits
+    from accelsim.snn.events import moving
     from accelsim.snn.train import evaluation_generator
 
     recipe: Any = load_recipe("moving_digits")

@@ -35,7 +35,7 @@ FEW_SETTINGS = (f"data.limit={FEW}", "optimizer.batch_size=8")
 
 def there(names: Sequence[str]) -> list[str]:
     """Those of some recipes that come with accelsim."""
-    from accelsim.snn import bundled_recipes
+    from accelsim.recipe import bundled_recipes
 
     known = bundled_recipes()
     return [name for name in names if name in known]
@@ -54,7 +54,8 @@ def train(name: str, out: Path, settings: Sequence[str] = ()) -> None:
 
 def measured(name: str, place: Path) -> Row:
     """Accuracy and spikes of a recipe's bundle."""
-    from accelsim.inference import load_images, reference_runs
+    from accelsim.inference.datasets import load_images
+    from accelsim.inference.study import reference_runs
     from accelsim.workload import Bundle
 
     bundle, log = Bundle.load(place), read_log(place)

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from accelsim import catalogue, explore
+from accelsim import catalogue
+from accelsim.explore import plan
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "keys.md"
 Schema = dict[str, Any]
@@ -37,7 +38,7 @@ FILES = (
 
 def json_schema(what: str) -> Schema:
     """What ``accelsim schema WHAT`` prints."""
-    return explore.json_schema() if what == "sweep" else catalogue.json_schema(what)
+    return plan.json_schema() if what == "sweep" else catalogue.json_schema(what)
 
 
 class Keys:

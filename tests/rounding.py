@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.inference import Arithmetic, Network
+from accelsim.inference.arithmetic import Arithmetic
+from accelsim.inference.executor import Network
 from accelsim.inference.run import Run
 from accelsim.inference.values import Value, inward, outward
 from accelsim.workload import Bundle, Operation, SpikeTrace, Workload

@@ -18,7 +18,9 @@ import numpy as np
 import pytest
 
 import accelsim
-from accelsim import api, estimate, explore, inference
+from accelsim import api, estimate
+from accelsim.explore import pareto
+from accelsim.inference import arithmetic, exits
 from accelsim.errors import AccelsimError
 from accelsim.leaderboard import leaderboard
 from accelsim.workload import Bundle, SpikeTrace
@@ -268,12 +270,12 @@ CASES: dict[str, Case] = {
     "attach_trace": Case(
         attach_trace, {"workload": Of(lambda: made().workload, OBJECT), "trace": Of(spikes, OBJECT)}
     ),
-    "inference.chosen_remedies": Case(
-        inference.chosen_remedies,
+    "arithmetic.chosen_remedies": Case(
+        arithmetic.chosen_remedies,
         {"given": Of(just(["gain"]), NAMES, "remedies"), "where": Of(just("remedies"), [])},
     ),
-    "inference.normalised_entropy": Case(
-        inference.normalised_entropy, {"logits": Of(lambda: np.ones((2, 3, 4)), [*NUMBERS, np.ones(3)])}
+    "exits.normalised_entropy": Case(
+        exits.normalised_entropy, {"logits": Of(lambda: np.ones((2, 3, 4)), [*NUMBERS, np.ones(3)])}
     ),
     "leaderboard": Case(
         leaderboard,
@@ -290,11 +292,11 @@ CASES: dict[str, Case] = {
         },
     ),
     "pareto_front": Case(
-        explore.pareto_front,
+        pareto.pareto_front,
         {"values": Of(just([[1, 2]]), [*OBJECTS, "abc", [[1, 2], [3]], ["1"], [1, 2]])},
     ),
     "hypervolume": Case(
-        explore.hypervolume,
+        pareto.hypervolume,
         {"values": Of(just([[1, 2]]), [[[1, 2, 3]], *OBJECTS, "abc"]), "reference": Of(just([3, 3]), NUMBERS)},
     ),
 }  # fmt: skip
@@ -387,12 +389,12 @@ def test_values_that_mean_the_same_give_the_same(name: str, key: str, plain: Any
 
 @pytest.mark.parametrize("remedies", [["gain", "adc_range"], ("adc_range", "gain"), {"gain", "adc_range"}])
 def test_remedies_come_in_any_order(remedies: Any) -> None:
-    assert inference.chosen_remedies(remedies) == ["adc_range", "gain"]
-    assert inference.chosen_remedies(iter(remedies)) == ["adc_range", "gain"]
-    assert inference.chosen_remedies("all") is inference.chosen_remedies({"all"}) is None
+    assert arithmetic.chosen_remedies(remedies) == ["adc_range", "gain"]
+    assert arithmetic.chosen_remedies(iter(remedies)) == ["adc_range", "gain"]
+    assert arithmetic.chosen_remedies("all") is arithmetic.chosen_remedies({"all"}) is None
     for beside in ("all", "none"):
         with pytest.raises(AccelsimError, match=f"'{beside}' stands by itself"):
-            inference.chosen_remedies([beside, "gain"])
+            arithmetic.chosen_remedies([beside, "gain"])
 
 
 def test_a_machine_that_never_ends_is_not_waited_for() -> None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from accelsim.exact import HALF_BITS, halves, on_grid
-from accelsim.inference import Arithmetic, Network
+from accelsim.inference.arithmetic import Arithmetic
+from accelsim.inference.executor import Network
 from tests.inference.networks import NETWORKS, inputs_for, weights_for
 
 FLOAT32 = st.floats(-(2.0**100), 2.0**100, width=32)

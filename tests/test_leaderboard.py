@@ -26,7 +26,8 @@ from tests.networks import network
 @pytest.fixture(scope="module")
 def brief(tmp_path_factory):
     """digits_snn after two epochs of a hundred images."""
-    from accelsim.snn import load_recipe, train_recipe
+    from accelsim.recipe import load_recipe
+    from accelsim.snn.training import train_recipe
 
     out = tmp_path_factory.mktemp("leaderboard") / "brief"
     recipe = load_recipe("digits_snn", ["epochs=2", "data.limit=100", "export.images=6", "name=brief"])
@@ -295,6 +296,6 @@ def test_committed_bundles_are_small_and_come_with_their_log(name):
         f"Accuracy {100 * log['test_accuracy']:.2f} % on the {log['test_images']} held-out"
         in bundle.workload.file.source
     )
-    from accelsim.snn import load_recipe
+    from accelsim.recipe import load_recipe
 
     assert load_recipe(name).method.model_dump(mode="json") == log["recipe"]["method"]

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import accelsim
-from accelsim import hardware as hw
+from accelsim.hardware.costs import CostTable
+from accelsim.hardware.load import Hardware
+from accelsim.hardware.spikeflow import SpikeflowFile
 from accelsim import workload as wl
 from accelsim.api.loading import HardwareLike, Settings, open_bundle
 from accelsim.api.running import check_finite, priced
@@ -21,7 +23,7 @@ from accelsim.options import choice, count, flag, function, instance, refuse, te
 from accelsim.results import Result
 
 if TYPE_CHECKING:
-    from accelsim.inference import InferenceResult
+    from accelsim.inference.result import InferenceResult
     from accelsim.inference.study import Reference, Report
 
 QUOTED_CONVENTIONS = ("papers", "spikesim_dense", "spikesim_event")
@@ -76,7 +78,12 @@ def infer(
     Raises:
         InputError: everything that is wrong with the input.
     """
-    from accelsim import inference
+    from accelsim.inference.ablation import ablate as put_together
+    from accelsim.inference.adapt import adapted_layers, possible_remedies
+    from accelsim.inference.arithmetic import Arithmetic, FIRST_LAYERS, NOISES, chosen_remedies
+    from accelsim.inference.datasets import load_images
+    from accelsim.inference.study import Plan, Reference, reference_runs, run_study
+    from accelsim.inference.work import study_work
     from accelsim.inference.exit_unit import NAME, add_exit_unit, exit_unit
     from accelsim.inference.remedy_costs import add_remedies
     from accelsim.inference.study import MAX_REPEATS, check_early_exit
@@ -85,50 +92,50 @@ def infer(
     seed, repeats = count(seed, "seed", least=0), count(repeats, "repeats", most=MAX_REPEATS)
     images = None if images is None else count(images, "images", most=sys.maxsize)
     early_exit = check_early_exit(early_exit)
-    asked = inference.chosen_remedies(remedies)
-    choice(noise, inference.NOISES, "noise")
+    asked = chosen_remedies(remedies)
+    choice(noise, NOISES, "noise")
     if first_layer is not None:
-        choice(first_layer, inference.FIRST_LAYERS, "first_layer")
+        choice(first_layer, FIRST_LAYERS, "first_layer")
     if report is not None:
         function(report, "report")
     if reference is not None:
-        instance(reference, inference.Reference, "reference", "a Reference (accelsim.inference.reference_runs)")
+        instance(reference, Reference, "reference", "a Reference (accelsim.inference.reference_runs)")
     opened, machine = open_bundle(bundle, hardware, settings)
     opened.check_weights()
     machine = _with_first_layer(machine, first_layer)
-    named = frozenset(inference.possible_remedies(opened) if asked is None else asked)
-    arithmetic = inference.Arithmetic("ideal", opened.workload.precision)
+    named = frozenset(possible_remedies(opened) if asked is None else asked)
+    arithmetic = Arithmetic("ideal", opened.workload.precision)
     if not ideal:
-        arithmetic = inference.Arithmetic.of(
+        arithmetic = Arithmetic.of(
             machine.file,
             opened.workload.precision,
             noise=noise,
             remedies=named,
         )
-    plan = inference.Plan(arithmetic, seed, repeats, early_exit)
+    plan = Plan(arithmetic, seed, repeats, early_exit)
     check_fidelity(machine, fidelity)
-    chosen = inference.load_images(data, opened).first(images)
+    chosen = load_images(data, opened).first(images)
     crossbars = arithmetic.crossbars
-    adapted = set() if crossbars is None else inference.adapted_layers(opened, crossbars.remedies)
-    work = inference.study_work(opened.workload, arithmetic, len(chosen.labels), repeats)
+    adapted = set() if crossbars is None else adapted_layers(opened, crossbars.remedies)
+    work = study_work(opened.workload, arithmetic, len(chosen.labels), repeats)
     announce(f"'{opened.workload.name}' on {len(chosen.labels)} images", work)
-    reference = reference or inference.reference_runs(opened, chosen, report)
+    reference = reference or reference_runs(opened, chosen, report)
     estimated = estimate(opened.workload)
 
-    def price(workload: wl.Workload, on: hw.Hardware, exit_classes: int | None) -> Result:
+    def price(workload: wl.Workload, on: Hardware, exit_classes: int | None) -> Result:
         ledger = simulate(workload, on, fidelity)
         table = on.cost_table(Demand.of(workload))
         if crossbars is not None:
             table = add_remedies(ledger, table, workload, on.file, crossbars.remedies, adapted)
         if exit_classes is not None:
             add_exit_unit(ledger, exit_classes)
-            table = hw.CostTable({**table.components, NAME: exit_unit(on.file.technology_nm)})
+            table = CostTable({**table.components, NAME: exit_unit(on.file.technology_nm)})
         result = replace(priced(workload, on, ledger, table, estimated, fidelity), seed=seed)
         check_finite(result.totals, on)
         return result
 
-    result = inference.run_study(opened, chosen, machine, plan, price, reference, report)
-    ladder = inference.ablate(opened, chosen, plan, reference, report) if ablate else ()
+    result = run_study(opened, chosen, machine, plan, price, reference, report)
+    ladder = put_together(opened, chosen, plan, reference, report) if ablate else ()
     notes = [*(_departures(opened, reference) if data is None and not settings else ()), *result.notes]
     return replace(result, ablation=ladder, quotes=_quotes(opened, result), version=accelsim.__version__, notes=notes)
 
@@ -151,7 +158,7 @@ def _departures(bundle: wl.Bundle, reference: Reference) -> list[str]:
     ]
 
 
-def _with_first_layer(machine: hw.Hardware, first_layer: str | None) -> hw.Hardware:
+def _with_first_layer(machine: Hardware, first_layer: str | None) -> Hardware:
     """The machine with its first layer where the caller wants it.
 
     Raises:
@@ -161,7 +168,7 @@ def _with_first_layer(machine: hw.Hardware, first_layer: str | None) -> hw.Hardw
         return machine
     from accelsim.inference.stepping import changed
 
-    if not isinstance(machine.file, hw.SpikeflowFile):
+    if not isinstance(machine.file, SpikeflowFile):
         message = f"'{machine.name}' ({machine.kind}) has no crossbars; its first layer has one place only"
         raise refuse(message, "first_layer")
     return machine if machine.file.first_layer == first_layer else changed(machine, {"first_layer": first_layer})

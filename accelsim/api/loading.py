@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from accelsim import hardware as hw
+from accelsim.hardware import load as hw
+from accelsim.hardware.load import Hardware, find_hardware
 from accelsim import options
 from accelsim import workload as wl
 from accelsim.errors import InputError, Problem
@@ -19,7 +20,7 @@ from accelsim.settings import Override, as_overrides
 from accelsim.workload.schema import WorkloadFile
 
 WorkloadLike = str | Path | wl.Workload | wl.Bundle
-HardwareLike = str | Path | hw.Hardware
+HardwareLike = str | Path | Hardware
 Settings = Mapping[str, Any] | Iterable[str | Override] | None
 
 PREFIXES = ("workload", "hw")
@@ -36,7 +37,7 @@ def load_workload(source: str | Path, settings: Settings = None) -> wl.Workload:
     return wl.load_workload(source, settings)
 
 
-def load_hardware(source: str | Path, settings: Settings = None) -> hw.Hardware:
+def load_hardware(source: str | Path, settings: Settings = None) -> Hardware:
     """Read and check a hardware file or a bundled machine (see `accelsim.hardware`).
 
     Raises:
@@ -67,7 +68,7 @@ def split_settings(
     work = (WorkloadFile, read_yaml(wl.find_workload(workload)).data)
     sides = []
     for source in hardware:
-        document = read_yaml(hw.find_hardware(source))
+        document = read_yaml(find_hardware(source))
         sides.append((schema_of(document.path, document.data, document.line_of(("kind",))), document.data))
     for_workload: list[Override] = []
     for_hardware: list[list[Override]] = [[] for _ in hardware]
@@ -105,7 +106,7 @@ def several(hardware: HardwareLike | Iterable[HardwareLike]) -> list[HardwareLik
     Raises:
         InputError: no machine, or something that is none; the message names which.
     """
-    if isinstance(hardware, str | os.PathLike | hw.Hardware):
+    if isinstance(hardware, str | os.PathLike | Hardware):
         return [machine_like(hardware, "hardware")]
     machine_list = options.listing(hardware, "hardware", "machines (files, bundled names, or loaded ones)")
     if not machine_list:
@@ -115,7 +116,7 @@ def several(hardware: HardwareLike | Iterable[HardwareLike]) -> list[HardwareLik
 
 def machine_like(value: Any, where: str) -> HardwareLike:
     """A machine, or the name of one that may exist."""
-    return value if isinstance(value, hw.Hardware) else options.source(value, where, _MACHINE)
+    return value if isinstance(value, Hardware) else options.source(value, where, _MACHINE)
 
 
 def workload_like(value: Any, where: str) -> WorkloadLike:
@@ -125,13 +126,13 @@ def workload_like(value: Any, where: str) -> WorkloadLike:
 
 def load_all(
     workload: WorkloadLike, hardware: Sequence[HardwareLike], settings: Settings
-) -> tuple[wl.Workload, list[hw.Hardware]]:
+) -> tuple[wl.Workload, list[Hardware]]:
     """Load what is given as files; overrides reach files only."""
     workload = workload_like(workload, "workload")
     if isinstance(workload, wl.Bundle):
         workload = workload.workload
     overrides = as_overrides(settings)
-    if isinstance(workload, wl.Workload) or any(isinstance(item, hw.Hardware) for item in hardware):
+    if isinstance(workload, wl.Workload) or any(isinstance(item, Hardware) for item in hardware):
         if overrides:
             raise InputError(
                 Problem("settings apply to files and names; set them when loading", where=str(overrides[0]))
@@ -139,10 +140,10 @@ def load_all(
         for_workload: list[Override] = []
         for_hardware: list[list[Override]] = [[] for _ in hardware]
     else:
-        files = [item for item in hardware if not isinstance(item, hw.Hardware)]
+        files = [item for item in hardware if not isinstance(item, Hardware)]
         for_workload, for_hardware = split_settings(workload, files, overrides)
     machine_list = [
-        item if isinstance(item, hw.Hardware) else load_hardware(item, own)
+        item if isinstance(item, Hardware) else load_hardware(item, own)
         for item, own in zip(hardware, for_hardware, strict=True)
     ]
     if not isinstance(workload, wl.Workload):
@@ -152,7 +153,7 @@ def load_all(
 
 def open_bundle(
     bundle: str | Path | wl.Bundle, hardware: HardwareLike, settings: Settings
-) -> tuple[wl.Bundle, hw.Hardware]:
+) -> tuple[wl.Bundle, Hardware]:
     """A bundle and a machine.
 
     Raises:

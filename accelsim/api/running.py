@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 import accelsim
-from accelsim import hardware as hw
+from accelsim.hardware.costs import CostTable
+from accelsim.hardware.load import Hardware
 from accelsim import options
 from accelsim import workload as wl
 from accelsim.api.loading import (
@@ -87,7 +88,7 @@ def run(
 
 def simulate_and_price(
     workload: wl.Workload,
-    hardware: hw.Hardware,
+    hardware: Hardware,
     *,
     fidelity: str,
     as_ann: bool,
@@ -113,20 +114,20 @@ def price(content: Mapping[str, Any], hardware: HardwareLike) -> Result:
         InputError: the content is no workload, or there is no such machine.
     """
     hardware = machine_like(hardware, "hardware")
-    machine = hardware if isinstance(hardware, hw.Hardware) else _machine(str(hardware))
+    machine = hardware if isinstance(hardware, Hardware) else _machine(str(hardware))
     return run(resolve_workload(content), machine)
 
 
 @cache
-def _machine(source: str) -> hw.Hardware:
+def _machine(source: str) -> Hardware:
     return load_hardware(source)
 
 
 def priced(
     workload: wl.Workload,
-    hardware: hw.Hardware,
+    hardware: Hardware,
     ledger: Ledger,
-    table: hw.CostTable,
+    table: CostTable,
     estimated: Estimate,
     fidelity: str,
 ) -> Result:
@@ -152,7 +153,7 @@ def priced(
     )
 
 
-def check_finite(figures: Mapping[str, float], hardware: hw.Hardware) -> None:
+def check_finite(figures: Mapping[str, float], hardware: Hardware) -> None:
     """Refuse figures that no number holds.
 
     Raises:
@@ -164,7 +165,7 @@ def check_finite(figures: Mapping[str, float], hardware: hw.Hardware) -> None:
         raise InputError(Problem(message, str(hardware.path)))
 
 
-def _images(workload: wl.Workload, hardware: hw.Hardware, fidelity: str, estimated: Estimate) -> list[dict[str, float]]:
+def _images(workload: wl.Workload, hardware: Hardware, fidelity: str, estimated: Estimate) -> list[dict[str, float]]:
     """The machine's figures for each image alone; their means are the result's where spikes come from the trace.
 
     Inputs outside of it are drawn at densities, for one image at its own, for the result at the mean of all.

@@ -20,12 +20,13 @@ def validate(
     files: Annotated[list[Path], typer.Argument(help="Input files of any sort, or bundle directories.")],
 ) -> None:
     """Check files without running anything."""
-    from accelsim import catalogue, explore
+    from accelsim import catalogue
+    from accelsim.explore import plan
 
     problems: list[Problem] = []
     for file in files:
         try:
-            check = explore.check_file if explore.is_sweep_file(file) else catalogue.check_file
+            check = plan.check_file if plan.is_sweep_file(file) else catalogue.check_file
             typer.echo(f"{file}: {check(file)}")
         except InputError as error:
             problems += error.problems
@@ -66,7 +67,8 @@ def schema(
     what: Annotated[str, typer.Argument(help="workload, hardware, costs, recipe, op_energies, conventions or sweep.")],
 ) -> None:
     """JSON Schema of an input file, for editors."""
-    from accelsim import catalogue, explore
+    from accelsim import catalogue
+    from accelsim.explore import plan
 
     name = choice("accelsim schema", what, (*catalogue.SCHEMA_NAMES, "sweep"))
-    print_json(explore.json_schema() if name == "sweep" else catalogue.json_schema(name))
+    print_json(plan.json_schema() if name == "sweep" else catalogue.json_schema(name))

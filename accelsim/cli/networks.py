@@ -196,12 +196,12 @@ def infer(
     format_: Annotated[Format, typer.Option("--format", help="What to print: table or json.")] = Format.table,
 ) -> None:
     """How accurate a trained network is on a machine's arithmetic, and what that run costs."""
-    from accelsim import api
+    from accelsim.api import inferring
     from accelsim.report.progress import progress_bar
 
     choice("--format", format_.value, ("table", "json"))
     with progress_bar() as report:
-        result = api.infer(
+        result = inferring.infer(
             bundle,
             hw,
             settings=set_,

@@ -91,7 +91,7 @@ class Checker(KeyChecks):
                 if error is not None and self._is_hopeless(side, index, source, settings, str(error)):
                     self.complain_of(names[index], error, (key, index) if is_list else (key,))
         if infer is not None and not any((t.side, t.key) == ("infer", "data") for t in self.labels.values()):
-            from accelsim.inference import load_images
+            from accelsim.inference.datasets import load_images
 
             for workload in self.workloads:
                 if is_bundle(workload):

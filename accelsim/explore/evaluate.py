@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from accelsim import hardware as hw
+from accelsim.hardware.load import Hardware
 from accelsim import shelf
 from accelsim import workload as wl
-from accelsim.api import infer
+from accelsim.api.inferring import infer
 from accelsim.api.running import priced
 from accelsim.errors import InputError
 from accelsim.estimate import estimate
@@ -26,7 +26,7 @@ from accelsim.machines import simulate
 from accelsim.settings import validate
 
 if TYPE_CHECKING:
-    from accelsim.inference import ExitPoint, InferenceResult
+    from accelsim.inference.result import ExitPoint, InferenceResult
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Evaluator:
         keys = {**self.task.infer, **point.for_infer}
         return self._options.get(frozen(keys), lambda: _options(keys))
 
-    def build(self, point: Point) -> tuple[wl.Workload, hw.Hardware]:
+    def build(self, point: Point) -> tuple[wl.Workload, Hardware]:
         """Workload and machine of a point.
 
         Raises:
@@ -137,7 +137,7 @@ class Evaluator:
         result = priced(workload, hardware, ledger, table, estimated, self.task.fidelity)
         return figures_of(result, self.task.figures)
 
-    def _ledger(self, workload: wl.Workload, hardware: hw.Hardware) -> Ledger:
+    def _ledger(self, workload: wl.Workload, hardware: Hardware) -> Ledger:
         group = shelf.digest(workload.hash, self.task.fidelity, hardware.kind)
 
         def watched(file: Any) -> Ledger:
@@ -150,9 +150,10 @@ class Evaluator:
         return ledger
 
     def _inference(
-        self, workload: wl.Workload, hardware: hw.Hardware, point: Point, options: Mapping[str, Any]
+        self, workload: wl.Workload, hardware: Hardware, point: Point, options: Mapping[str, Any]
     ) -> dict[str, float]:
-        from accelsim import inference
+        from accelsim.inference.datasets import load_images
+        from accelsim.inference.study import reference_runs
 
         bundle = wl.Bundle(workload.path.parent, workload)
         shared = {key: value for key, value in options.items() if key != "early_exit"}
@@ -160,10 +161,10 @@ class Evaluator:
         key = content_hash([workload.hash, hardware.hash, shared, threshold is not None])
 
         def study() -> tuple[InferenceResult, Any]:
-            images = inference.load_images(options["data"], bundle).first(options["images"])
+            images = load_images(options["data"], bundle).first(options["images"])
             reference = self._references.get(
                 content_hash([workload.hash, options["data"], options["images"]]),
-                lambda: inference.reference_runs(bundle, images),
+                lambda: reference_runs(bundle, images),
             )
             keywords = {**options, "fidelity": self.task.fidelity}
             return infer(bundle, hardware, reference=reference, **keywords), images.labels
@@ -180,7 +181,8 @@ def _options(keys: Mapping[str, Any]) -> dict[str, Any]:
 
 def _exit_point(result: InferenceResult, labels: Any, threshold: float) -> ExitPoint:
     """What a threshold makes of a study made for another one: costs per image and timestep are the same."""
-    from accelsim.inference import EarlyExit, early_exits
+    from accelsim.inference.exits import early_exits
+    from accelsim.inference.result import EarlyExit
 
     assert result.early_exit is not None
     assert result.run is not None

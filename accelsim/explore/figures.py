@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from accelsim.results import CATEGORIES, Result
 
 if TYPE_CHECKING:
-    from accelsim.inference import ExitPoint, InferenceResult
+    from accelsim.inference.result import ExitPoint, InferenceResult
 
 TOTALS = (
     "energy_pj",

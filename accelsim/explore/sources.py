@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import ValidationError
 
 import accelsim
-from accelsim import hardware as hw
+from accelsim.hardware.load import Hardware, find_hardware
 from accelsim import workload as wl
 from accelsim.errors import InputError, Problem
 from accelsim.files import Keys, exists, file_digest, is_file, read_yaml
@@ -113,18 +113,18 @@ class HardwareSource:
 
     def __init__(self, name: str | Path) -> None:
         machines()
-        self.document = read_yaml(hw.find_hardware(name))
+        self.document = read_yaml(find_hardware(name))
         self.model = schema_of(self.document.path, self.document.data, self.document.line_of(("kind",)))
         self._costs: dict[str, CostFile] = {}
         self._places: dict[str, Keys | None] = {}
-        self._built: Recent[hw.Hardware] = Recent(64)
+        self._built: Recent[Hardware] = Recent(64)
 
     @property
     def path(self) -> Path:
         """The machine's file."""
         return self.document.path
 
-    def build(self, settings: Mapping[str, Any]) -> hw.Hardware:
+    def build(self, settings: Mapping[str, Any]) -> Hardware:
         """The machine with some keys changed.
 
         Raises:
@@ -132,7 +132,7 @@ class HardwareSource:
         """
         return self._built.get(frozen(settings), lambda: self._build(settings))
 
-    def _build(self, settings: Mapping[str, Any]) -> hw.Hardware:
+    def _build(self, settings: Mapping[str, Any]) -> Hardware:
         overrides = as_overrides(settings)
         try:
             file: Any = self.model.model_validate(self._changed(settings))

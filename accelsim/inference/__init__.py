@@ -2,7 +2,8 @@
 
 Names are imported on first use, because the kernels load numba:
 
-    from accelsim.inference import Arithmetic, Network
+    from accelsim.inference.arithmetic import Arithmetic
+    from accelsim.inference.executor import Network
 
     network = Network(bundle.workload, bundle.weights, Arithmetic.of(hardware.file, bundle.workload.precision))
     network.calibrate(calibration_images)

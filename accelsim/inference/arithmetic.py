@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from accelsim.crossbar import NOISE_MODELS, Device, Wires
 from accelsim.errors import InputError, Problem
-from accelsim.hardware import SpikeflowFile
+from accelsim.hardware.spikeflow import SpikeflowFile
 from accelsim.options import choice, names, refuse
 from accelsim.workload.schema import Precision
 

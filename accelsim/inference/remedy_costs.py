@@ -21,7 +21,8 @@ from collections.abc import Collection
 
 import numpy as np
 
-from accelsim.hardware import CostTable, SpikeflowFile
+from accelsim.hardware.costs import CostTable
+from accelsim.hardware.spikeflow import SpikeflowFile
 from accelsim.hardware.costs import Action, Component
 from accelsim.hardware.parts import cells_component, macros, per_bit
 from accelsim.ledger import LayerLedger, Ledger

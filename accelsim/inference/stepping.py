@@ -16,7 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.files import content_hash
-from accelsim.hardware import Hardware, SpikeflowFile, SystolicFile
+from accelsim.hardware.load import Hardware
+from accelsim.hardware.spikeflow import SpikeflowFile
+from accelsim.hardware.systolic import SystolicFile
 from accelsim.inference.exit_unit import NAME as EXIT_UNIT
 from accelsim.results import CATEGORIES, LEAKAGE, Result
 from accelsim.workload import Workload

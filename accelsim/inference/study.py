@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.errors import did_you_mean
-from accelsim.hardware import Hardware
+from accelsim.hardware.load import Hardware
 from accelsim.inference.adapt import adapt_channels, adapt_norms
 from accelsim.inference.arithmetic import REMEDIES, Arithmetic
 from accelsim.inference.datasets import Images

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from accelsim.errors import InputError
-from accelsim.explore import load_sweep
+from accelsim.explore.plan import load_sweep
 from accelsim.files import bundled
 
 CASES: list[tuple[dict[str, Any], str]] = [

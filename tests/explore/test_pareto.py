@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from accelsim.explore import hypervolume, pareto_front
+from accelsim.explore.pareto import hypervolume, pareto_front
 from accelsim.explore.sensitivity import sensitivity
 
 

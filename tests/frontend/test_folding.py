@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from accelsim import snn
+from accelsim.snn.data import digits
+from accelsim.snn.models import digits_net
+from accelsim.snn.train import TrainSettings, train
 from accelsim.frontend import replay, trace
 
 MOST_FLIPS_PER_MILLION = 20
@@ -16,10 +18,10 @@ MOST_FLIPS_PER_MILLION = 20
 def trained():
     """The digits network after two passes over its training images (a few seconds)."""
     torch.set_num_threads(1)
-    data = snn.digits()
-    net = snn.digits_net(timesteps=4)
+    data = digits()
+    net = digits_net(timesteps=4)
     generator = torch.Generator().manual_seed(0)
-    snn.train(net, data.train_images, data.train_labels, snn.TrainSettings(epochs=2), generator)
+    train(net, data.train_images, data.train_labels, TrainSettings(epochs=2), generator)
     return net.eval(), data.test_images, data.test_labels
 
 

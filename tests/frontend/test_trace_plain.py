@@ -8,7 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from accelsim import snn
+from accelsim.snn.export import record
+from accelsim.snn.models import digits_net
 from accelsim.errors import InputError
 from accelsim.frontend import Tracer, TraceWarning, trace
 
@@ -164,10 +165,10 @@ def test_tracer_keeps_the_first_images(small_net, dense_of):
 
 @pytest.mark.parametrize("images", [1, 2, 3])
 def test_layouts_of_one_network_give_one_trace(images, dense_of):
-    net = snn.digits_net(timesteps=3).eval()
+    net = digits_net(timesteps=3).eval()
     frames = torch.rand(images, 1, 16, 16) * 3
     bundle = trace(net, frames, timesteps=3)
-    recorded = snn.record(net, frames)
+    recorded = record(net, frames)
     assert sorted(bundle.trace) == sorted(f"layers.{name}" for name in recorded.trace)
     for name in recorded.trace:
         expected = recorded.trace[name].dense()

@@ -210,7 +210,7 @@ def results() -> tuple[str, ...]:
 @cache
 def journal() -> bytes:
     """The journal of a finished tiny sweep."""
-    from accelsim.explore import sweep
+    from accelsim.explore.run import sweep
 
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)

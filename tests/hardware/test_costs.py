@@ -11,7 +11,8 @@ import yaml
 from accelsim import api
 from accelsim.errors import InputError
 from accelsim.files import bundled, content_hash
-from accelsim.hardware import bundled_hardware, costs, parts, spikeflow, spikeflow_costs, systolic
+from accelsim.hardware import costs, parts, spikeflow, spikeflow_costs, systolic
+from accelsim.hardware.load import bundled_hardware
 from accelsim.hardware.costs import load_costs
 from accelsim.hardware.parts import Demand
 from accelsim.ledger import LayerLedger, Ledger

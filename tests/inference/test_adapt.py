@@ -9,10 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import accelsim
-from accelsim import snn
+from accelsim.snn.models import SpikingNet, fold_batchnorm
+from accelsim.snn.neuron import LIF
+from accelsim.snn.resnet import resnet
+from accelsim.snn.traced import export_network
 from accelsim.crossbar import Wires
 from accelsim.errors import InputError
-from accelsim.inference import Arithmetic, Network
+from accelsim.inference.arithmetic import Arithmetic
+from accelsim.inference.executor import Network
 from accelsim.inference.adapt import adapt_channels, adapt_norms, adapted_layers, readapted
 from accelsim.workload import Bundle, find_workload
 from accelsim.workload.norms import FIELDS, BatchNorm, read_norm
@@ -24,14 +28,14 @@ GOOD = ("adc_range", "bn_adaptation")
 def small_net(steps=3):
     """A convolution, its batch-norm with statistics of its own, neurons, a classifier without a batch-norm."""
     torch.manual_seed(0)
-    net = snn.SpikingNet(
+    net = SpikingNet(
         {
             "conv1": torch.nn.Conv2d(2, 5, 3, padding=1, bias=True),
             "bn1": torch.nn.BatchNorm2d(5),
-            "lif1": snn.LIF(),
+            "lif1": LIF(),
             "conv2": torch.nn.Conv2d(5, 6, 3, padding=1, bias=False),
             "bn2": torch.nn.BatchNorm2d(6),
-            "lif2": snn.LIF(),
+            "lif2": LIF(),
             "flatten": torch.nn.Flatten(),
             "fc": torch.nn.Linear(6 * 36, 3),
         },
@@ -50,8 +54,8 @@ def small_net(steps=3):
 
 def exported(net, tmp_path):
     images = torch.rand(4, 2, 6, 6, generator=torch.Generator().manual_seed(1))
-    return snn.export_network(
-        snn.fold_batchnorm(net), tmp_path / "small", timesteps=net.timesteps, name="small", description="", source="",
+    return export_network(
+        fold_batchnorm(net), tmp_path / "small", timesteps=net.timesteps, name="small", description="", source="",
         images=images, labels=torch.zeros(4, dtype=torch.long),
         precision={"weight_bits": 8, "membrane_bits": 16, "activation_bits": 8},
     )  # fmt: skip
@@ -92,9 +96,9 @@ def test_exporter_and_tracer_keep_the_same_numbers(tmp_path):
 
 def test_layers_that_the_tracer_names_keep_theirs(tmp_path):
     torch.manual_seed(0)
-    net = snn.resnet("resnet20", in_shape=(1, 8, 8), classes=3, timesteps=2, width=4).eval()
-    bundle = snn.export_network(
-        snn.fold_batchnorm(net), tmp_path / "resnet", timesteps=2, name="resnet", description="", source="",
+    net = resnet("resnet20", in_shape=(1, 8, 8), classes=3, timesteps=2, width=4).eval()
+    bundle = export_network(
+        fold_batchnorm(net), tmp_path / "resnet", timesteps=2, name="resnet", description="", source="",
         images=torch.rand(2, 1, 8, 8), labels=torch.zeros(2, dtype=torch.long), precision={"weight_bits": 8},
     )  # fmt: skip
     layers = adapted_layers(bundle, {"bn_adaptation"})

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import accelsim
 from accelsim.errors import InputError
-from accelsim.inference import early_exits, normalised_entropy
+from accelsim.inference.exits import early_exits, normalised_entropy
 from accelsim.inference.exits import thresholds_that_matter
 from accelsim.inference.stepping import able_to_stop, truncated
 from accelsim.report import units

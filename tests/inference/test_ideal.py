@@ -5,8 +5,9 @@ import pytest
 
 from accelsim.errors import InputError
 from accelsim.frontend.replaying import replay
-from accelsim.inference import Arithmetic, Network
-from accelsim.snn import digits
+from accelsim.inference.arithmetic import Arithmetic
+from accelsim.inference.executor import Network
+from accelsim.snn.data import digits
 from accelsim.workload import Bundle, find_workload
 from tests.inference.networks import CONV, NETWORKS, NEURONS, inputs_for, make, weights_for
 from tests.rounding import Reference

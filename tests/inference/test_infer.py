@@ -117,7 +117,7 @@ def test_the_last_rung_of_the_ablation_is_the_machine():
 
 @pytest.mark.torch
 def test_packaged_digits_are_those_of_the_recipe():
-    from accelsim.snn import digits
+    from accelsim.snn.data import digits
 
     bundle = Bundle.load(find_workload(DIGITS).parent)
     images, data = load_images("digits", bundle), digits()

@@ -9,8 +9,9 @@ import pytest
 
 from accelsim.crossbar import Device, Wires
 from accelsim.errors import InputError
-from accelsim.hardware import load_hardware
-from accelsim.inference import Arithmetic, Crossbars, Network
+from accelsim.hardware.load import load_hardware
+from accelsim.inference.arithmetic import Arithmetic, Crossbars
+from accelsim.inference.executor import Network
 from accelsim.workload import Bundle, find_workload
 from accelsim.workload.schema import Precision
 from tests.inference.networks import CONV, NETWORKS, inputs_for, make, weights_for

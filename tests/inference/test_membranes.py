@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 import accelsim
 from accelsim.cli import app
-from accelsim.inference import Arithmetic, Network
+from accelsim.inference.arithmetic import Arithmetic
+from accelsim.inference.executor import Network
 from accelsim.inference.errors import MembraneErrors, membrane_errors, sampled_images
 from accelsim.workload import Bundle, find_workload
 from tests.inference.networks import CONV, NETWORKS, inputs_for, make, weights_for

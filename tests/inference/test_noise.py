@@ -8,7 +8,8 @@ from scipy import stats
 
 from accelsim.crossbar import Device, Wires
 from accelsim.errors import InputError
-from accelsim.inference import Arithmetic, Crossbars, Network
+from accelsim.inference.arithmetic import Arithmetic, Crossbars
+from accelsim.inference.executor import Network
 from accelsim.inference.adapt import adapt_channels
 from tests.inference.networks import inputs_for, make, weights_for
 

@@ -6,8 +6,11 @@ import numpy as np
 import torch
 
 import accelsim
-from accelsim import snn
-from accelsim.inference import Arithmetic, Network
+from accelsim.snn.models import fold_batchnorm
+from accelsim.snn.spikformer import spikformer
+from accelsim.snn.traced import export_network
+from accelsim.inference.arithmetic import Arithmetic
+from accelsim.inference.executor import Network
 from accelsim.inference.network_io import classes_of
 from tests.inference.networks import inputs_for, make, weights_for
 
@@ -32,12 +35,12 @@ def test_tokens_are_averaged():
 
 def test_a_spiking_transformer_runs_on_both_machines(tmp_path):
     torch.manual_seed(0)
-    net = snn.spikformer(in_shape=(1, 8, 8), classes=3, timesteps=2, width=16, depth=1, heads=2, patch=2).eval()
+    net = spikformer(in_shape=(1, 8, 8), classes=3, timesteps=2, width=16, depth=1, heads=2, patch=2).eval()
     for norm in (module for module in net.modules() if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d)):
         torch.nn.init.constant_(norm.bias, 0.3)  # untrained, hardly any neuron would fire
-    net = snn.fold_batchnorm(net)
+    net = fold_batchnorm(net)
     images, labels = torch.rand(6, 1, 8, 8), torch.tensor([0, 1, 2, 0, 1, 2])
-    bundle = snn.export_network(
+    bundle = export_network(
         net, tmp_path / "former", timesteps=2, name="former", description="", source="", images=images, labels=labels,
         precision={"weight_bits": 8},
     )  # fmt: skip

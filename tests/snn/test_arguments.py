@@ -9,7 +9,18 @@ from typing import Any
 import pytest
 import torch
 
-from accelsim import snn
+from accelsim.recipe import load_recipe
+from accelsim.snn.cifar import cifar
+from accelsim.snn.data import digits
+from accelsim.snn.encoders import direct, encoder, rate, ttfs
+from accelsim.snn.events import moving, moving_digits
+from accelsim.snn.models import SpikingNet, digits_net, fold_batchnorm
+from accelsim.snn.neuron import LIF, neuron_of
+from accelsim.snn.resnet import resnet
+from accelsim.snn.spikformer import spikformer
+from accelsim.snn.train import TrainSettings, accuracy, predict, train
+from accelsim.snn.training import build_network, train_recipe
+from accelsim.snn.vgg import vgg
 from accelsim.errors import AccelsimError
 from accelsim.workload.schema import NeuronFields
 from tests.arguments import (
@@ -47,7 +58,7 @@ SHAPE = [
 ]
 LABELS = [*OBJECT, [0, 1], torch.zeros(3, dtype=torch.int64), torch.zeros(2), torch.zeros(2, 1, dtype=torch.int64)]
 SEED = without(COUNT, 0)
-NEURON = Of(just(snn.LIF), FUNCTION)
+NEURON = Of(just(LIF), FUNCTION)
 NETWORK = {
     "in_shape": Of(just((1, 16, 16)), SHAPE),
     "classes": Of(just(10), COUNT),
@@ -65,14 +76,14 @@ def images() -> torch.Tensor:
     return torch.rand(2, 1, 4, 4, generator=generator())
 
 
-def small() -> snn.SpikingNet:
-    layers = {"flatten": torch.nn.Flatten(), "fc": torch.nn.Linear(16, 3), "lif": snn.LIF()}
-    return snn.SpikingNet(layers, 2)
+def small() -> SpikingNet:
+    layers = {"flatten": torch.nn.Flatten(), "fc": torch.nn.Linear(16, 3), "lif": LIF()}
+    return SpikingNet(layers, 2)
 
 
 CASES = {
     "LIF": Case(
-        snn.LIF,
+        LIF,
         {
             "leak": Of(just(0.5), [*FIGURE, 1.5]),
             "threshold": Of(just(1.0), [*FIGURE, 0]),
@@ -86,11 +97,11 @@ CASES = {
             "channel_sharing": Of(just(1), COUNT),
         },
     ),
-    "neuron_of": Case(snn.neuron_of, {"fields": Of(NeuronFields, OBJECT)}),
-    "digits_net": Case(snn.digits_net, {"timesteps": NETWORK["timesteps"], "neuron": NEURON}),
-    "vgg": Case(snn.vgg, {"name": Of(just("vgg5"), WORD), **NETWORK, "pooling": Of(just("max"), WORD)}),
+    "neuron_of": Case(neuron_of, {"fields": Of(NeuronFields, OBJECT)}),
+    "digits_net": Case(digits_net, {"timesteps": NETWORK["timesteps"], "neuron": NEURON}),
+    "vgg": Case(vgg, {"name": Of(just("vgg5"), WORD), **NETWORK, "pooling": Of(just("max"), WORD)}),
     "resnet": Case(
-        snn.resnet,
+        resnet,
         {
             "name": Of(just("resnet20"), WORD),
             **NETWORK,
@@ -99,7 +110,7 @@ CASES = {
         },
     ),
     "spikformer": Case(
-        snn.spikformer,
+        spikformer,
         {
             **NETWORK,
             "depth": Of(just(1), COUNT),
@@ -109,24 +120,24 @@ CASES = {
         },
     ),
     "SpikingNet": Case(
-        snn.SpikingNet,
+        SpikingNet,
         {
-            "layers": Of(lambda: {"lif": snn.LIF()}, [*OBJECTS, {}, {"x": 1}, {1: snn.LIF()}, [snn.LIF()]]),
+            "layers": Of(lambda: {"lif": LIF()}, [*OBJECTS, {}, {"x": 1}, {1: LIF()}, [LIF()]]),
             "timesteps": NETWORK["timesteps"],
         },
     ),
-    "fold_batchnorm": Case(snn.fold_batchnorm, {"net": Of(small, OBJECT)}),
-    "digits": Case(snn.digits, {"size": Of(just(8), COUNT), "split_seed": Of(just(0), SEED)}),
-    "cifar": Case(snn.cifar, {"directory": Of(just("cifar"), PATH), "classes": Of(just(10), [*COUNT, 20])}),
-    "direct": Case(snn.direct, {"images": Of(images, TENSOR)}),
+    "fold_batchnorm": Case(fold_batchnorm, {"net": Of(small, OBJECT)}),
+    "digits": Case(digits, {"size": Of(just(8), COUNT), "split_seed": Of(just(0), SEED)}),
+    "cifar": Case(cifar, {"directory": Of(just("cifar"), PATH), "classes": Of(just(10), [*COUNT, 20])}),
+    "direct": Case(direct, {"images": Of(images, TENSOR)}),
     "rate": Case(
-        snn.rate,
+        rate,
         {"images": Of(images, PIXELS), "timesteps": NETWORK["timesteps"], "generator": Of(generator, OBJECT)},
     ),
-    "ttfs": Case(snn.ttfs, {"images": Of(images, PIXELS), "timesteps": NETWORK["timesteps"]}),
-    "encoder": Case(snn.encoder, {"name": Of(just("rate"), WORD), "timesteps": NETWORK["timesteps"]}),
+    "ttfs": Case(ttfs, {"images": Of(images, PIXELS), "timesteps": NETWORK["timesteps"]}),
+    "encoder": Case(encoder, {"name": Of(just("rate"), WORD), "timesteps": NETWORK["timesteps"]}),
     "moving": Case(
-        snn.moving,
+        moving,
         {
             "images": Of(images, [*TENSOR, torch.zeros(2, 4, 4)]),
             "timesteps": NETWORK["timesteps"],
@@ -136,11 +147,11 @@ CASES = {
         },
     ),
     "moving_digits": Case(
-        snn.moving_digits,
+        moving_digits,
         {"timesteps": NETWORK["timesteps"], "seed": Of(just(0), SEED), "split_seed": Of(just(0), SEED)},
     ),
     "TrainSettings": Case(
-        snn.TrainSettings,
+        TrainSettings,
         {
             "epochs": Of(just(1), COUNT),
             "batch_size": Of(just(2), [*COUNT, 1]),
@@ -149,12 +160,12 @@ CASES = {
         },
     ),
     "train": Case(
-        snn.train,
+        train,
         {
             "net": Of(small, OBJECT),
             "images": Of(images, [*TENSOR, torch.zeros(1, 1, 4, 4)], "s: "),
             "labels": Of(lambda: torch.tensor([0, 1]), LABELS),
-            "settings": Of(lambda: snn.TrainSettings(1, 2), OBJECT),
+            "settings": Of(lambda: TrainSettings(1, 2), OBJECT),
             "generator": Of(generator, OBJECT),
             "prepare": Of(just(None), NO_FUNCTION),
             "penalty": Of(just(None), NO_FUNCTION),
@@ -162,7 +173,7 @@ CASES = {
         },
     ),
     "predict": Case(
-        snn.predict,
+        predict,
         {
             "net": Of(small, OBJECT),
             "images": Of(images, TENSOR),
@@ -171,14 +182,14 @@ CASES = {
         },
     ),
     "accuracy": Case(
-        snn.accuracy,
+        accuracy,
         {
             "logits": Of(lambda: torch.rand(4, 2, 3), [*TENSOR, torch.zeros(2, 3)]),
             "labels": Of(lambda: torch.tensor([0, 1]), LABELS),
         },
     ),
     "load_recipe": Case(
-        snn.load_recipe,
+        load_recipe,
         {
             "source": Of(just("digits_resnet"), [*PATH, "digits_resnt"]),
             "settings": Of(just(None), SETTINGS),
@@ -186,18 +197,18 @@ CASES = {
         },
     ),
     "train_recipe": Case(
-        snn.train_recipe,
+        train_recipe,
         {
-            "recipe": Of(lambda: snn.load_recipe("digits_resnet"), OBJECT),
+            "recipe": Of(lambda: load_recipe("digits_resnet"), OBJECT),
             "out": Of(just("out"), PATH),
             "command": Of(just(None), [value for value in TEXT if value is not None]),
             "price": Of(just(None), NO_FUNCTION),
         },
     ),
     "build_network": Case(
-        snn.build_network,
+        build_network,
         {
-            "recipe": Of(lambda: snn.load_recipe("digits_resnet"), OBJECT),
+            "recipe": Of(lambda: load_recipe("digits_resnet"), OBJECT),
             "in_shape": Of(just((1, 16, 16)), SHAPE),
             "classes": Of(just(10), COUNT),
         },
@@ -231,5 +242,5 @@ def test_no_parameter_is_left_out(name: str) -> None:
 
 def test_such_an_error_is_a_value_error_as_well() -> None:
     with pytest.raises(ValueError, match="did you mean 'vgg5'") as caught:
-        snn.vgg("vgg_5")
+        vgg("vgg_5")
     assert isinstance(caught.value, AccelsimError)

@@ -13,7 +13,10 @@ from torch import nn
 
 from accelsim.errors import InputError
 from accelsim.frontend.replaying import replay
-from accelsim.snn import LIF, SpikingNet, load_recipe, train_recipe
+from accelsim.recipe import load_recipe
+from accelsim.snn.models import SpikingNet
+from accelsim.snn.neuron import LIF
+from accelsim.snn.training import train_recipe
 from accelsim.snn.bntt import TimestepAffine, TimestepNorm, fold_over_time
 from accelsim.snn.export import export_bundle
 from accelsim.snn.models import fold_batchnorm

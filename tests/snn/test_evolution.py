@@ -13,7 +13,10 @@ from torch.nn import functional
 
 from accelsim import api
 from accelsim.errors import InputError
-from accelsim.snn import LIF, SpikingNet, load_recipe, train_recipe
+from accelsim.recipe import load_recipe
+from accelsim.snn.models import SpikingNet
+from accelsim.snn.neuron import LIF
+from accelsim.snn.training import train_recipe
 from accelsim.snn.conversion import SourceNet
 from accelsim.snn.evolution import PENALTY, Bill, Hardware, Objective, Search, evolve, paper_cost
 from accelsim.snn.significance import fgsm, noise_sensitivity, principal_components

@@ -19,7 +19,8 @@ from accelsim.inference.datasets import load_images
 from accelsim.inference.executor import Network
 from accelsim.inference.network_io import check_inputs
 from accelsim.inference.values import Value
-from accelsim.snn import load_recipe, train_recipe
+from accelsim.recipe import load_recipe
+from accelsim.snn.training import train_recipe
 from accelsim.snn.encoders import hybrid
 from accelsim.snn.single_spike import SpikeTimes, TrainableSpikeTimes, compute_energy_pj, spike_times
 from accelsim.workload.load import resolve_workload

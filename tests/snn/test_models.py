@@ -5,7 +5,9 @@ import torch
 from torch import nn
 
 from accelsim.errors import InputError
-from accelsim.snn import LIF, SpikingNet, digits_net, fold_batchnorm, record
+from accelsim.snn.export import record
+from accelsim.snn.models import SpikingNet, digits_net, fold_batchnorm
+from accelsim.snn.neuron import LIF
 from accelsim.snn.export import describe_layers, export_bundle
 from accelsim.workload import Bundle
 

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accelsim.snn import LIF
+from accelsim.snn.neuron import LIF
 from accelsim.snn.neuron import spike
 
 resets = st.sampled_from(["hard", "soft", "none"])

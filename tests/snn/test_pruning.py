@@ -10,7 +10,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from accelsim.snn import LIF, SpikingNet, digits, digits_net, load_recipe, train_recipe
+from accelsim.recipe import load_recipe
+from accelsim.snn.data import digits
+from accelsim.snn.models import SpikingNet, digits_net
+from accelsim.snn.neuron import LIF
+from accelsim.snn.training import train_recipe
 from accelsim.snn.conversion import SourceNet
 from accelsim.snn.pruning import channel_masks, hold, magnitude_masks, prunable, release, sparsity_of
 from accelsim.snn.significance import fgsm, pgd

@@ -12,8 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from accelsim.inference import Arithmetic, Network
-from accelsim.snn import LIF, SpikingNet, digits, digits_net, export_bundle, load_recipe, train_recipe
+from accelsim.inference.arithmetic import Arithmetic
+from accelsim.inference.executor import Network
+from accelsim.recipe import load_recipe
+from accelsim.snn.data import digits
+from accelsim.snn.export import export_bundle
+from accelsim.snn.models import SpikingNet, digits_net
+from accelsim.snn.neuron import LIF
+from accelsim.snn.training import train_recipe
 from accelsim.snn.conversion import SourceNet
 from accelsim.snn.qcfs import QCFS, DigitsIF, shifted_beta, to_digits, to_rate
 from accelsim.workload.schema import Precision

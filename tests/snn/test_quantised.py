@@ -10,9 +10,15 @@ import torch
 from torch import nn
 
 from accelsim.errors import InputError
-from accelsim.inference import Arithmetic, Network
+from accelsim.inference.arithmetic import Arithmetic
+from accelsim.inference.executor import Network
 from accelsim.inference.weights import activation_unit
-from accelsim.snn import LIF, SpikingNet, digits, digits_net, export_bundle, fold_batchnorm, load_recipe, train_recipe
+from accelsim.recipe import load_recipe
+from accelsim.snn.data import digits
+from accelsim.snn.export import export_bundle
+from accelsim.snn.models import SpikingNet, digits_net, fold_batchnorm
+from accelsim.snn.neuron import LIF
+from accelsim.snn.training import train_recipe
 from accelsim.snn.quantised import QuantisedNet
 from accelsim.workload.schema import Precision
 

@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from accelsim.errors import InputError
-from accelsim.snn import TrainSettings, digits, digits_net, fold_batchnorm, predict, train
+from accelsim.snn.data import digits
+from accelsim.snn.models import digits_net, fold_batchnorm
+from accelsim.snn.train import TrainSettings, predict, train
 from accelsim.snn.digits import DigitsResult, main, train_digits
 from accelsim.snn.train import reproducible
 from accelsim.workload import Bundle

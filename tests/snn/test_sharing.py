@@ -14,7 +14,10 @@ from accelsim.errors import InputError
 from accelsim.frontend.replaying import replay
 from accelsim.inference.arithmetic import Arithmetic
 from accelsim.inference.executor import Network
-from accelsim.snn import LIF, SpikingNet, load_recipe, train_recipe
+from accelsim.recipe import load_recipe
+from accelsim.snn.models import SpikingNet
+from accelsim.snn.neuron import LIF
+from accelsim.snn.training import train_recipe
 from accelsim.snn.export import export_bundle
 from accelsim.snn.stepped import SteppedNet, sharing_layers
 from accelsim.workload.load import resolve_workload

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from accelsim.snn import load_recipe
+from accelsim.recipe import load_recipe
 from accelsim.snn.layers import Norm
 from accelsim.snn.training import _build
 

@@ -10,7 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from accelsim.snn import LIF, SpikingNet, load_recipe, train_recipe
+from accelsim.recipe import load_recipe
+from accelsim.snn.models import SpikingNet
+from accelsim.snn.neuron import LIF
+from accelsim.snn.training import train_recipe
 from accelsim.snn.trainable import TrainableLIF, settled, trainable
 
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelsim.spikeflow import simulate, simulate_cycle
+from accelsim.spikeflow.analytical import simulate
+from accelsim.spikeflow.cycle import simulate as simulate_cycle
 from accelsim.spikeflow.placement import place
 from tests.networks import network, spikeflow, totals
 from tests.spikeflow.reference import count

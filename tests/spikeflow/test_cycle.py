@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 import accelsim
 from accelsim import api
-from accelsim.spikeflow import simulate, simulate_cycle
+from accelsim.spikeflow.analytical import simulate
+from accelsim.spikeflow.cycle import simulate as simulate_cycle
 from accelsim.spikeflow.cycle import OVERLOADED_PASSES, Model, module_waits, run
 from accelsim.spikeflow.kernels.rows import serve_rows, unloaded_delays
 from tests.networks import MACHINES, documents, machine, network, spikeflow, totals

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accelsim.hardware import SpikeflowFile
+from accelsim.hardware.spikeflow import SpikeflowFile
 from accelsim.spikeflow.mapping import Blocks, Crossbar, Mapping
 from accelsim.spikeflow.placement import place
 from accelsim.workload import Operation

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelsim.noc import Mesh, NocSpec, unloaded_latency
-from accelsim.spikeflow import simulate, simulate_cycle
+from accelsim.spikeflow.analytical import simulate
+from accelsim.spikeflow.cycle import simulate as simulate_cycle
 from accelsim.spikeflow.kernels.rows import peak
 from accelsim.spikeflow.pipeline import Delays, Service, schedule
 from accelsim.spikeflow.windows import windows_of

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelsim import api
-from accelsim.hardware import Hardware
+from accelsim.hardware.load import Hardware
 from accelsim.hardware.systolic import SystolicFile
 from accelsim.ledger import Ledger
-from accelsim.systolic import simulate as closed_form
+from accelsim.systolic.analytical import simulate as closed_form
 from accelsim.systolic.cycle import kernels, memory, queue
 from accelsim.systolic.cycle.memory import COLUMNS, Room, run
 from accelsim.systolic.cycle.plan import BUFFERS, LOADS, WRITES, Plan, spread

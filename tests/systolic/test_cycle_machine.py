@@ -13,7 +13,7 @@ import pytest
 from accelsim import api
 from accelsim.errors import InputError
 from accelsim.ledger import LayerLedger
-from accelsim.systolic import simulate as closed_form
+from accelsim.systolic.analytical import simulate as closed_form
 from accelsim.systolic.cycle.drawing import MOST_PIECES
 from accelsim.systolic.cycle.simulate import simulate as clocked
 from accelsim.workload import SpikeTrace

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from accelsim.ledger import LayerLedger
-from accelsim.systolic import simulate
+from accelsim.systolic.analytical import simulate
 from accelsim.systolic.folds import tick_batch
 from tests.networks import network, systolic
 

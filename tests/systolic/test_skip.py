@@ -14,7 +14,7 @@ from accelsim import api
 from accelsim.errors import InputError
 from accelsim.hardware.systolic import SystolicFile
 from accelsim.ledger import Ledger
-from accelsim.systolic import simulate as closed_form
+from accelsim.systolic.analytical import simulate as closed_form
 from accelsim.systolic.cycle.clock import bits_per_cycle
 from accelsim.systolic.cycle.expected import expected_max
 from accelsim.systolic.cycle.simulate import simulate as clocked

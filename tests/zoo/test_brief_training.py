@@ -6,19 +6,15 @@ import torch
 from torch.nn import functional
 
 from accelsim.frontend import replay
-from accelsim.snn import (
-    LIF,
-    SpikingResNet,
-    TrainSettings,
-    digits,
-    encoder,
-    load_recipe,
-    predict,
-    spikformer,
-    train,
-    train_recipe,
-    vgg,
-)
+from accelsim.recipe import load_recipe
+from accelsim.snn.data import digits
+from accelsim.snn.encoders import encoder
+from accelsim.snn.neuron import LIF
+from accelsim.snn.resnet import SpikingResNet
+from accelsim.snn.spikformer import spikformer
+from accelsim.snn.train import TrainSettings, predict, train
+from accelsim.snn.training import train_recipe
+from accelsim.snn.vgg import vgg
 from accelsim.snn.resnet import Add, Layout
 from accelsim.snn.train import reproducible
 from accelsim.workload import Bundle

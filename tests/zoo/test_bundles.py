@@ -8,7 +8,9 @@ import pytest
 
 from accelsim import api
 from accelsim.frontend import replay
-from accelsim.snn import digits, load_recipe, moving
+from accelsim.recipe import load_recipe
+from accelsim.snn.data import digits
+from accelsim.snn.events import moving
 from accelsim.snn.train import evaluation_generator
 from accelsim.workload import Bundle
 

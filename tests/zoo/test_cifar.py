@@ -13,7 +13,9 @@ import pytest
 import torch
 
 from accelsim.errors import InputError
-from accelsim.snn import cifar, load_recipe, train_recipe
+from accelsim.recipe import load_recipe
+from accelsim.snn.cifar import cifar
+from accelsim.snn.training import train_recipe
 from accelsim.snn.plain_pickle import load_plain
 
 BATCHES = [f"data_batch_{number}" for number in range(1, 6)]

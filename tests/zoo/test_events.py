@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from accelsim.snn import digits, moving, moving_digits
+from accelsim.snn.data import digits
+from accelsim.snn.events import moving, moving_digits
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -7,7 +7,13 @@ from torch import nn
 
 from accelsim.errors import InputError
 from accelsim.frontend import replay, trace
-from accelsim.snn import LIF, export_network, fold_batchnorm, predict, resnet, spikformer, vgg
+from accelsim.snn.models import fold_batchnorm
+from accelsim.snn.neuron import LIF
+from accelsim.snn.resnet import resnet
+from accelsim.snn.spikformer import spikformer
+from accelsim.snn.traced import export_network
+from accelsim.snn.train import predict
+from accelsim.snn.vgg import vgg
 from accelsim.workload import Bundle, load_workload
 from tests.rounding import Reference
 

@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 
 from accelsim.errors import InputError
 from accelsim.recipe import RECIPES, Recipe
-from accelsim.snn import bundled_recipes, load_recipe, train_recipe
+from accelsim.recipe import bundled_recipes, load_recipe
+from accelsim.snn.training import train_recipe
 from accelsim.snn.training import build_network, load_data, make_encoder
 
 GOOD = """\

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from accelsim.errors import InputError, Problem
 from accelsim.files import is_file, read_yaml
-from accelsim.hardware import bundled_hardware
+from accelsim.hardware.load import bundled_hardware
 from accelsim.reproduce.experiment import Bench, Experiment, Outcome, Row, row
 from accelsim.reproduce.sata_sim import DATA
 from accelsim.settings import Section, validate

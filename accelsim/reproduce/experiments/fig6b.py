@@ -69,7 +69,7 @@ class Found:
 
 
 def _accuracies(bench: Bench, bundle: str, chip: Chip) -> Found:
-    from accelsim.api import infer
+    from accelsim.api.inferring import infer
 
     found: dict[str, float] = {}
     refused: dict[str, str] = {}
