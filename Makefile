@@ -125,7 +125,7 @@ sweeps: $(VENV)/.core
 	done
 
 digits: $(VENV)/.dev
-	$(BIN)/python -m accelsim.snn.digits --out workloads/digits_snn --seed 0
+	$(BIN)/python -m accelsim.training.digits --out workloads/digits_snn --seed 0
 
 recipes: $(VENV)/.dev
 	$(BIN)/python reports/recipes.py train

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-__version__ = "0.1.0"
+from accelsim.core.version import __version__
 
 TYPE_CHECKING = False  # `typing` would be a third of the time before the command line hears Ctrl-C
 if TYPE_CHECKING:
     from typing import Any
 
+    from accelsim.accuracy.infer import infer
     from accelsim.api import compare, explain, load_hardware, load_workload, run
-    from accelsim.api.inferring import infer
-    from accelsim.errors import AccelsimError, InputError
+    from accelsim.api.comparison import Comparison
+    from accelsim.core.errors import AccelsimError, InputError
     from accelsim.estimate import Explanation
-    from accelsim.explore.run import sweep
     from accelsim.frontend import Tracer, from_nir, import_topology, replay, trace
-    from accelsim.report.comparison import Comparison
-    from accelsim.results import Result
+    from accelsim.ledger.result import Result
+    from accelsim.sweeps.run import sweep
     from accelsim.workload import Bundle, SpikeTrace, Workload
 
 _WHERE = {
-    "AccelsimError": "accelsim.errors",
+    "AccelsimError": "accelsim.core.errors",
     "Bundle": "accelsim.workload",
-    "Comparison": "accelsim.report.comparison",
+    "Comparison": "accelsim.api.comparison",
     "Explanation": "accelsim.estimate",
-    "InputError": "accelsim.errors",
-    "Result": "accelsim.results",
+    "InputError": "accelsim.core.errors",
+    "Result": "accelsim.ledger.result",
     "SpikeTrace": "accelsim.workload",
     "Tracer": "accelsim.frontend",
     "Workload": "accelsim.workload",
@@ -32,12 +32,12 @@ _WHERE = {
     "explain": "accelsim.api",
     "from_nir": "accelsim.frontend",
     "import_topology": "accelsim.frontend",
-    "infer": "accelsim.api",
+    "infer": "accelsim.accuracy.infer",
     "load_hardware": "accelsim.api",
     "load_workload": "accelsim.api",
     "replay": "accelsim.frontend",
     "run": "accelsim.api",
-    "sweep": "accelsim.explore",
+    "sweep": "accelsim.sweeps.run",
     "trace": "accelsim.frontend",
 }
 

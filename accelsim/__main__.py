@@ -15,7 +15,7 @@ def main() -> None:
     if heard:
         _signal.signal(_signal.SIGINT, _end)
     from accelsim.cli import main as commands
-    from accelsim.interrupt import obeying_ctrl_c
+    from accelsim.core.interrupt import obeying_ctrl_c
 
     with obeying_ctrl_c():
         if heard:

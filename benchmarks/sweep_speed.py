@@ -21,12 +21,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from accelsim.explore.evaluate import Evaluator
-from accelsim.explore.journal import Journal
-from accelsim.explore.plan import load_sweep
-from accelsim.explore.pools import Inline, LocalPool
-from accelsim.explore.run import Runner
-from accelsim.machines import simulate
+from accelsim.machines.registry import simulate
+from accelsim.sweeps.evaluate import Evaluator
+from accelsim.sweeps.journal import Journal
+from accelsim.sweeps.plan import load_sweep
+from accelsim.sweeps.pools import Inline, LocalPool
+from accelsim.sweeps.run import Runner
 
 
 def sweep_of(parameters: dict[str, Any], fidelity: str = "analytical", hardware: str = "sata") -> dict[str, Any]:
@@ -55,7 +55,7 @@ def run(content: dict[str, Any], place: Path | None) -> tuple[int, float]:
 
 def journal_seconds(points: int, place: Path) -> float:
     """CPU seconds of committing as many points."""
-    from accelsim.explore.journal import Member, Record
+    from accelsim.sweeps.journal import Member, Record
 
     record = Record("done", {f"figure_{i}": 1.2345e9 / (i + 1) for i in range(15)})
     row = {"workload": "vgg9_cifar10", "hardware": "sata", "array.rows": 8, "array.cols": 16}

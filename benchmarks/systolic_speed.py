@@ -19,7 +19,7 @@ import venv
 from pathlib import Path
 
 import accelsim
-from accelsim.machines import simulate
+from accelsim.machines.registry import simulate
 from accelsim.workload.load import resolve_workload
 
 LAYERS = {

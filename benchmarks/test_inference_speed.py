@@ -17,11 +17,11 @@ import pytest
 import torch
 from torch.nn import functional
 
+from accelsim.accuracy.exits import normalised_entropy
 from accelsim.crossbar import Device, Wires
 from accelsim.inference import kept
 from accelsim.inference.arithmetic import Crossbars
 from accelsim.inference.crossbar_product import CrossbarProduct
-from accelsim.inference.exits import normalised_entropy
 from accelsim.inference.kernels import running_entropy_numpy
 from accelsim.inference.values import Value
 from accelsim.inference.weights import quantised, read_layer

@@ -12,7 +12,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 import accelsim
-from accelsim.machines import simulate
+from accelsim.machines.registry import simulate
 
 LIMIT_S = 10e-3
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from accelsim.systolic.related.cycles import product_work
-from accelsim.systolic.related.subsets import product_rows, product_rows_numpy
-from accelsim.systolic.related.windows import Windows, token_window
+from accelsim.machines.systolic.related.cycles import product_work
+from accelsim.machines.systolic.related.subsets import product_rows, product_rows_numpy
+from accelsim.machines.systolic.related.windows import Windows, token_window
 from tests import golden
 
 LIMIT_S = 1.0

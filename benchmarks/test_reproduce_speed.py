@@ -3,8 +3,8 @@
 The original takes minutes for such a network (its traces of every cycle go through files); it is not run here.
 """
 
-from accelsim.reproduce import sata_sim
-from accelsim.reproduce.kernels import flushed_fetches, flushed_fetches_plain
+from accelsim.studies.reproduce import sata_sim
+from accelsim.studies.reproduce.kernels import flushed_fetches, flushed_fetches_plain
 from benchmarks.test_crossbar_speed import cpu_seconds
 from tests.reproduce.test_sata_sim import VGG16
 

@@ -16,7 +16,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 import accelsim
-from accelsim.machines import simulate
+from accelsim.machines.registry import simulate
 from accelsim.workload import SpikeTrace, Workload
 from accelsim.workload.load import attach_trace
 from accelsim.workload.trace import encode

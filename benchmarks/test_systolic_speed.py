@@ -15,7 +15,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 import accelsim
-from accelsim.machines import simulate
+from accelsim.machines.registry import simulate
 from accelsim.workload import SpikeTrace, Workload
 from accelsim.workload.load import attach_trace
 
@@ -51,7 +51,7 @@ def test_vgg16_driven_by_spikes(benchmark: BenchmarkFixture, machine: str, how: 
 FIRST_CALL = """
 import sys, time
 import accelsim
-from accelsim.machines import simulate
+from accelsim.machines.registry import simulate
 workload = accelsim.load_workload(sys.argv[1], {"activity.trace": sys.argv[2]} if len(sys.argv) > 3 else None)
 hardware = accelsim.load_hardware(sys.argv[-1])
 start = time.process_time()

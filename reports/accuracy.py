@@ -22,12 +22,11 @@ import numpy as np
 from accuracy_page import CHIPS, Row, csv_path, write_page, write_pictures
 
 import accelsim
-from accelsim.files import write_atomic
+from accelsim.accuracy.datasets import Images, load_images
+from accelsim.accuracy.statistics import interval_of_mean, wilson_interval
+from accelsim.accuracy.study import accuracy, prepared, reference_runs
+from accelsim.core.files import write_atomic
 from accelsim.inference.arithmetic import Arithmetic
-from accelsim.inference.datasets import Images, load_images
-from accelsim.inference.study import reference_runs
-from accelsim.inference.statistics import interval_of_mean, wilson_interval
-from accelsim.inference.study import accuracy, prepared
 from accelsim.workload import Bundle, find_workload
 
 REMEDIES: dict[str, tuple[str, ...]] = {
@@ -50,10 +49,10 @@ SIGMAS = (0.0, 0.1, 0.2, 0.4)
 @cache
 def moving_file() -> Path:
     """The 360 held-out digits moving as in the recipe, and 64 training ones to calibrate on."""
-    from accelsim.recipe import load_recipe
-    from accelsim.snn.data import digits
-    from accelsim.snn.events import moving
-    from accelsim.snn.train import evaluation_generator
+    from accelsim.training.data import digits
+    from accelsim.training.events import moving
+    from accelsim.training.loop import evaluation_generator
+    from accelsim.training.recipe import load_recipe
 
     recipe: Any = load_recipe("moving_digits")
     split, how = digits(recipe.data.size), recipe.encoder

@@ -12,7 +12,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 
-from accelsim.files import write_atomic
+from accelsim.core.files import write_atomic
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt

@@ -20,7 +20,7 @@ from pathlib import Path
 from recipes_page import EVOLUTIONS, FEW, WORKLOADS, Row, read_rows, write_pages, write_pictures, write_rows
 
 import accelsim
-from accelsim.leaderboard import MACHINES, read_log, recipe_bundles, spikes_per_neuron
+from accelsim.studies.leaderboard import MACHINES, read_log, recipe_bundles, spikes_per_neuron
 
 RECIPES = (
     "digits_qcfs", "digits_qcfs_rate", "digits_single_spike", "digits_hybrid", "digits_c2", "digits_c4",
@@ -35,7 +35,7 @@ FEW_SETTINGS = (f"data.limit={FEW}", "optimizer.batch_size=8")
 
 def there(names: Sequence[str]) -> list[str]:
     """Those of some recipes that come with accelsim."""
-    from accelsim.recipe import bundled_recipes
+    from accelsim.training.recipe import bundled_recipes
 
     known = bundled_recipes()
     return [name for name in names if name in known]
@@ -47,15 +47,15 @@ def there(names: Sequence[str]) -> list[str]:
 def train(name: str, out: Path, settings: Sequence[str] = ()) -> None:
     """One recipe, as `accelsim train` does it."""
     from accelsim import api
-    from accelsim.snn import command
+    from accelsim.training import command
 
     print(command.train(name, out, settings, price=api.price), file=sys.stderr, flush=True)
 
 
 def measured(name: str, place: Path) -> Row:
     """Accuracy and spikes of a recipe's bundle."""
-    from accelsim.inference.datasets import load_images
-    from accelsim.inference.study import reference_runs
+    from accelsim.accuracy.datasets import load_images
+    from accelsim.accuracy.study import reference_runs
     from accelsim.workload import Bundle
 
     bundle, log = Bundle.load(place), read_log(place)

@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from accelsim.files import write_atomic
-from accelsim.leaderboard import MACHINES, read_log, recipe_bundles
+from accelsim.core.files import write_atomic
 from accelsim.report.leaderboard import markdown, percent
 from accelsim.report.training import evolution_figure, sparsity_figure, timesteps_figure
 from accelsim.report.units import energy, ratio, time
+from accelsim.studies.leaderboard import MACHINES, read_log, recipe_bundles
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "reports" / "recipes"

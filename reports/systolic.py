@@ -17,8 +17,8 @@ from typing import Any
 import matplotlib as mpl
 
 import accelsim
-from accelsim.files import write_atomic
-from accelsim.results import Result
+from accelsim.core.files import write_atomic
+from accelsim.ledger.result import Result
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from accelsim.errors import AccelsimError
+from accelsim.core.errors import AccelsimError
 
 
 class Unlike:

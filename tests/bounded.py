@@ -11,7 +11,7 @@ import importlib, resource, sys
 from pathlib import Path
 most = int(sys.argv[3])
 resource.setrlimit(resource.RLIMIT_AS, (most, most))
-from accelsim.errors import InputError
+from accelsim.core.errors import InputError
 module, name = sys.argv[1].split(":")
 try:
     getattr(importlib.import_module(module), name)(Path(sys.argv[2]))

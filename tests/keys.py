@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from accelsim import catalogue
-from accelsim.explore import plan
+from accelsim.cli import catalogue
+from accelsim.sweeps import plan
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "keys.md"
 Schema = dict[str, Any]

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from accelsim import staging
+from accelsim.core import staging
 
 ALL = ("open", "mkdir", "rename", "replace", "unlink", "rmdir", "chmod", "fsync")
 NAMES = ("mkdir", "rename", "replace", "unlink", "rmdir")

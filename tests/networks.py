@@ -12,9 +12,9 @@ import numpy as np
 from hypothesis import strategies as st
 
 from accelsim import api
-from accelsim.hardware.load import Hardware
-from accelsim.hardware.spikeflow import SpikeflowFile
-from accelsim.hardware.systolic import SystolicFile
+from accelsim.machines.description import Hardware
+from accelsim.machines.spikeflow.description import SpikeflowFile
+from accelsim.machines.systolic.description import SystolicFile
 from accelsim.workload import SpikeTrace, Workload, load_workload
 
 MACHINES: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...] = (

@@ -8,8 +8,8 @@ import pytest
 
 import accelsim
 from accelsim import api
-from accelsim.errors import InputError
-from accelsim.machines import machines
+from accelsim.core.errors import InputError
+from accelsim.machines.registry import machines
 
 
 def test_files_names_and_objects_give_the_same() -> None:

@@ -19,10 +19,11 @@ import pytest
 
 import accelsim
 from accelsim import api, estimate
-from accelsim.explore import pareto
-from accelsim.inference import arithmetic, exits
-from accelsim.errors import AccelsimError
-from accelsim.leaderboard import leaderboard
+from accelsim.accuracy import exits
+from accelsim.core.errors import AccelsimError
+from accelsim.inference import arithmetic
+from accelsim.studies.leaderboard import leaderboard
+from accelsim.sweeps import pareto
 from accelsim.workload import Bundle, SpikeTrace
 from accelsim.workload.ann import as_ann
 from accelsim.workload.load import attach_trace, load_workload

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from numba.core import config
 
-from accelsim import compiled
-from accelsim.compiled import PACKAGE, drop_stale, sources
+from accelsim.core import compiled
+from accelsim.core.compiled import PACKAGE, drop_stale, sources
 
 
 def test_every_file_with_kernels_is_watched() -> None:
@@ -24,7 +24,7 @@ def test_every_file_with_kernels_is_watched() -> None:
         text = path.read_text()
         if path.name != "compiled.py":
             assert "from numba import njit" not in text, path
-            assert ("from accelsim.compiled import" not in text) or path in watched, path
+            assert ("from accelsim.core.compiled import" not in text) or path in watched, path
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_caches_older_than_a_kernel_are_dropped(package: Path, edited: float, dr
 
 
 KERNEL = """
-from accelsim.compiled import njit
+from accelsim.core.compiled import njit
 
 @njit()
 def step(x):

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from accelsim import effort
 from accelsim.cli import app
+from accelsim.core import effort
+from accelsim.core.effort import LongWork, Work, announce, duration, memory_bytes
+from accelsim.core.errors import InputError
 from accelsim.crossbar import Wires
 from accelsim.crossbar.work import solving
-from accelsim.effort import LongWork, Work, announce, duration, memory_bytes
-from accelsim.errors import InputError
 from accelsim.noc import Mesh, NocSpec, load_model, pattern
 from accelsim.noc.work import load_work
 

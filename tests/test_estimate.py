@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from accelsim.errors import InputError
+from accelsim.core.errors import InputError
 from accelsim.estimate import estimate, op_energies, op_energy
 from accelsim.workload import Workload
 from tests.networks import network

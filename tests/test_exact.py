@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from accelsim.exact import HALF_BITS, halves, on_grid
+from accelsim.core.exact import HALF_BITS, halves, on_grid
 from accelsim.inference.arithmetic import Arithmetic
 from accelsim.inference.executor import Network
 from tests.inference.networks import NETWORKS, inputs_for, weights_for

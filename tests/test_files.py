@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from accelsim import files
-from accelsim.errors import MOST_SHOWN, InputError, Problem, nearest, shortened
-from accelsim.files import exists, is_dir, is_file, open_binary, read_bytes, read_json, read_text, write_atomic
-from accelsim.settings import Override
+from accelsim.core import files
+from accelsim.core.errors import MOST_SHOWN, InputError, Problem, nearest, shortened
+from accelsim.core.files import exists, is_dir, is_file, open_binary, read_bytes, read_json, read_text, write_atomic
+from accelsim.core.settings import Override
 from accelsim.workload import load_workload
 from tests.bounded import complaint
 

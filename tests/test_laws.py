@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelsim import api
-from accelsim.results import CATEGORIES, LEAKAGE, Result
+from accelsim.ledger.result import CATEGORIES, LEAKAGE, Result
 from tests.networks import MACHINES, documents, machine, network
 
 machines = st.sampled_from(MACHINES)

@@ -12,12 +12,12 @@ import pytest
 import yaml
 
 import accelsim
-from accelsim import leaderboard as board
-from accelsim.errors import InputError
-from accelsim.files import bundled
-from accelsim.leaderboard import Row, leaderboard, read_log, recipe_bundles, spikes_per_neuron
+from accelsim.core.errors import InputError
+from accelsim.core.files import bundled
 from accelsim.report.leaderboard import COLUMNS, leaderboard_figure, lines, markdown
 from accelsim.report.training import evolution_figure, sparsity_figure, timesteps_figure
+from accelsim.studies import leaderboard as board
+from accelsim.studies.leaderboard import Row, leaderboard, read_log, recipe_bundles, spikes_per_neuron
 from accelsim.workload import Bundle
 from accelsim.workload.trace import Record, SpikeTrace, encode
 from tests.networks import network
@@ -26,8 +26,8 @@ from tests.networks import network
 @pytest.fixture(scope="module")
 def brief(tmp_path_factory):
     """digits_snn after two epochs of a hundred images."""
-    from accelsim.recipe import load_recipe
-    from accelsim.snn.training import train_recipe
+    from accelsim.training.from_recipe import train_recipe
+    from accelsim.training.recipe import load_recipe
 
     out = tmp_path_factory.mktemp("leaderboard") / "brief"
     recipe = load_recipe("digits_snn", ["epochs=2", "data.limit=100", "export.images=6", "name=brief"])
@@ -296,6 +296,6 @@ def test_committed_bundles_are_small_and_come_with_their_log(name):
         f"Accuracy {100 * log['test_accuracy']:.2f} % on the {log['test_images']} held-out"
         in bundle.workload.file.source
     )
-    from accelsim.recipe import load_recipe
+    from accelsim.training.recipe import load_recipe
 
     assert load_recipe(name).method.model_dump(mode="json") == log["recipe"]["method"]

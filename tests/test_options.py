@@ -16,8 +16,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accelsim import options
-from accelsim.errors import AccelsimError, ArgumentError
+from accelsim.core import options
+from accelsim.core.errors import AccelsimError, ArgumentError
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.complex_numbers()
 anything = st.recursive(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from accelsim import api
-from accelsim.results import CATEGORIES, Result
+from accelsim.ledger.result import CATEGORIES, Result
 from tests.networks import MACHINES, machine, network
 
 # Keys that every document has. More may stand beside them.

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelsim import api
-from accelsim.errors import InputError
+from accelsim.core.errors import InputError
 from tests.networks import documents, machine, network
 
 CHANGES: dict[str, dict[str, list[Any]]] = {

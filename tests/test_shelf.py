@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from accelsim import shelf
+from accelsim.core import cache as shelf
 
 ARRAYS = {"a": np.arange(6.0).reshape(2, 3), "b": np.array(7)}
 

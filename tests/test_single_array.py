@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from accelsim import single_array
+from accelsim.api import single_array
 from accelsim.cli import app
+from accelsim.core.errors import InputError
 from accelsim.crossbar import Device, Wires, solve_transfer
-from accelsim.errors import InputError
 
 SETTINGS = single_array.ArraySettings("neurosim_default", 12, 9, 2, 1.0, 2.0, 3.0, 4.0, 0.3, 40, 7)
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from accelsim import staging
-from accelsim.errors import InputError, Problem
-from accelsim.files import write_atomic
-from accelsim.staging import staged_directory, staged_file, together
+from accelsim.core import staging
+from accelsim.core.errors import InputError, Problem
+from accelsim.core.files import write_atomic
+from accelsim.core.staging import staged_directory, staged_file, together
 from tests.killed import killed_at_every_step
 
 

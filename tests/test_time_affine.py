@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelsim import load_hardware, run
-from accelsim.errors import InputError
+from accelsim.core.errors import InputError
 from accelsim.frontend.replaying import replay
 from accelsim.inference.arithmetic import Arithmetic
 from accelsim.inference.executor import Network
@@ -214,7 +214,7 @@ def test_machines_charge_each_output_and_timestep_and_the_parameters(tmp_path, m
 def test_an_action_has_price_and_source() -> None:
     for machine in ("sata", "spikeflow"):
         hardware = load_hardware(machine)
-        from accelsim.hardware.parts import Demand
+        from accelsim.costs.parts import Demand
 
         components = hardware.cost_table(Demand()).components
         for name in ("time_affine", "time_affine_registers"):

@@ -12,10 +12,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accelsim.errors import InputError, Problem
-from accelsim.files import read_yaml
-from accelsim.settings import Override
-from accelsim.yaml_text import MOST_LEVELS, MOST_VALUES, Keys, dotted, dump, parse
+from accelsim.core.errors import InputError, Problem
+from accelsim.core.files import read_yaml
+from accelsim.core.settings import Override
+from accelsim.core.yaml_text import MOST_LEVELS, MOST_VALUES, Keys, dotted, dump, parse
 from tests.bounded import complaint
 
 
@@ -261,5 +261,5 @@ def test_a_few_lines_cannot_stand_for_billions() -> None:
 def test_ten_megabytes_of_values_are_counted_in_little_memory(content: str, tmp_path: Path) -> None:
     path = tmp_path / "huge.yaml"
     path.write_text("a: [" * (content[0] == "{") + "".join(content.format(i, i) for i in range(600_000)))
-    said = complaint("accelsim.files:read_yaml", path)
+    said = complaint("accelsim.core.files:read_yaml", path)
     assert f"more than {MOST_VALUES:,} values" in said

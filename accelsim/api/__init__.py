@@ -1,6 +1,5 @@
 """The verbs, each a composition of the rooms below."""
 
-from accelsim.api.inferring import QUOTED_CONVENTIONS, infer
 from accelsim.api.loading import (
     HardwareLike,
     Settings,
@@ -14,13 +13,11 @@ from accelsim.api.running import EXPLAINED_MACHINES, compare, explain, price, ru
 
 __all__ = [
     "EXPLAINED_MACHINES",
-    "QUOTED_CONVENTIONS",
     "HardwareLike",
     "Settings",
     "WorkloadLike",
     "compare",
     "explain",
-    "infer",
     "load_hardware",
     "load_workload",
     "price",

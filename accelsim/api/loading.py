@@ -7,16 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from accelsim.hardware import load as hw
-from accelsim.hardware.load import Hardware, find_hardware
-from accelsim import options
 from accelsim import workload as wl
-from accelsim.errors import InputError, Problem
-from accelsim.files import read_yaml
-from accelsim.hardware.load import schema_of
-from accelsim.machines import machines
-from accelsim.schema_keys import nearest_key, resolve_key
-from accelsim.settings import Override, as_overrides
+from accelsim.core import options
+from accelsim.core.errors import InputError, Problem
+from accelsim.core.files import read_yaml
+from accelsim.core.keys import nearest_key, resolve_key
+from accelsim.core.settings import Override, as_overrides
+from accelsim.machines import description as hw
+from accelsim.machines.description import Hardware, find_hardware, schema_of
+from accelsim.machines.registry import machines
 from accelsim.workload.schema import WorkloadFile
 
 WorkloadLike = str | Path | wl.Workload | wl.Bundle

@@ -10,11 +10,8 @@ from typing import Any
 
 import numpy as np
 
-import accelsim
-from accelsim.hardware.costs import CostTable
-from accelsim.hardware.load import Hardware
-from accelsim import options
 from accelsim import workload as wl
+from accelsim.api.comparison import Comparison
 from accelsim.api.loading import (
     HardwareLike,
     Settings,
@@ -24,7 +21,11 @@ from accelsim.api.loading import (
     machine_like,
     several,
 )
-from accelsim.errors import InputError, Problem
+from accelsim.core import options
+from accelsim.core.errors import InputError, Problem
+from accelsim.core.version import __version__
+from accelsim.costs.parts import Demand
+from accelsim.costs.table import CostTable
 from accelsim.estimate import (
     DEFAULT_OPS,
     Explanation,
@@ -32,11 +33,10 @@ from accelsim.estimate import (
     convention,
     estimate,
 )
-from accelsim.hardware.parts import Demand
-from accelsim.ledger import Ledger
-from accelsim.machines import simulate
-from accelsim.report.comparison import Comparison
-from accelsim.results import Estimate, Result
+from accelsim.ledger.counts import Ledger
+from accelsim.ledger.result import Estimate, Result
+from accelsim.machines.description import Hardware
+from accelsim.machines.registry import simulate
 from accelsim.workload.ann import DEFAULT_DENSITY, check_density
 from accelsim.workload.load import resolve_workload
 
@@ -147,7 +147,7 @@ def priced(
         unit_costs=unit_costs,
         part_costs=part_costs,
         estimated=estimated,
-        version=accelsim.__version__,
+        version=__version__,
         fidelity=fidelity,
         notes=ledger.notes,
     )

@@ -10,12 +10,12 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from accelsim import __version__
 from accelsim.cli import array, inputs, leaderboard, machines, networks, noc, reproduce, sweeps
 from accelsim.cli.shared import app
-from accelsim.effort import LongWork
-from accelsim.errors import AccelsimError
-from accelsim.interrupt import obeying_ctrl_c
+from accelsim.core.effort import LongWork
+from accelsim.core.errors import AccelsimError
+from accelsim.core.interrupt import obeying_ctrl_c
+from accelsim.core.version import __version__
 
 __all__ = ["app", "array", "inputs", "leaderboard", "machines", "main", "networks", "noc", "reproduce", "sweeps"]
 

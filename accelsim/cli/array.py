@@ -18,7 +18,7 @@ from accelsim.cli.shared import (
     print_json,
     print_rich,
 )
-from accelsim.errors import InputError, Problem
+from accelsim.core.errors import InputError, Problem
 
 
 @app.command(
@@ -44,9 +44,9 @@ def crossbar(
     format_: FormatOption = Format.table,
 ) -> None:
     """What one array does to your numbers: IR drop, variation and noise, against the exact sums."""
-    from accelsim import single_array
-    from accelsim.files import write_atomic
-    from accelsim.staging import together
+    from accelsim.api import single_array
+    from accelsim.core.files import write_atomic
+    from accelsim.core.staging import together
 
     settings = single_array.ArraySettings(
         device, rows, cols, cell_bits, wordline_ohm, bitline_ohm, driver_ohm, sense_ohm, density, reads, seed,

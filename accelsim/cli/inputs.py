@@ -12,7 +12,7 @@ from accelsim.cli.shared import (
     choice,
     print_json,
 )
-from accelsim.errors import InputError, Problem
+from accelsim.core.errors import InputError, Problem
 
 
 @app.command(epilog="Example: accelsim validate my_machine.yaml my_snn")
@@ -20,8 +20,8 @@ def validate(
     files: Annotated[list[Path], typer.Argument(help="Input files of any sort, or bundle directories.")],
 ) -> None:
     """Check files without running anything."""
-    from accelsim import catalogue
-    from accelsim.explore import plan
+    from accelsim.cli import catalogue
+    from accelsim.sweeps import plan
 
     problems: list[Problem] = []
     for file in files:
@@ -46,10 +46,10 @@ def list_(
     hw: Annotated[str, typer.Option("--hw", help="Machine whose components are listed.")] = "sata",
 ) -> None:
     """What comes with accelsim: one name per line, with a short description."""
-    from accelsim import catalogue
+    from accelsim.cli import catalogue
 
     if choice("accelsim list", what, catalogue.LISTINGS) == "experiments":
-        from accelsim.reproduce.experiments import listing
+        from accelsim.studies.reproduce.experiments import listing
 
         rows = listing()
     else:
@@ -67,8 +67,8 @@ def schema(
     what: Annotated[str, typer.Argument(help="workload, hardware, costs, recipe, op_energies, conventions or sweep.")],
 ) -> None:
     """JSON Schema of an input file, for editors."""
-    from accelsim import catalogue
-    from accelsim.explore import plan
+    from accelsim.cli import catalogue
+    from accelsim.sweeps import plan
 
     name = choice("accelsim schema", what, (*catalogue.SCHEMA_NAMES, "sweep"))
     print_json(plan.json_schema() if name == "sweep" else catalogue.json_schema(name))

@@ -37,9 +37,9 @@ def leaderboard(
     format_: FormatOption = Format.table,
 ) -> None:
     """Every trained network on every machine: claimed and real gain over the ANN, accuracy on real arithmetic."""
-    from accelsim import leaderboard as board
+    from accelsim.core.progress import progress_bar
     from accelsim.report.leaderboard import leaderboard_figure, leaderboard_tables, markdown
-    from accelsim.report.progress import progress_bar
+    from accelsim.studies import leaderboard as board
 
     with progress_bar() as report:
         made = board.leaderboard(
@@ -47,8 +47,8 @@ def leaderboard(
         )
     document = made.to_dict()
     if out is not None:
-        from accelsim.files import write_atomic
-        from accelsim.staging import together
+        from accelsim.core.files import write_atomic
+        from accelsim.core.staging import together
 
         with together(out) as staged:
             write_atomic(staged / "leaderboard.json", made.to_json() + "\n")

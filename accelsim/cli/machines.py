@@ -54,7 +54,7 @@ def run(
 ) -> None:
     """What one inference costs: cycles, energy and area, by layer, component and timestep."""
     from accelsim import api
-    from accelsim.report.comparison import many
+    from accelsim.api.comparison import many
 
     split = api.split_settings(workload, hw, set_)
     loaded = api.load_workload(workload, split[0])
@@ -117,8 +117,8 @@ def compare(
         first_layer=first_layer,
     )
     if out is not None:
-        from accelsim.files import write_atomic
-        from accelsim.staging import together
+        from accelsim.core.files import write_atomic
+        from accelsim.core.staging import together
 
         with together(out) as staged:
             write_each_result(staged, comparison.to_dict(), comparison.results)

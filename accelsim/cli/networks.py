@@ -22,7 +22,7 @@ from accelsim.cli.shared import (
     print_rich,
     write_each_result,
 )
-from accelsim.errors import InputError, Problem
+from accelsim.core.errors import InputError, Problem
 
 
 @app.command(short_help="What a network computes, operation by operation.", epilog="Example: accelsim show digits_snn")
@@ -71,7 +71,7 @@ def import_topology(
     if out is None:
         sys.stdout.write(text)
         return
-    from accelsim.files import write_atomic
+    from accelsim.core.files import write_atomic
 
     write_atomic(out, text)
     typer.echo(f"{out}: written", err=True)
@@ -142,7 +142,7 @@ def train(
 ) -> None:
     """Train a spiking network as a recipe says and write its bundle (needs PyTorch)."""
     try:
-        from accelsim.snn import command
+        from accelsim.training import command
     except ModuleNotFoundError as error:
         missing = {"torch": "PyTorch", "sklearn": "scikit-learn"}.get(str(error.name).partition(".")[0])
         if missing is None:
@@ -196,8 +196,8 @@ def infer(
     format_: Annotated[Format, typer.Option("--format", help="What to print: table or json.")] = Format.table,
 ) -> None:
     """How accurate a trained network is on a machine's arithmetic, and what that run costs."""
-    from accelsim.api import inferring
-    from accelsim.report.progress import progress_bar
+    from accelsim.accuracy import infer as inferring
+    from accelsim.core.progress import progress_bar
 
     choice("--format", format_.value, ("table", "json"))
     with progress_bar() as report:
@@ -219,7 +219,7 @@ def infer(
             report=report,
         )
     if out is not None:
-        from accelsim.staging import together
+        from accelsim.core.staging import together
 
         with together(out) as staged:
             write_each_result(staged, result.to_dict(), result.results[:1])

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from accelsim.cli.shared import Format, FormatOption, Out, app, choice, print_json, print_rich
-from accelsim.effort import announce, duration
-from accelsim.errors import InputError, Problem
+from accelsim.core.effort import announce, duration
+from accelsim.core.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from accelsim.noc import Mesh, Messages, NocSpec, Pattern
@@ -94,7 +94,7 @@ def noc(
 
 def _is_file(traffic: str) -> bool:
     """A word without a dot or a slash that names no file is a misspelt pattern."""
-    from accelsim.files import exists
+    from accelsim.core.files import exists
 
     return exists(traffic) or "." in traffic or "/" in traffic
 
@@ -119,12 +119,12 @@ def _load(
     sweep: bool,
     out: Path | None,
 ) -> dict[str, Any]:
+    from accelsim.core.progress import progress_bar
     from accelsim.noc import load_model, load_test
     from accelsim.noc.curve import latency_curve
     from accelsim.noc.load import check_test
     from accelsim.noc.work import curve_rates, load_work
     from accelsim.report.noc import curve_figure, load_document
-    from accelsim.report.progress import progress_bar
 
     periods = settings["warm_up"], settings["measure"]
     check_test(rate, settings["packet_flits"], *periods, len(chosen.rate), mesh)
@@ -153,10 +153,10 @@ def _closed(
 
 
 def _replay(mesh: Mesh, spec: NocSpec, messages: Messages, traffic: dict[str, Any], cycles: bool) -> dict[str, Any]:
+    from accelsim.core.progress import progress_bar
     from accelsim.noc import Messages, analytical, simulate
     from accelsim.noc.work import replay_work
     from accelsim.report.noc import closed_replay_document, replay_document
-    from accelsim.report.progress import progress_bar
 
     closed_form = analytical(mesh, spec, messages)
     if not cycles:
@@ -178,10 +178,10 @@ def _replay(mesh: Mesh, spec: NocSpec, messages: Messages, traffic: dict[str, An
 
 
 def _finish(document: dict[str, Any], out: Path | None, format_: Format) -> None:
-    from accelsim.files import write_atomic
+    from accelsim.core.files import write_atomic
+    from accelsim.core.staging import together
     from accelsim.report.noc import noc_tables
     from accelsim.report.tables import csv_text
-    from accelsim.staging import together
 
     rows = document.get("curve") or [{k: v for k, v in document.items() if not isinstance(v, dict | list)}]
     if out is not None:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from accelsim.cli.shared import Format, FormatOption, app, out_directory, print_json, print_rich
-from accelsim.errors import InputError, Problem
+from accelsim.core.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.console import RenderableType
 
-    from accelsim.reproduce.experiment import Done
+    from accelsim.studies.reproduce.experiment import Done
 
 
 @app.command(short_help="Published tables and figures, done again.", epilog="Example: accelsim reproduce fig5b table2")
@@ -41,9 +41,9 @@ def reproduce(
     ] = None,
 ) -> None:
     """Published tables and figures: printed, reproduced, physical, and why they differ."""
-    from accelsim.report.progress import progress_bar
-    from accelsim.reproduce import experiments
-    from accelsim.reproduce.experiment import Bench, document, outside
+    from accelsim.core.progress import progress_bar
+    from accelsim.studies.reproduce import experiments
+    from accelsim.studies.reproduce.experiment import Bench, document, outside
 
     chosen = experiments.chosen(names or [])
     if trace is not None and "accelerators" not in [one.name for one in chosen]:
@@ -55,14 +55,14 @@ def reproduce(
             done.append(one)
             report("experiments", len(done), len(chosen))
     if out is not None:
-        from accelsim.reproduce.writing import write_all
+        from accelsim.studies.reproduce.writing import write_all
 
         for path in write_all(done, out):
             print(path, file=sys.stderr)
     if format_ is Format.json:
         print_json(document(done))
     elif format_ is Format.csv:
-        from accelsim.reproduce.writing import to_csv
+        from accelsim.studies.reproduce.writing import to_csv
 
         sys.stdout.write(to_csv(done))
     else:
@@ -84,7 +84,7 @@ def _tables(done: Sequence[Done]) -> list[RenderableType]:
     from rich.table import Table
     from rich.text import Text
 
-    from accelsim.reproduce.writing import number
+    from accelsim.studies.reproduce.writing import number
 
     parts: list[RenderableType] = []
     for one in done:
@@ -117,7 +117,7 @@ def report(
     ] = None,
 ) -> None:
     """A result as one self-contained HTML page."""
-    from accelsim.files import write_atomic
+    from accelsim.core.files import write_atomic
     from accelsim.report.html import page, read_document
 
     document = read_document(result)

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from accelsim import interrupt, options
-from accelsim.errors import InputError, Problem
-from accelsim.files import exists, is_dir
+from accelsim.core import interrupt, options
+from accelsim.core.errors import InputError, Problem
+from accelsim.core.files import exists, is_dir
 
 if TYPE_CHECKING:
-    from accelsim.results import Result
+    from accelsim.ledger.result import Result
 
 FIRST = ("compare", "run", "infer", "explain", "sweep", "train", "leaderboard", "reproduce", "report")
 """Commands in the order in which `--help` shows them; the others follow."""
@@ -161,7 +161,7 @@ def bill(results: Iterable[Result]) -> str:
 
 def write_results(out: Path, document: dict[str, Any], results: Iterable[Result]) -> None:
     """result.json, bill.csv and one plot per machine, all of them or none."""
-    from accelsim.staging import together
+    from accelsim.core.staging import together
 
     with together(out) as staged:
         write_each_result(staged, document, results)
@@ -169,7 +169,7 @@ def write_results(out: Path, document: dict[str, Any], results: Iterable[Result]
 
 def write_each_result(out: Path, document: dict[str, Any], results: Iterable[Result]) -> None:
     """`write_results` where more files belong to them."""
-    from accelsim.files import write_atomic
+    from accelsim.core.files import write_atomic
 
     write_atomic(out / "result.json", json.dumps(document, indent=2, allow_nan=False) + "\n")
     results = list(results)
@@ -197,7 +197,7 @@ def write_timelines(path: Path, results: Iterable[Result]) -> None:
     Raises:
         InputError: a result without a timeline.
     """
-    from accelsim.files import write_atomic
+    from accelsim.core.files import write_atomic
 
     results = list(results)
     for name, result in zip(names(results), results, strict=True):

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from accelsim import interrupt
 from accelsim.cli.shared import Format, FormatOption, Verbs, app, out_directory, print_json, print_rich
-from accelsim.effort import LongWork
-from accelsim.errors import InputError, Problem
+from accelsim.core import interrupt
+from accelsim.core.effort import LongWork
+from accelsim.core.errors import InputError, Problem
 
 FINISHING_S = 8.0
 """For the tables of what is finished, after Ctrl-C; the journal has it already."""
@@ -63,10 +63,10 @@ def run(
     format_: FormatOption = Format.table,
 ) -> None:
     """Evaluate the points of FILE (the word `run` may be left out). Finished points are never done again."""
-    from accelsim.explore.plan import load_sweep
-    from accelsim.explore.run import foresee, run_sweep
     from accelsim.report.sweeps import front_table, summary_lines, sweep_progress
     from accelsim.report.tables import csv_text
+    from accelsim.sweeps.plan import load_sweep
+    from accelsim.sweeps.run import foresee, run_sweep
 
     folder = out or Path("out") / load_sweep(file).file.name
     if dry_run:
@@ -127,12 +127,12 @@ def show(
     format_: FormatOption = Format.table,
 ) -> None:
     """What a sweep found, also while it still runs: points, Pareto front, what matters."""
-    from accelsim.errors import did_you_mean
-    from accelsim.explore.answers import Answers, directed
-    from accelsim.explore.journal import Journal
-    from accelsim.explore.run import JOURNAL
-    from accelsim.files import is_dir
+    from accelsim.core.errors import did_you_mean
+    from accelsim.core.files import is_dir
     from accelsim.report.sweeps import front_table, pareto_figure, summary_lines
+    from accelsim.sweeps.answers import Answers, directed
+    from accelsim.sweeps.journal import Journal
+    from accelsim.sweeps.run import JOURNAL
 
     if figures and not pareto:
         raise InputError(Problem(f"found '{figures[0]}'; figures go with --pareto", where="accelsim sweep show"))
@@ -161,7 +161,7 @@ def show(
         pareto_figure(answers.frame, answers.parameters, objectives, answers.record.name, plot)
     shown = answers.frame[front] if pareto else answers.frame
     if format_ is Format.json:
-        from accelsim.explore.answers import rows_of
+        from accelsim.sweeps.answers import rows_of
 
         print_json({**answers.to_dict(), "objectives": objectives, "points": rows_of(shown)})
     elif format_ is Format.csv:

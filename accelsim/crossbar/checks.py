@@ -8,8 +8,8 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from accelsim import options
-from accelsim.errors import InputError, Problem, did_you_mean
+from accelsim.core import options
+from accelsim.core.errors import InputError, Problem, did_you_mean
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from accelsim.errors import InputError, Problem, did_you_mean
-from accelsim.options import LARGEST_COUNT, array, count, figure, found, text
+from accelsim.core.errors import InputError, Problem, did_you_mean
+from accelsim.core.options import LARGEST_COUNT, array, count, figure, found, text
 
 FloatArray = npt.NDArray[np.float64]
 CellKind = Literal["levels", "binary_units"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numba
 
+from accelsim.core.effort import Work
 from accelsim.crossbar.solution import Wires
-from accelsim.effort import Work
 
 SOLVE_S = 8e-9
 """Kron reduction, for rows x columns x the smaller of the two: 6.5e-9 to 10e-9 from 256 x 256 to 1024 x 1024."""

@@ -10,16 +10,16 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from accelsim.errors import InputError, Problem, did_you_mean
+from accelsim.core.errors import InputError, Problem, did_you_mean
+from accelsim.core.files import Keys, bundled, dotted, read_yaml
+from accelsim.core.options import found, instance, refuse, text
+from accelsim.core.settings import Section, validate
 from accelsim.estimate.counters import FullFanout, NeuroBench, Papers, Syops
 from accelsim.estimate.evidence import Evidence
 from accelsim.estimate.papers import op_energies
 from accelsim.estimate.spikesim import SpikeSim
 from accelsim.estimate.spikingjelly import SpikingJelly
 from accelsim.estimate.tally import ArithmeticConvention, Convention
-from accelsim.files import Keys, bundled, dotted, read_yaml
-from accelsim.options import found, instance, refuse, text
-from accelsim.settings import Section, validate
 from accelsim.workload import Bundle, Workload
 
 _Any = Annotated[Papers | Syops | FullFanout | NeuroBench | SpikingJelly | SpikeSim, Field(discriminator="formula")]

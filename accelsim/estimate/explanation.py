@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from accelsim.core.options import instance, listing
 from accelsim.estimate.conventions import convention, conventions, quote
 from accelsim.estimate.evidence import Evidence
 from accelsim.estimate.tally import NotApplicable
-from accelsim.options import instance, listing
-from accelsim.results import CATEGORIES, Result
+from accelsim.ledger.result import CATEGORIES, Result
 from accelsim.workload import Bundle, Workload
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Row:
     other: Mapping[str, float]
     """What else is counted, by name; for a machine its latency, cycles and area."""
     breakdown_pj: Mapping[str, float]
-    """The energy by what it is charged for; for a machine by category (`accelsim.results.CATEGORIES`)."""
+    """The energy by what it is charged for; for a machine by category (`accelsim.ledger.result.CATEGORIES`)."""
     leaves_out: str
     source: str
     notes: tuple[str, ...] = ()

@@ -17,11 +17,11 @@ from typing import Literal, get_args
 
 from pydantic import Field
 
-from accelsim.errors import InputError, did_you_mean
-from accelsim.files import Document, Keys, bundled, read_yaml
-from accelsim.options import choice, found, instance, refuse, text
-from accelsim.results import Estimate
-from accelsim.settings import Section, validate
+from accelsim.core.errors import InputError, did_you_mean
+from accelsim.core.files import Document, Keys, bundled, read_yaml
+from accelsim.core.options import choice, found, instance, refuse, text
+from accelsim.core.settings import Section, validate
+from accelsim.ledger.result import Estimate
 from accelsim.workload import Workload
 
 Accumulations = Literal["rate", "exact"]

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from accelsim.core.settings import Section
 from accelsim.estimate.evidence import Evidence, tap_rows
 from accelsim.estimate.tally import Convention, NotApplicable, Tally, named
-from accelsim.settings import Section
 from accelsim.workload import Operation, Record
 from accelsim.workload.schema import Conv2dSpec
 

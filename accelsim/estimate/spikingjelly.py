@@ -8,9 +8,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from accelsim.core.settings import Section
 from accelsim.estimate.evidence import Evidence
 from accelsim.estimate.tally import ArithmeticConvention, Tally, named
-from accelsim.settings import Section
 from accelsim.workload import Operation
 from accelsim.workload.schema import Conv2dSpec, LinearSpec, PoolFields
 

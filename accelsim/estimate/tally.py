@@ -6,10 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from accelsim.errors import InputError, Problem
+from accelsim.core.errors import InputError, Problem
+from accelsim.core.settings import Section
 from accelsim.estimate.evidence import Evidence
 from accelsim.estimate.papers import op_energy
-from accelsim.settings import Section
 
 
 class NotApplicable(InputError):

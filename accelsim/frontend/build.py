@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.errors import InputError, Problem
-from accelsim.files import Document
+from accelsim.core.errors import InputError, Problem
+from accelsim.core.files import Document
+from accelsim.core.options import document
+from accelsim.core.settings import validate
 from accelsim.frontend.classify import Chunk, combined
 from accelsim.frontend.describe import Layers, describe, kept_sites
 from accelsim.frontend.over_time import affine_of, chains_in_time, common_path
 from accelsim.frontend.packing import Packer
 from accelsim.frontend.recorder import Recorder
 from accelsim.frontend.sites import WEIGHTED, Norm, Recording, Site
-from accelsim.options import document
-from accelsim.settings import validate
 from accelsim.workload.bundle import Bundle, TraceLevel
 from accelsim.workload.schema import Precision
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.errors import InputError, Problem
+from accelsim.core.errors import InputError, Problem
 from accelsim.workload.trace import Record
 
 Array = npt.NDArray[Any]

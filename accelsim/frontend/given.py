@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn.parameter import is_lazy
 
-from accelsim.errors import AccelsimError, InputError, Problem
-from accelsim.options import choice, count, found, refuse
+from accelsim.core.errors import AccelsimError, InputError, Problem
+from accelsim.core.options import choice, count, found, refuse
 
 LAYOUTS = ("auto", "TN", "NT", "step", "N")
 LEVELS = ("spikes", "stats")

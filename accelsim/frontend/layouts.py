@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from accelsim.errors import AccelsimError, InputError, Problem
+from accelsim.core.errors import AccelsimError, InputError, Problem
 from accelsim.frontend.recorder import Recorder
 
 

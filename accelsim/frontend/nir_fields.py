@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.errors import InputError, Problem
-from accelsim.options import LARGEST_COUNT
+from accelsim.core.errors import InputError, Problem
+from accelsim.core.options import LARGEST_COUNT
 from accelsim.workload.weights import check_numbers
 
 FloatArray = npt.NDArray[np.float64]

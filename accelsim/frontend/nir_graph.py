@@ -12,8 +12,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from accelsim import options
-from accelsim.errors import InputError, Problem
+from accelsim.core import options
+from accelsim.core.errors import InputError, Problem
 from accelsim.frontend.nir_fields import REQUIRED, NirNode
 from accelsim.frontend.nir_nodes import (
     WEIGHT_AXES,

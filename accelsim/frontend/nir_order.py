@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from graphlib import CycleError, TopologicalSorter
 
-from accelsim.errors import InputError, Problem
+from accelsim.core.errors import InputError, Problem
 from accelsim.frontend.nir_fields import NirNode
 from accelsim.frontend.nir_source import Edges, NirGraph
 

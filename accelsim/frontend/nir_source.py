@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from accelsim.errors import InputError, Problem, did_you_mean
+from accelsim.core.errors import InputError, Problem, did_you_mean
 from accelsim.frontend.hdf5 import Refused, Tree, read_tree
 from accelsim.frontend.nir_fields import OPTIONAL, REQUIRED, NirNode
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
-from accelsim.errors import InputError, Problem
+from accelsim.core.errors import InputError, Problem
 from accelsim.frontend.axes import Layout, has, whole
 from accelsim.frontend.sites import Norm, Site, Use, Value
 from accelsim.workload.affine import TimeAffine

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import numpy as np
 from pydantic import ValidationError
 
-from accelsim.errors import InputError, Problem
+from accelsim.core.errors import InputError, Problem
 from accelsim.frontend.classify import MAX_LEVELS, Chunk, combined
 from accelsim.frontend.describe import Layer, Layers, emits_spikes, spike_step
 from accelsim.frontend.sites import WEIGHTED, Site

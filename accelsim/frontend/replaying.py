@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from accelsim import options
-from accelsim.errors import InputError, Problem
+from accelsim.core import options
+from accelsim.core.errors import InputError, Problem
 from accelsim.frontend.classify import Chunk, combined, compact
 from accelsim.workload import schema
 from accelsim.workload.affine import read_time_affines

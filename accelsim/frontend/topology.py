@@ -19,11 +19,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from accelsim import options
-from accelsim.errors import InputError, Problem
+from accelsim.core import options
+from accelsim.core.errors import InputError, Problem
+from accelsim.core.yaml_text import dump
 from accelsim.frontend.topology_file import GEMM_COLUMNS, Row, read_topology
 from accelsim.workload.load import Workload, resolve_workload
-from accelsim.yaml_text import dump
 
 
 def import_topology(

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from accelsim.errors import InputError, Problem
-from accelsim.files import read_text
-from accelsim.options import LARGEST_COUNT
+from accelsim.core.errors import InputError, Problem
+from accelsim.core.files import read_text
+from accelsim.core.options import LARGEST_COUNT
 
 CONV_COLUMNS = ("ifmap height", "ifmap width", "filter height", "filter width", "channels", "num filter", "strides")
 GEMM_COLUMNS = ("m", "n", "k")

@@ -12,13 +12,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from accelsim.core.options import array, choice, flag, mapping, refuse, text
 from accelsim.frontend import given
 from accelsim.frontend.build import Options, build_bundle
 from accelsim.frontend.layouts import Plan, plan
 from accelsim.frontend.looking import host_array
 from accelsim.frontend.recorder import Recorder
 from accelsim.frontend.state import preserved, reset_model
-from accelsim.options import array, choice, flag, mapping, refuse, text
 from accelsim.workload.bundle import Bundle, TraceLevel
 
 Layout = Literal["auto", "TN", "NT", "step", "N"]

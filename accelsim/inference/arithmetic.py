@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from accelsim.core.errors import InputError, Problem
+from accelsim.core.options import choice, names, refuse
 from accelsim.crossbar import NOISE_MODELS, Device, Wires
-from accelsim.errors import InputError, Problem
-from accelsim.hardware.spikeflow import SpikeflowFile
-from accelsim.options import choice, names, refuse
+from accelsim.machines.spikeflow.description import SpikeflowFile
 from accelsim.workload.schema import Precision
 
 Kind = Literal["ideal", "quantized", "crossbar"]

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.errors import InputError, Problem
-from accelsim.exact import on_grid
+from accelsim.core.errors import InputError, Problem
+from accelsim.core.exact import on_grid
 from accelsim.inference.arithmetic import Crossbars
 from accelsim.inference.noisy import NoisyReads
 from accelsim.inference.products import chunks, dense, with_bias

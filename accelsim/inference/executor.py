@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.errors import InputError, Problem
+from accelsim.core.errors import InputError, Problem
 from accelsim.inference.arithmetic import Arithmetic
 from accelsim.inference.batch import Batch
 from accelsim.inference.crossbar_product import CrossbarProduct
@@ -40,8 +40,8 @@ class Network:
     """A workload with its weights on one arithmetic; programming variation and noise follow from `seed`.
 
     Results do not depend on the number of threads, on the kernels of the BLAS library, or on how images are cut into
-    batches: sums of products are exact, floating-point ones too (`accelsim.exact`), and read noise is drawn for the
-    image, wherever it stands.
+    batches: sums of products are exact, floating-point ones too (`accelsim.core.exact`), and read noise is drawn for
+    the image, wherever it stands.
 
     Raises:
         InputError: weights are missing, or an operation cannot be executed (`opaque`, a `view` not in order).

@@ -1,8 +1,8 @@
 """Programmed layers that were solved before: in memory, and on disk for later runs, by content hash.
 
-On disk they lie in the user's cache directory (`accelsim.cachedir`), at most `DISK_BYTES` of them; those not used for
-longest go first. A sweep's own shelf comes before both. Keys cover everything a layer depends on, the code that solves
-it included; an entry that is missing, broken or of another shape is solved again.
+On disk they lie in the user's cache directory (`accelsim.core.cachedir`), at most `DISK_BYTES` of them; those not
+used for longest go first. A sweep's own shelf comes before both. Keys cover everything a layer depends on, the code
+that solves it included; an entry that is missing, broken or of another shape is solved again.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 import accelsim.crossbar
-from accelsim import shelf
-from accelsim.cachedir import user_cache
+from accelsim.core import cache as shelf
+from accelsim.core.cachedir import user_cache
 from accelsim.crossbar import Encoding, ProgrammedLayer, RowBlocks
 
 MEMORY_BYTES = 256_000_000

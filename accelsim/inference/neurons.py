@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.errors import InputError, Problem
+from accelsim.core.errors import InputError, Problem
 from accelsim.inference.kernels import RESET_HARD, RESET_NONE, RESET_SOFT, NeuronRule, update_neurons
 from accelsim.inference.values import Value
 from accelsim.workload import Graph, Operation

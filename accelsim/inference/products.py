@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.exact import HALF_BITS, halves, on_grid
+from accelsim.core.exact import HALF_BITS, halves, on_grid
 from accelsim.inference.values import Value
 from accelsim.inference.weights import Layer
 from accelsim.inference.windows import fields
@@ -57,7 +57,7 @@ class IdealProduct:
     """Single precision, as the network was trained, but that a sum is exact and rounded once.
 
     So the currents, and with them every spike, are the same on any processor and any number of threads
-    (`accelsim.exact`).
+    (`accelsim.core.exact`).
     """
 
     def __init__(self, layer: Layer, largest_input: int) -> None:

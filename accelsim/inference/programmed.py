@@ -38,7 +38,7 @@ class GroupSet:
 
 
 def group_sets(layer: Layer, rows: int, cols: int) -> list[GroupSet]:
-    """Cut a layer into what is mapped together, as `accelsim.spikeflow` places it."""
+    """Cut a layer into what is mapped together, as `accelsim.machines.spikeflow` places it."""
     gemm = layer.op.products()
     spec = layer.op.spec
     kernel = spec.kernel if isinstance(spec, Conv2dSpec) else (1, 1)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.errors import InputError, Problem
+from accelsim.core.errors import InputError, Problem
 from accelsim.workload import Operation
 from accelsim.workload.schema import Conv2dSpec
 from accelsim.workload.weights import check_layer

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from accelsim.core.effort import Work
 from accelsim.crossbar import encode
 from accelsim.crossbar.work import solving
-from accelsim.effort import Work
 from accelsim.inference.arithmetic import Arithmetic, Crossbars
 from accelsim.workload import Operation, Workload
 from accelsim.workload.schema import Conv2dSpec

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from accelsim.core.options import instance
 from accelsim.noc.patterns import Pattern
 from accelsim.noc.simulation import NocRun
 from accelsim.noc.state import delays_of
 from accelsim.noc.topology import LOCAL, PORTS, FloatArray, IntArray, Mesh
 from accelsim.noc.traffic import Messages, NocSpec
 from accelsim.noc.unloaded import credit_loop, unloaded_by_hops
-from accelsim.options import instance
 
 
 @dataclass(frozen=True)

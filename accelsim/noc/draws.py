@@ -9,7 +9,7 @@ import math
 import numpy as np
 from numba.extending import register_jitable
 
-from accelsim.compiled import njit
+from accelsim.core.compiled import njit
 from accelsim.noc.state import NEVER
 
 

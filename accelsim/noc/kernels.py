@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numba.extending import register_jitable
 
-from accelsim.compiled import njit
+from accelsim.core.compiled import njit
 from accelsim.noc.draws import draw_destination, gap
 from accelsim.noc.state import (
     ACCEPT,

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from accelsim.errors import InputError, Problem
+from accelsim.core.errors import InputError, Problem
+from accelsim.core.options import count, figure, instance
 from accelsim.noc.closed_form import load_model
 from accelsim.noc.draws import gap
 from accelsim.noc.kernels import advance
@@ -45,7 +46,6 @@ from accelsim.noc.state import (
 from accelsim.noc.topology import LOCAL, PORTS, FloatArray, IntArray, Mesh
 from accelsim.noc.traffic import NocSpec
 from accelsim.noc.unloaded import unloaded_by_hops
-from accelsim.options import count, figure, instance
 
 WARM_UP_CYCLES = 15_000
 MEASURED_CYCLES = 15_000

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from accelsim.errors import InputError, Problem, did_you_mean
+from accelsim.core.errors import InputError, Problem, did_you_mean
+from accelsim.core.options import found, instance, text
 from accelsim.noc.topology import FloatArray, IntArray, Mesh
-from accelsim.options import found, instance, text
 
 # Share of the hotspot's traffic in the `hotspot` pattern; the rest is uniform.
 HOTSPOT_SHARE = 0.2

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from accelsim.core.options import function, instance
 from accelsim.noc.kernels import advance
 from accelsim.noc.state import (
     ARRIVED,
@@ -30,7 +31,6 @@ from accelsim.noc.state import (
 )
 from accelsim.noc.topology import LOCAL, FloatArray, IntArray, Mesh
 from accelsim.noc.traffic import Messages, NocSpec
-from accelsim.options import function, instance
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.compiled import njit
-from accelsim.errors import InputError, Problem
-from accelsim.options import count, flag
+from accelsim.core.compiled import njit
+from accelsim.core.errors import InputError, Problem
+from accelsim.core.options import count, flag
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.errors import InputError, Problem
+from accelsim.core.errors import InputError, Problem
+from accelsim.core.options import array, count, instance, listing, refuse
 from accelsim.noc.topology import IntArray, Mesh
-from accelsim.options import array, count, instance, listing, refuse
 
 MAX_VCS = 64
 MAX_BUFFER_FLITS = 4096

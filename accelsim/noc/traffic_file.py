@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from accelsim.errors import InputError, Problem, did_you_mean, shortened
-from accelsim.files import open_binary, read_bytes
+from accelsim.core.errors import InputError, Problem, did_you_mean, shortened
+from accelsim.core.files import open_binary, read_bytes
 from accelsim.noc.patterns import Pattern, from_matrix
 from accelsim.noc.topology import FloatArray, Mesh
 from accelsim.noc.traffic import Messages

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.compiled import njit
+from accelsim.core.compiled import njit
 from accelsim.noc.state import Delays, delays_of
 from accelsim.noc.topology import FloatArray, IntArray, Mesh
 from accelsim.noc.traffic import NocSpec

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from accelsim.effort import Work
+from accelsim.core.effort import Work
 from accelsim.noc.closed_form import LoadModel
 from accelsim.noc.curve import BISECTIONS, SHARES
 

@@ -11,10 +11,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from accelsim.ledger.result import CATEGORIES
 from accelsim.report import units
 from accelsim.report.plots import COLOURS, new_figure, save
 from accelsim.report.tables import CATEGORY_NAMES
-from accelsim.results import CATEGORIES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -17,7 +17,7 @@ from accelsim.report.tables import CATEGORY_NAMES
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from accelsim.inference.result import EarlyExit, InferenceResult
+    from accelsim.accuracy.result import EarlyExit, InferenceResult
 
 _SHOWN_POINTS = 12
 

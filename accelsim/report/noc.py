@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from accelsim import __version__
+from accelsim.core.version import __version__
 from accelsim.noc import LoadModel, LoadResult, Mesh, NocRun, NocSpec, Pattern, load_model
 from accelsim.noc.load import TELLING_OVERLOAD
 from accelsim.report.plots import new_figure, save

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accelsim import options
-from accelsim.errors import AccelsimError, InputError, Problem
-from accelsim.files import write_atomic
+from accelsim.core import options
+from accelsim.core.errors import AccelsimError, InputError, Problem
+from accelsim.core.files import write_atomic
+from accelsim.ledger.result import CATEGORIES, Result
 from accelsim.report.tables import CATEGORY_NAMES
-from accelsim.results import CATEGORIES, Result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,8 +11,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from accelsim.ledger.result import CATEGORIES, Estimate, Result
 from accelsim.report import units
-from accelsim.results import CATEGORIES, Estimate, Result
 
 CATEGORY_NAMES = {
     "compute": "compute",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from accelsim.ledger.timeline import Timeline
 from accelsim.report.plots import COLOURS, new_figure, save
-from accelsim.timeline import Timeline
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

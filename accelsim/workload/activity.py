@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.errors import InputError, Problem, did_you_mean
+from accelsim.core.errors import InputError, Problem, did_you_mean
 from accelsim.workload import schema
 from accelsim.workload.fanout import fanout, reachable_macs
 from accelsim.workload.graph import ActivationType, Graph, Operation

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from accelsim.files import content_hash
-from accelsim.options import figure
+from accelsim.core.files import content_hash
+from accelsim.core.options import figure
 from accelsim.workload.activity import expected
 from accelsim.workload.graph import VIEWS, ActivationType, Operation
 from accelsim.workload.load import Workload

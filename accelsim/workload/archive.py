@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Collection, Iterable
 from typing import BinaryIO
 
-from accelsim.errors import shortened
+from accelsim.core.errors import shortened
 
 MOST_MEMBERS = 50_000
 UNPACKED = 2**28

@@ -23,17 +23,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from accelsim import options
-from accelsim.errors import InputError, Problem
-from accelsim.files import write_atomic
-from accelsim.staging import replace_directory, restore, staged_directory
+from accelsim.core import options
+from accelsim.core.errors import InputError, Problem
+from accelsim.core.files import write_atomic
+from accelsim.core.staging import replace_directory, restore, staged_directory
+from accelsim.core.yaml_text import dump
 from accelsim.workload.activity import to_stats
 from accelsim.workload.load import BUNDLE_FILE, Workload, checked_digest, load_workload, resolve_workload
 from accelsim.workload.npz import npz_bytes, read_npz
 from accelsim.workload.summary import Summary, statistics, summarize
 from accelsim.workload.trace import SpikeTrace
 from accelsim.workload.weights import WEIGHTS_FILE, check_weights, read_weights
-from accelsim.yaml_text import dump
 
 if TYPE_CHECKING:
     import nir

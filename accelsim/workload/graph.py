@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.steps import first_and_later
+from accelsim.core.timesteps import first_and_later
 from accelsim.workload import schema
 
 Shape = tuple[int, ...]

@@ -11,12 +11,13 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from accelsim import options, shelf
-from accelsim.errors import InputError, Problem, did_you_mean
-from accelsim.files import Document, bundled, content_hash, exists, file_digest, is_dir, is_file, read_yaml
-from accelsim.schema_keys import resolve_key
-from accelsim.settings import Override, as_overrides, validate
-from accelsim.staging import restore
+from accelsim.core import cache as shelf
+from accelsim.core import options
+from accelsim.core.errors import InputError, Problem, did_you_mean
+from accelsim.core.files import Document, bundled, content_hash, exists, file_digest, is_dir, is_file, read_yaml
+from accelsim.core.keys import resolve_key
+from accelsim.core.settings import Override, as_overrides, validate
+from accelsim.core.staging import restore
 from accelsim.workload import schema
 from accelsim.workload.activity import Activity, from_density, from_stats, from_trace, to_stats
 from accelsim.workload.graph import Graph, Operation, Stage

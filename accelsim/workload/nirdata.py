@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from accelsim.errors import InputError, Problem
+from accelsim.core.errors import InputError, Problem
 from accelsim.workload.load import Workload, resolve_workload
 from accelsim.workload.trace import SpikeTrace, encode
 

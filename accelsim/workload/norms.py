@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.errors import InputError, Problem
+from accelsim.core.errors import InputError, Problem
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -14,8 +14,8 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.errors import InputError, Problem, shortened
-from accelsim.files import is_dir, open_binary
+from accelsim.core.errors import InputError, Problem, shortened
+from accelsim.core.files import is_dir, open_binary
 from accelsim.workload.archive import Refused, check_directory, check_entries, check_unpacked
 
 _EXPECTED = "expected an npz file (named arrays of numbers, as numpy.savez writes them)"

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.errors import InputError, Problem, did_you_mean
+from accelsim.core.errors import InputError, Problem, did_you_mean
 from accelsim.workload.graph import Operation
 from accelsim.workload.load import Workload
 from accelsim.workload.npz import read_npz

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
-from accelsim.settings import Section
+from accelsim.core.settings import Section
 
 _SCALAR_OR_PAIR = {
     "anyOf": [

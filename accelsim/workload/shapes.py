@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
-from accelsim.errors import did_you_mean
+from accelsim.core.errors import did_you_mean
 from accelsim.workload import schema
 from accelsim.workload.graph import ActivationType, Gemm, Graph, Operation, Shape, spikes
 

@@ -25,9 +25,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from accelsim import options
-from accelsim.errors import InputError, Problem, shortened
-from accelsim.files import write_atomic
+from accelsim.core import options
+from accelsim.core.errors import InputError, Problem, shortened
+from accelsim.core.files import write_atomic
 from accelsim.workload.npz import arrays_digest, npz_bytes, read_npz
 
 FORMAT = "accelsim.trace/1"

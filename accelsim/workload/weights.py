@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.errors import InputError, Problem
+from accelsim.core.errors import InputError, Problem
 from accelsim.workload.affine import read_time_affine
 from accelsim.workload.graph import Graph, Operation
 from accelsim.workload.load import Workload, checked_digest

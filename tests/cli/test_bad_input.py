@@ -90,7 +90,7 @@ HARDWARE = {
 
 @pytest.mark.parametrize("case", HARDWARE)
 def test_bad_hardware(case: str, command: Command, tmp_path: Path) -> None:
-    from accelsim.files import bundled
+    from accelsim.core.files import bundled
 
     good, bad, words = HARDWARE[case]
     source = (bundled("hwconfigs") / "sata_os.yaml").read_text()

@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 import accelsim
-from accelsim.files import bundled
-from accelsim.recipe import RECIPES
-from accelsim.yaml_text import StrictLoader
+from accelsim.core.files import bundled
+from accelsim.core.yaml_text import StrictLoader
+from accelsim.training.recipe import RECIPES
 
 Command = Any
 
@@ -143,7 +143,7 @@ def test_validate_says_what_each_file_is(command: Command) -> None:
 
 def test_recipes_are_validated_without_pytorch(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
-    monkeypatch.delitem(sys.modules, "accelsim.snn", raising=False)
+    monkeypatch.delitem(sys.modules, "accelsim.training", raising=False)
     outcome = command("validate", str(RECIPES / "digits_snn.yaml"))
     assert outcome.code == 0
     assert "recipe 'digits_snn', digits_net by bptt, T=4" in outcome.out

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from accelsim.interrupt import EXIT_CODE
+from accelsim.core.interrupt import EXIT_CODE
 
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 30
@@ -83,7 +83,7 @@ main()
 def test_a_command_that_does_not_hear(tmp_path: Path, deaf: str) -> None:
     code = f"""
 import ctypes, os, signal, threading, time
-from accelsim.interrupt import half_written, obeying_ctrl_c
+from accelsim.core.interrupt import half_written, obeying_ctrl_c
 with obeying_ctrl_c():
     open("half", "w").close(); os.mkdir("staging"); open("staging/part", "w").close()
     half_written.update(("half", "staging"))
@@ -100,7 +100,7 @@ with obeying_ctrl_c():
 def test_what_must_be_put_in_order_gets_its_time(tmp_path: Path) -> None:
     code = """
 import time
-from accelsim.interrupt import finishing, obeying_ctrl_c
+from accelsim.core.interrupt import finishing, obeying_ctrl_c
 with obeying_ctrl_c(), finishing(60, "stopped early"):
     print("ready", flush=True)
     try:
@@ -174,7 +174,7 @@ def test_what_a_library_makes_of_the_interrupt(tmp_path: Path, error: str) -> No
     """An exception of another class in place of KeyboardInterrupt, as compiled modules raise when they are imported."""
     code = f"""
 import time
-from accelsim.interrupt import obeying_ctrl_c
+from accelsim.core.interrupt import obeying_ctrl_c
 with obeying_ctrl_c():
     print("ready", flush=True)
     try:
@@ -189,7 +189,7 @@ with obeying_ctrl_c():
 
 def test_a_worker_ends_with_its_input_whatever_it_is_at(tmp_path: Path) -> None:
     code = """
-from accelsim.explore import worker
+from accelsim.sweeps import worker
 import time
 worker.Evaluator = lambda task: object()
 worker.Task = lambda **task: None

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from accelsim.files import bundled
+from accelsim.core.files import bundled
 
 Command = Any
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from accelsim.errors import InputError
-from accelsim.files import write_atomic
-from accelsim.staging import together
+from accelsim.core.errors import InputError
+from accelsim.core.files import write_atomic
+from accelsim.core.staging import together
 
 Command = Any
 

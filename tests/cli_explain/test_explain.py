@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from accelsim import api
-from accelsim.errors import InputError
+from accelsim.core.errors import InputError
 from accelsim.estimate import conventions
 from accelsim.workload import Bundle, load_workload
 from accelsim.workload.load import find_workload

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from accelsim.errors import InputError
+from accelsim.core.errors import InputError
 from accelsim.estimate import NotApplicable, convention, conventions, op_energies, quote
 from accelsim.workload import Bundle, SpikeTrace, load_workload
 from accelsim.workload.load import resolve_workload

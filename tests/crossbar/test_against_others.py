@@ -6,6 +6,7 @@ import subprocess
 import numpy as np
 import pytest
 
+from accelsim.core.errors import InputError
 from accelsim.crossbar import (
     Device,
     Wires,
@@ -17,7 +18,6 @@ from accelsim.crossbar import (
     to_spice,
 )
 from accelsim.crossbar.weights import encode, quantise
-from accelsim.errors import InputError
 from tests.skips import needs
 
 

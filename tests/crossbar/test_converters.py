@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from accelsim.core.errors import InputError
 from accelsim.crossbar import Adc, Dac
-from accelsim.errors import InputError
 
 
 @given(st.lists(st.integers(0, 31), min_size=1, max_size=20))

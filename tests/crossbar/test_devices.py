@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
+from accelsim.core.errors import InputError
 from accelsim.crossbar.devices import Device, preset_names
-from accelsim.errors import InputError
 
 PRESETS = [Device.preset(name) for name in preset_names()]
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from accelsim.core.errors import InputError
 from accelsim.crossbar import Adc, Dac, Device, Wires, conv_blocks, patches, program_layer, study_array
 from accelsim.crossbar.kernels.mvm import multiply, mvm_numpy, pack_matrices, pack_spikes
 from accelsim.crossbar.kernels.normal import (
@@ -18,7 +19,6 @@ from accelsim.crossbar.kernels.normal import (
 )
 from accelsim.crossbar.study import loss_table
 from accelsim.crossbar.weights import COMPLEMENTS, SCHEMES
-from accelsim.errors import InputError
 
 CELL = Device.preset("neurosim_default")
 SHAPE = {"rows": 64, "cols": 16, "bits": 4, "cell_bits": 2}

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from accelsim.core.errors import InputError
 from accelsim.crossbar import NOISE_MODELS, NoisyArray, Wires, device_voltages_v, solve_reads, solve_transfer
 from accelsim.crossbar.noise import (
     row_response,
@@ -11,7 +12,6 @@ from accelsim.crossbar.noise import (
     statistical_variance,
     statistical_variance_numpy,
 )
-from accelsim.errors import InputError
 
 SIZE, OHM = 24, 4.0
 WIRES = Wires(OHM, OHM, 10.0, 20.0)

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from accelsim.core.errors import InputError
 from accelsim.crossbar import Wires, solve_reads, solve_transfer
 from accelsim.crossbar.kernels.mesh import PANEL, TILE_SIZE, eliminate, eliminate_numpy
 from accelsim.crossbar.reference import nodal_solution, riccati_transfer
-from accelsim.errors import InputError
 
 SHAPES = [(1, 1), (1, 7), (9, 1), (4, 4), (5, 3), (8, 8), (17, 6), (6, 33), (16, 20), (23, 23)]
 

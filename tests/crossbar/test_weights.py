@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import correlate
 
+from accelsim.core.errors import InputError
 from accelsim.crossbar import conv_blocks, encode, linear_blocks, patches
 from accelsim.crossbar.weights import COMPLEMENTS, SCHEMES, SIGNS
-from accelsim.errors import InputError
 
 
 @settings(max_examples=150)

@@ -42,9 +42,9 @@ def write(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture
 def moody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The machine file of a third machine, installed for this process and its children."""
-    from accelsim.explore.sources import code_version
-    from accelsim.hardware.load import SCHEMAS
-    from accelsim.machines import machines
+    from accelsim.machines.description import SCHEMAS
+    from accelsim.machines.registry import machines
+    from accelsim.sweeps.sources import code_version
 
     site = tmp_path / "site"
     (site / "moody-1.0.dist-info").mkdir(parents=True)

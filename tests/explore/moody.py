@@ -7,11 +7,11 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
-from accelsim.errors import InputError, Problem
-from accelsim.hardware.costs import CostFile, CostSection, CostTable, from_file
-from accelsim.ledger import LayerLedger, Ledger
-from accelsim.machines import Machine
-from accelsim.settings import Section
+from accelsim.core.errors import InputError, Problem
+from accelsim.core.settings import Section
+from accelsim.costs.table import CostFile, CostSection, CostTable, from_file
+from accelsim.ledger.counts import LayerLedger, Ledger
+from accelsim.machines.registry import Machine
 
 
 class MoodyFile(Section):

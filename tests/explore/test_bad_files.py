@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from accelsim.errors import InputError
-from accelsim.explore.plan import load_sweep
-from accelsim.files import bundled
+from accelsim.core.errors import InputError
+from accelsim.core.files import bundled
+from accelsim.sweeps.plan import load_sweep
 
 CASES: list[tuple[dict[str, Any], str]] = [
     (

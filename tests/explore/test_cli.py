@@ -12,9 +12,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from accelsim.explore.answers import Answers, write_answers
-from accelsim.explore.journal import Journal
-from accelsim.explore.plan import load_sweep
+from accelsim.sweeps.answers import Answers, write_answers
+from accelsim.sweeps.journal import Journal
+from accelsim.sweeps.plan import load_sweep
 from tests.conftest import Outcome
 
 Command = Callable[..., Outcome]
@@ -112,7 +112,7 @@ def test_validate_and_schema(write: Callable[..., Path], command: Command) -> No
 
 
 def test_bundled_sweeps_are_valid(command: Command) -> None:
-    from accelsim.files import bundled
+    from accelsim.core.files import bundled
 
     files = sorted(bundled("sweeps").glob("*.yaml"))
     assert files

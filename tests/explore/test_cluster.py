@@ -18,10 +18,10 @@ import distributed
 import pytest
 
 import accelsim
-from accelsim.errors import InputError
-from accelsim.explore.cluster import answers_of, pack, unpack
-from accelsim.explore.evaluate import Evaluator, Point, Task
-from accelsim.explore.run import run_sweep
+from accelsim.core.errors import InputError
+from accelsim.sweeps.cluster import answers_of, pack, unpack
+from accelsim.sweeps.evaluate import Evaluator, Point, Task
+from accelsim.sweeps.run import run_sweep
 
 
 @pytest.fixture
@@ -158,6 +158,6 @@ def test_files_travel(tmp_path: Path) -> None:
 def test_bad_executors(
     write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, executor: str, message: str
 ) -> None:
-    monkeypatch.setattr("accelsim.explore.cluster.WAIT_S", 0.3)
+    monkeypatch.setattr("accelsim.sweeps.cluster.WAIT_S", 0.3)
     with pytest.raises(InputError, match=message):
         accelsim.sweep(write(), executor=executor)

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from accelsim.errors import InputError
-from accelsim.explore.journal import _COLUMNS, _KEYS, Journal, Member, Record
-from accelsim.explore.run import run_sweep
+from accelsim.core.errors import InputError
+from accelsim.sweeps.journal import _COLUMNS, _KEYS, Journal, Member, Record
+from accelsim.sweeps.run import run_sweep
 from tests.conftest import Outcome
 
 Command = Callable[..., Outcome]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelsim.explore.expressions import FUNCTIONS, MAX_NUMBER, Expression, ExpressionError
+from accelsim.sweeps.expressions import FUNCTIONS, MAX_NUMBER, Expression, ExpressionError
 
 BOMBS = [
     "round(5, -10**9) < 1",
@@ -55,7 +55,7 @@ ALL = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
 from tests.explore.test_expression_bounds import BOMBS, NAMES
-from accelsim.explore.expressions import Expression, ExpressionError
+from accelsim.sweeps.expressions import Expression, ExpressionError
 for text in BOMBS:
     try:
         expression = Expression.parse(text)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelsim.explore.bounds import is_impossible
-from accelsim.explore.expressions import Expression, ExpressionError
+from accelsim.sweeps.bounds import is_impossible
+from accelsim.sweeps.expressions import Expression, ExpressionError
 
 NAMES = {"array.rows": 8, "array.cols": 4, "energy_pj": 2.5, "dataflow": "os", "on": True}
 

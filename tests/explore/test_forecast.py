@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from accelsim.effort import counted, duration, size
-from accelsim.explore import forecast
-from accelsim.explore.forecast import Announcer
+from accelsim.core.effort import counted, duration, size
+from accelsim.sweeps import forecast
+from accelsim.sweeps.forecast import Announcer
 from tests.conftest import Outcome
 
 Command = Callable[..., Outcome]

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from accelsim.explore.pareto import hypervolume, pareto_front
-from accelsim.explore.sensitivity import sensitivity
+from accelsim.sweeps.pareto import hypervolume, pareto_front
+from accelsim.sweeps.sensitivity import sensitivity
 
 
 def _brute_force(values: np.ndarray) -> list[bool]:

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 import accelsim
-from accelsim import shelf
-from accelsim.explore.evaluate import Evaluator, Point, Task
-from accelsim.explore.reads import Ledgers, packed_ledger, unpacked_ledger
-from accelsim.ledger import Ledger
-from accelsim.machines import simulate
-from accelsim.settings import Section
+from accelsim.core import cache as shelf
+from accelsim.core.settings import Section
+from accelsim.ledger.counts import Ledger
+from accelsim.machines.registry import simulate
+from accelsim.sweeps.evaluate import Evaluator, Point, Task
+from accelsim.sweeps.reads import Ledgers, packed_ledger, unpacked_ledger
 
 INFER = {
     "data": "digits",

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import accelsim
-from accelsim.explore.plan import load_sweep
-from accelsim.explore.run import run_sweep
+from accelsim.sweeps.plan import load_sweep
+from accelsim.sweeps.run import run_sweep
 
 GRID = {
     "array.rows": [2, 4, 8, 16, 32, 64],

@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 
 import accelsim
-from accelsim.errors import InputError
-from accelsim.explore.evaluate import Task
-from accelsim.explore.journal import Journal, Member, Record
-from accelsim.explore.pools import LocalPool, Patient
-from accelsim.explore.run import run_sweep
+from accelsim.core.errors import InputError
+from accelsim.sweeps.evaluate import Task
+from accelsim.sweeps.journal import Journal, Member, Record
+from accelsim.sweeps.pools import LocalPool, Patient
+from accelsim.sweeps.run import run_sweep
 from tests.conftest import Outcome
 
 Start = Callable[..., subprocess.Popen[str]]
@@ -143,7 +143,7 @@ def test_workers_that_cannot_be_started(
             raise error
         return subprocess.Popen(*given, **options)
 
-    monkeypatch.setattr("accelsim.explore.pools.subprocess", SimpleNamespace(PIPE=subprocess.PIPE, Popen=refuse))
+    monkeypatch.setattr("accelsim.sweeps.pools.subprocess", SimpleNamespace(PIPE=subprocess.PIPE, Popen=refuse))
     path = write(parameters={"array.rows": [2, 4, 8, 16]})
     done = command("sweep", str(path), "-j", "2", "--out", str(tmp_path / "out"))
     assert (done.code, done.out) == (2, "")
@@ -151,8 +151,8 @@ def test_workers_that_cannot_be_started(
     assert line == f"accelsim: worker process {which} of 2 cannot be started: {words}; jobs: 1 needs none"
     started.clear()
     monkeypatch.setattr(Patient, "STARTING_S", -1e9)
-    monkeypatch.setattr("accelsim.explore.run.available_cores", lambda: 2)
-    monkeypatch.setattr("accelsim.explore.pools.Patient.EARLIEST_S", 0.0)
+    monkeypatch.setattr("accelsim.sweeps.run.available_cores", lambda: 2)
+    monkeypatch.setattr("accelsim.sweeps.pools.Patient.EARLIEST_S", 0.0)
     assert list(accelsim.sweep(path)["status"]) == ["done"] * 4
     assert len(started) == which
 

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 
 import accelsim
-from accelsim.errors import InputError
-from accelsim.explore.evaluate import Evaluator, Point, Task
-from accelsim.explore.plan import load_sweep
-from accelsim.explore.run import run_sweep
+from accelsim.core.errors import InputError
+from accelsim.sweeps.evaluate import Evaluator, Point, Task
+from accelsim.sweeps.plan import load_sweep
+from accelsim.sweeps.run import run_sweep
 
 TOTALS = ["energy_pj", "dynamic_energy_pj", "static_energy_pj", "latency_ns", "cycles", "area_um2", "edp_pj_ns"]
 

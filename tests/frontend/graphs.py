@@ -7,7 +7,7 @@ from dataclasses import fields as dataclass_fields
 
 import numpy as np
 
-from accelsim.errors import AccelsimError
+from accelsim.core.errors import AccelsimError
 from accelsim.frontend import from_nir
 from tests.skips import peer
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accelsim.errors import InputError
+from accelsim.core.errors import InputError
 from accelsim.frontend.classify import combined, common_step, compact
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from accelsim.snn.data import digits
-from accelsim.snn.models import digits_net
-from accelsim.snn.train import TrainSettings, train
 from accelsim.frontend import replay, trace
+from accelsim.training.data import digits
+from accelsim.training.loop import TrainSettings, train
+from accelsim.training.models import digits_net
 
 MOST_FLIPS_PER_MILLION = 20
 

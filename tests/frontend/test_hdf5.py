@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from accelsim.errors import InputError
+from accelsim.core.errors import InputError
 from accelsim.frontend import from_nir, hdf5
 from accelsim.frontend.hdf5 import Refused, read_here, read_tree
 from tests.skips import needs, peer

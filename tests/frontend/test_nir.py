@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from accelsim.errors import InputError
+from accelsim.core.errors import InputError
 from accelsim.frontend import describe_nir, from_nir, trace
 from accelsim.workload import SpikeTrace
 from tests.rounding import Reference

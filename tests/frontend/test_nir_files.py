@@ -8,7 +8,7 @@ from functools import reduce
 import numpy as np
 import pytest
 
-from accelsim.errors import InputError
+from accelsim.core.errors import InputError
 from accelsim.frontend import from_nir
 from accelsim.frontend.hdf5 import Refused, read_here
 from tests.frontend.graphs import DT, MAKERS, WRONG, nir, told_or_read

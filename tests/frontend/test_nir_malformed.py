@@ -11,7 +11,7 @@ from dataclasses import fields as dataclass_fields
 import numpy as np
 import pytest
 
-from accelsim.errors import AccelsimError, InputError
+from accelsim.core.errors import AccelsimError, InputError
 from accelsim.frontend import from_nir
 from accelsim.workload import Bundle
 from tests.frontend.graphs import DT, MAKERS, WRONG, graph, linear, nested, nir, told_or_read

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from accelsim.errors import InputError
+from accelsim.core.errors import InputError
 from accelsim.frontend import Tracer, replay, trace
 from tests.rounding import Reference
 from tests.skips import peer

@@ -7,7 +7,7 @@ import math
 import pytest
 import yaml
 
-from accelsim.errors import InputError
+from accelsim.core.errors import InputError
 from accelsim.frontend import import_topology, topology_yaml
 from accelsim.frontend.topology import topology_workload
 from accelsim.workload import load_workload

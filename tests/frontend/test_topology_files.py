@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelsim.errors import AccelsimError, InputError
+from accelsim.core.errors import AccelsimError, InputError
 from accelsim.frontend import import_topology
 from accelsim.frontend.topology import topology_workload
-from accelsim.systolic.folds import array_cycles
+from accelsim.machines.systolic.folds import array_cycles
 
 CONV = "Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, Strides,"
 GEMM = "Layer, M, N, K,"

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from accelsim.errors import InputError
+from accelsim.core.errors import InputError
 from accelsim.frontend import trace
 from tests.rounding import bundles_agree
 

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from accelsim.snn.export import record
-from accelsim.snn.models import digits_net
-from accelsim.errors import InputError
+from accelsim.core.errors import InputError
 from accelsim.frontend import Tracer, TraceWarning, trace
+from accelsim.training.export import record
+from accelsim.training.models import digits_net
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 import accelsim
-from accelsim.errors import InputError
+from accelsim.core.errors import InputError
 from accelsim.frontend import replay, trace
 from tests.rounding import Reference
 

@@ -22,7 +22,7 @@ from random import Random
 from types import FrameType
 from typing import Any, NoReturn
 
-from accelsim.errors import AccelsimError
+from accelsim.core.errors import AccelsimError
 from tests.fuzz.given import Input
 from tests.fuzz.targets import KINDS
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from accelsim.files import bundled
+from accelsim.core.files import bundled
 
 PACKAGE = Path(__file__).resolve().parent.parent.parent / "accelsim"
 
@@ -123,7 +123,7 @@ def texts(kind: str) -> tuple[str, ...]:
         "workloads": (bundled("workloads"), "*.yaml"),
         "bundles": (bundled("workloads"), "*/workload.yaml"),
         "sweeps": (bundled("sweeps"), "*.yaml"),
-        "recipes": (PACKAGE / "snn" / "recipes", "*.yaml"),
+        "recipes": (PACKAGE / "training" / "recipes", "*.yaml"),
         "devices": (PACKAGE / "crossbar", "devices.yaml"),
     }
     folder, pattern = folders[kind]
@@ -190,7 +190,7 @@ def arrays_of(content: bytes) -> dict[str, Any]:
 def results() -> tuple[str, ...]:
     """One JSON document of every sort that `report` reads."""
     import accelsim
-    from accelsim.report.comparison import many
+    from accelsim.api.comparison import many
 
     workload = accelsim.load_workload(_written("net.yaml", CONV))
     one = accelsim.run(workload, "sata")
@@ -210,7 +210,7 @@ def results() -> tuple[str, ...]:
 @cache
 def journal() -> bytes:
     """The journal of a finished tiny sweep."""
-    from accelsim.explore.run import sweep
+    from accelsim.sweeps.run import sweep
 
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)

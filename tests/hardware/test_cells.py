@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from accelsim.core.errors import InputError
+from accelsim.costs.cells import cell, scaling
+from accelsim.costs.parts import Demand
+from accelsim.costs.table import Component
 from accelsim.crossbar.devices import Device
-from accelsim.errors import InputError
-from accelsim.hardware.cells import cell, scaling
-from accelsim.hardware.costs import Component
-from accelsim.hardware.parts import Demand
 from accelsim.workload.schema import Precision
 from tests.networks import machine
 

@@ -9,13 +9,17 @@ import pytest
 import yaml
 
 from accelsim import api
-from accelsim.errors import InputError
-from accelsim.files import bundled, content_hash
-from accelsim.hardware import costs, parts, spikeflow, spikeflow_costs, systolic
-from accelsim.hardware.load import bundled_hardware
-from accelsim.hardware.costs import load_costs
-from accelsim.hardware.parts import Demand
-from accelsim.ledger import LayerLedger, Ledger
+from accelsim.core.errors import InputError
+from accelsim.core.files import bundled, content_hash
+from accelsim.costs import parts
+from accelsim.costs import table as costs
+from accelsim.costs.parts import Demand
+from accelsim.costs.table import load_costs
+from accelsim.ledger.counts import LayerLedger, Ledger
+from accelsim.machines.description import bundled_hardware
+from accelsim.machines.spikeflow import description as spikeflow
+from accelsim.machines.spikeflow import prices as spikeflow_costs
+from accelsim.machines.systolic import description as systolic
 from tests.networks import machine
 
 

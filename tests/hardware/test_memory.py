@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accelsim.errors import InputError
-from accelsim.hardware.cells import read_table
-from accelsim.hardware.memory import Sram, sram
-from accelsim.hardware.parts import Demand, macros
+from accelsim.core.errors import InputError
+from accelsim.costs.cells import read_table
+from accelsim.costs.parts import Demand, macros
+from accelsim.costs.sram import Sram, sram
 from tests.networks import machine
 
 GRID = read_table("cacti_sram.csv")

@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import accelsim
-from accelsim.snn.models import SpikingNet, fold_batchnorm
-from accelsim.snn.neuron import LIF
-from accelsim.snn.resnet import resnet
-from accelsim.snn.traced import export_network
+from accelsim.accuracy.adapt import adapt_channels, adapt_norms, adapted_layers, readapted
+from accelsim.core.errors import InputError
 from accelsim.crossbar import Wires
-from accelsim.errors import InputError
 from accelsim.inference.arithmetic import Arithmetic
 from accelsim.inference.executor import Network
-from accelsim.inference.adapt import adapt_channels, adapt_norms, adapted_layers, readapted
+from accelsim.training.models import SpikingNet, fold_batchnorm
+from accelsim.training.neuron import LIF
+from accelsim.training.resnet import resnet
+from accelsim.training.traced import export_network
 from accelsim.workload import Bundle, find_workload
 from accelsim.workload.norms import FIELDS, BatchNorm, read_norm
 from tests.inference.networks import CONV, inputs_for, make, weights_for

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
-from accelsim.files import bundled
+from accelsim.core.files import bundled
 
 Command = Any
 Arrays = dict[str, Any]

@@ -8,10 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import accelsim
-from accelsim.errors import InputError
-from accelsim.inference.exits import early_exits, normalised_entropy
-from accelsim.inference.exits import thresholds_that_matter
-from accelsim.inference.stepping import able_to_stop, truncated
+from accelsim.accuracy.exits import early_exits, normalised_entropy, thresholds_that_matter
+from accelsim.accuracy.stepping import able_to_stop, truncated
+from accelsim.core.errors import InputError
 from accelsim.report import units
 from accelsim.workload import Bundle, find_workload
 
@@ -161,9 +160,9 @@ def test_the_crossbar_machine_waits_for_each_decision():
 
 
 def test_the_exit_unit_is_in_the_ledger():
-    from accelsim.hardware.parts import Demand
-    from accelsim.inference.exit_unit import NAME, add_exit_unit, exit_unit
-    from accelsim.machines import simulate
+    from accelsim.accuracy.exit_unit import NAME, add_exit_unit, exit_unit
+    from accelsim.costs.parts import Demand
+    from accelsim.machines.registry import simulate
 
     bundle = Bundle.load(find_workload("digits_snn").parent)
     for name in ("sata", "spikeflow"):

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from accelsim.errors import InputError
+from accelsim.core.errors import InputError
 from accelsim.frontend.replaying import replay
 from accelsim.inference.arithmetic import Arithmetic
 from accelsim.inference.executor import Network
-from accelsim.snn.data import digits
+from accelsim.training.data import digits
 from accelsim.workload import Bundle, find_workload
 from tests.inference.networks import CONV, NETWORKS, NEURONS, inputs_for, make, weights_for
 from tests.rounding import Reference

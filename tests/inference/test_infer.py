@@ -9,10 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 import accelsim
+from accelsim.accuracy.datasets import load_images
+from accelsim.accuracy.statistics import interval_of_mean, wilson_interval
 from accelsim.cli import app, main
-from accelsim.errors import InputError
-from accelsim.inference.datasets import load_images
-from accelsim.inference.statistics import interval_of_mean, wilson_interval
+from accelsim.core.errors import InputError
 from accelsim.workload import Bundle, SpikeTrace, find_workload
 
 DIGITS = "digits_snn"
@@ -117,7 +117,7 @@ def test_the_last_rung_of_the_ablation_is_the_machine():
 
 @pytest.mark.torch
 def test_packaged_digits_are_those_of_the_recipe():
-    from accelsim.snn.data import digits
+    from accelsim.training.data import digits
 
     bundle = Bundle.load(find_workload(DIGITS).parent)
     images, data = load_images("digits", bundle), digits()

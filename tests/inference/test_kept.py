@@ -5,7 +5,8 @@ import os
 import numpy as np
 import pytest
 
-from accelsim import cachedir, shelf
+from accelsim.core import cache as shelf
+from accelsim.core import cachedir
 from accelsim.crossbar import Device, Wires, linear_blocks, program_layer
 from accelsim.inference import kept
 

@@ -7,11 +7,11 @@ import math
 import numpy as np
 import pytest
 
+from accelsim.core.errors import InputError
 from accelsim.crossbar import Device, Wires
-from accelsim.errors import InputError
-from accelsim.hardware.load import load_hardware
 from accelsim.inference.arithmetic import Arithmetic, Crossbars
 from accelsim.inference.executor import Network
+from accelsim.machines.description import load_hardware
 from accelsim.workload import Bundle, find_workload
 from accelsim.workload.schema import Precision
 from tests.inference.networks import CONV, NETWORKS, inputs_for, make, weights_for

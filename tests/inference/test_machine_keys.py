@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import accelsim
+from accelsim.core.errors import InputError
 from accelsim.crossbar import Device, Wires
-from accelsim.errors import InputError
-from accelsim.hardware.load import load_hardware
 from accelsim.inference.arithmetic import Arithmetic
+from accelsim.machines.description import load_hardware
 from accelsim.workload.schema import Precision
 from tests.inference.networks import inputs_for, make, weights_for
 from tests.inference.test_machine import NETWORKS, on_crossbars, quantised, same

@@ -9,10 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 import accelsim
+from accelsim.accuracy.errors import MembraneErrors, membrane_errors, sampled_images
 from accelsim.cli import app
 from accelsim.inference.arithmetic import Arithmetic
 from accelsim.inference.executor import Network
-from accelsim.inference.errors import MembraneErrors, membrane_errors, sampled_images
 from accelsim.workload import Bundle, find_workload
 from tests.inference.networks import CONV, NETWORKS, inputs_for, make, weights_for
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from accelsim.accuracy.adapt import adapt_channels
+from accelsim.core.errors import InputError
 from accelsim.crossbar import Device, Wires
-from accelsim.errors import InputError
 from accelsim.inference.arithmetic import Arithmetic, Crossbars
 from accelsim.inference.executor import Network
-from accelsim.inference.adapt import adapt_channels
 from tests.inference.networks import inputs_for, make, weights_for
 
 # Sigma proportional to the conductance: no cell is ever drawn below zero, so no clipping biases the exact model.

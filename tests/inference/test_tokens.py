@@ -6,12 +6,12 @@ import numpy as np
 import torch
 
 import accelsim
-from accelsim.snn.models import fold_batchnorm
-from accelsim.snn.spikformer import spikformer
-from accelsim.snn.traced import export_network
 from accelsim.inference.arithmetic import Arithmetic
 from accelsim.inference.executor import Network
 from accelsim.inference.network_io import classes_of
+from accelsim.training.models import fold_batchnorm
+from accelsim.training.spikformer import spikformer
+from accelsim.training.traced import export_network
 from tests.inference.networks import inputs_for, make, weights_for
 
 LAYERS = [

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelsim.errors import InputError
+from accelsim.core.errors import InputError
 from accelsim.noc import Mesh, NocSpec, load_model, load_test, pattern, unloaded_latency
 from accelsim.noc.patterns import PATTERNS, from_matrix
 from tests.noc.strategies import meshes, specs

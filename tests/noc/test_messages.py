@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelsim.errors import InputError
+from accelsim.core.errors import InputError
 from accelsim.noc import LOCAL, Mesh, Messages, NocSpec, analytical, simulate, unloaded_latency
 from accelsim.noc.reference import simulate_plainly
 from accelsim.noc.unloaded import follow, follow_plainly

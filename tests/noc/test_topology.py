@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelsim.errors import InputError
+from accelsim.core.errors import InputError
 from accelsim.noc import LOCAL, Mesh
 from tests.noc.strategies import meshes
 

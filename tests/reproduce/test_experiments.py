@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from accelsim.errors import InputError
-from accelsim.reproduce.experiment import Bench, Done, Row, outside, printed
-from accelsim.reproduce.experiments import NAMES, chosen, experiment, reproduce
-from accelsim.reproduce.experiments.ann_vs_snn import DENSITIES, break_even, papers_break_even
-from accelsim.reproduce.experiments.fig4a import exit_bounds
-from accelsim.reproduce.experiments.op_energy import LayerFlops, energies_pj, implied_spikes
-from accelsim.reproduce.story import MARK
-from accelsim.reproduce.writing import write_all
+from accelsim.core.errors import InputError
+from accelsim.studies.reproduce.experiment import Bench, Done, Row, outside, printed
+from accelsim.studies.reproduce.experiments import NAMES, chosen, experiment, reproduce
+from accelsim.studies.reproduce.experiments.ann_vs_snn import DENSITIES, break_even, papers_break_even
+from accelsim.studies.reproduce.experiments.fig4a import exit_bounds
+from accelsim.studies.reproduce.experiments.op_energy import LayerFlops, energies_pj, implied_spikes
+from accelsim.studies.reproduce.story import MARK
+from accelsim.studies.reproduce.writing import write_all
 from tests import golden
 from tests.conftest import Outcome
 from tests.console import ROOT

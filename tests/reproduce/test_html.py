@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import accelsim
-from accelsim.errors import InputError
+from accelsim.core.errors import InputError
 from accelsim.report.html import SCHEMAS, page, read_document
 from tests.conftest import Outcome
 from tests.skips import needs

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import accelsim
-from accelsim.errors import AccelsimError, InputError
+from accelsim.core.errors import AccelsimError, InputError
 from accelsim.report.html import page, read_document
 from tests.conftest import Outcome
 from tests.reproduce.test_html import INFERENCE, REPRODUCE, Command

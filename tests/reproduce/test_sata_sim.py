@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelsim.errors import InputError
-from accelsim.reproduce import networks, sata_sim
-from accelsim.reproduce.kernels import flushed_fetches, flushed_fetches_plain
+from accelsim.core.errors import InputError
+from accelsim.studies.reproduce import networks, sata_sim
+from accelsim.studies.reproduce.kernels import flushed_fetches, flushed_fetches_plain
 from tests import golden
 
 VGG16 = (

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from accelsim.errors import InputError
-from accelsim.reproduce import networks
-from accelsim.reproduce.spikesim_ela import Layer, Setting, area, energy, latency, mapped
+from accelsim.core.errors import InputError
+from accelsim.studies.reproduce import networks
+from accelsim.studies.reproduce.spikesim_ela import Layer, Setting, area, energy, latency, mapped
 from tests import golden
 
 CASES = golden.document("spikesim_ela.json")["cases"]

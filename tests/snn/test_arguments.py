@@ -9,19 +9,19 @@ from typing import Any
 import pytest
 import torch
 
-from accelsim.recipe import load_recipe
-from accelsim.snn.cifar import cifar
-from accelsim.snn.data import digits
-from accelsim.snn.encoders import direct, encoder, rate, ttfs
-from accelsim.snn.events import moving, moving_digits
-from accelsim.snn.models import SpikingNet, digits_net, fold_batchnorm
-from accelsim.snn.neuron import LIF, neuron_of
-from accelsim.snn.resnet import resnet
-from accelsim.snn.spikformer import spikformer
-from accelsim.snn.train import TrainSettings, accuracy, predict, train
-from accelsim.snn.training import build_network, train_recipe
-from accelsim.snn.vgg import vgg
-from accelsim.errors import AccelsimError
+from accelsim.core.errors import AccelsimError
+from accelsim.training.cifar import cifar
+from accelsim.training.data import digits
+from accelsim.training.encoders import direct, encoder, rate, ttfs
+from accelsim.training.events import moving, moving_digits
+from accelsim.training.from_recipe import build_network, train_recipe
+from accelsim.training.loop import TrainSettings, accuracy, predict, train
+from accelsim.training.models import SpikingNet, digits_net, fold_batchnorm
+from accelsim.training.neuron import LIF, neuron_of
+from accelsim.training.recipe import load_recipe
+from accelsim.training.resnet import resnet
+from accelsim.training.spikformer import spikformer
+from accelsim.training.vgg import vgg
 from accelsim.workload.schema import NeuronFields
 from tests.arguments import (
     COUNT,

@@ -11,16 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from accelsim.errors import InputError
+from accelsim.core.errors import InputError
 from accelsim.frontend.replaying import replay
-from accelsim.recipe import load_recipe
-from accelsim.snn.models import SpikingNet
-from accelsim.snn.neuron import LIF
-from accelsim.snn.training import train_recipe
-from accelsim.snn.bntt import TimestepAffine, TimestepNorm, fold_over_time
-from accelsim.snn.export import export_bundle
-from accelsim.snn.models import fold_batchnorm
-from accelsim.snn.stepped import SteppedNet
+from accelsim.training.bntt import TimestepAffine, TimestepNorm, fold_over_time
+from accelsim.training.export import export_bundle
+from accelsim.training.from_recipe import train_recipe
+from accelsim.training.models import SpikingNet, fold_batchnorm
+from accelsim.training.neuron import LIF
+from accelsim.training.recipe import load_recipe
+from accelsim.training.stepped import SteppedNet
 from accelsim.workload import Bundle
 from tests.rounding import Reference
 
@@ -148,7 +147,7 @@ def test_recipe_to_bundle_to_machine(tmp_path, command) -> None:
 
 
 def test_gains_start_at_alpha_thresholds() -> None:
-    from accelsim.snn.training import _build
+    from accelsim.training.from_recipe import _build
 
     recipe = load_recipe("digits_bntt", {"norm_alpha": 0.7, "neuron.threshold": 2.0})
     norms = [layer for layer in _build(recipe, (1, 16, 16), 10).layers.values() if isinstance(layer, TimestepNorm)]

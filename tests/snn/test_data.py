@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from sklearn.datasets import load_digits
 
-from accelsim.snn.data import digits, shifted
+from accelsim.training.data import digits, shifted
 
 
 def test_the_split_is_stratified_complete_and_always_the_same():

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from accelsim.snn.data import digits
+from accelsim.training.data import digits
 from accelsim.workload import Bundle
 
 BUNDLE = Path(__file__).parents[2] / "workloads" / "digits_snn"

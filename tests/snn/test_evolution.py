@@ -12,15 +12,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from accelsim import api
-from accelsim.errors import InputError
-from accelsim.recipe import load_recipe
-from accelsim.snn.models import SpikingNet
-from accelsim.snn.neuron import LIF
-from accelsim.snn.training import train_recipe
-from accelsim.snn.conversion import SourceNet
-from accelsim.snn.evolution import PENALTY, Bill, Hardware, Objective, Search, evolve, paper_cost
-from accelsim.snn.significance import fgsm, noise_sensitivity, principal_components
-from accelsim.snn.thresholds import (
+from accelsim.core.errors import InputError
+from accelsim.training.conversion import SourceNet
+from accelsim.training.evolution import PENALTY, Bill, Hardware, Objective, Search, evolve, paper_cost
+from accelsim.training.from_recipe import train_recipe
+from accelsim.training.models import SpikingNet
+from accelsim.training.neuron import LIF
+from accelsim.training.recipe import load_recipe
+from accelsim.training.significance import fgsm, noise_sensitivity, principal_components
+from accelsim.training.thresholds import (
     Rectified,
     accuracy_in_time,
     balance,

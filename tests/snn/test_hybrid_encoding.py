@@ -11,18 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelsim import load_hardware, run
+from accelsim.accuracy.datasets import load_images
+from accelsim.core.errors import InputError
 from accelsim.crossbar import Wires
-from accelsim.errors import InputError
 from accelsim.estimate import estimate
 from accelsim.inference.arithmetic import Arithmetic
-from accelsim.inference.datasets import load_images
 from accelsim.inference.executor import Network
 from accelsim.inference.network_io import check_inputs
 from accelsim.inference.values import Value
-from accelsim.recipe import load_recipe
-from accelsim.snn.training import train_recipe
-from accelsim.snn.encoders import hybrid
-from accelsim.snn.single_spike import SpikeTimes, TrainableSpikeTimes, compute_energy_pj, spike_times
+from accelsim.training.encoders import hybrid
+from accelsim.training.from_recipe import train_recipe
+from accelsim.training.recipe import load_recipe
+from accelsim.training.single_spike import SpikeTimes, TrainableSpikeTimes, compute_energy_pj, spike_times
 from accelsim.workload.load import resolve_workload
 from tests.rounding import Reference
 

@@ -4,11 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from accelsim.errors import InputError
-from accelsim.snn.export import record
-from accelsim.snn.models import SpikingNet, digits_net, fold_batchnorm
-from accelsim.snn.neuron import LIF
-from accelsim.snn.export import describe_layers, export_bundle
+from accelsim.core.errors import InputError
+from accelsim.training.export import describe_layers, export_bundle, record
+from accelsim.training.models import SpikingNet, digits_net, fold_batchnorm
+from accelsim.training.neuron import LIF
 from accelsim.workload import Bundle
 
 

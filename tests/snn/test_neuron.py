@@ -5,8 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accelsim.snn.neuron import LIF
-from accelsim.snn.neuron import spike
+from accelsim.training.neuron import LIF, spike
 
 resets = st.sampled_from(["hard", "soft", "none"])
 currents = st.lists(st.floats(-2, 3, allow_nan=False), min_size=1, max_size=8)

@@ -10,15 +10,15 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from accelsim.recipe import load_recipe
-from accelsim.snn.data import digits
-from accelsim.snn.models import SpikingNet, digits_net
-from accelsim.snn.neuron import LIF
-from accelsim.snn.training import train_recipe
-from accelsim.snn.conversion import SourceNet
-from accelsim.snn.pruning import channel_masks, hold, magnitude_masks, prunable, release, sparsity_of
-from accelsim.snn.significance import fgsm, pgd
-from accelsim.snn.thresholds import Rectified
+from accelsim.training.conversion import SourceNet
+from accelsim.training.data import digits
+from accelsim.training.from_recipe import train_recipe
+from accelsim.training.models import SpikingNet, digits_net
+from accelsim.training.neuron import LIF
+from accelsim.training.pruning import channel_masks, hold, magnitude_masks, prunable, release, sparsity_of
+from accelsim.training.recipe import load_recipe
+from accelsim.training.significance import fgsm, pgd
+from accelsim.training.thresholds import Rectified
 
 
 @pytest.mark.parametrize("sparsity", [0.0, 0.5, 0.97])

@@ -14,14 +14,14 @@ from torch import Tensor, nn
 
 from accelsim.inference.arithmetic import Arithmetic
 from accelsim.inference.executor import Network
-from accelsim.recipe import load_recipe
-from accelsim.snn.data import digits
-from accelsim.snn.export import export_bundle
-from accelsim.snn.models import SpikingNet, digits_net
-from accelsim.snn.neuron import LIF
-from accelsim.snn.training import train_recipe
-from accelsim.snn.conversion import SourceNet
-from accelsim.snn.qcfs import QCFS, DigitsIF, shifted_beta, to_digits, to_rate
+from accelsim.training.conversion import SourceNet
+from accelsim.training.data import digits
+from accelsim.training.export import export_bundle
+from accelsim.training.from_recipe import train_recipe
+from accelsim.training.models import SpikingNet, digits_net
+from accelsim.training.neuron import LIF
+from accelsim.training.qcfs import QCFS, DigitsIF, shifted_beta, to_digits, to_rate
+from accelsim.training.recipe import load_recipe
 from accelsim.workload.schema import Precision
 
 

@@ -9,17 +9,17 @@ import pytest
 import torch
 from torch import nn
 
-from accelsim.errors import InputError
+from accelsim.core.errors import InputError
 from accelsim.inference.arithmetic import Arithmetic
 from accelsim.inference.executor import Network
 from accelsim.inference.weights import activation_unit
-from accelsim.recipe import load_recipe
-from accelsim.snn.data import digits
-from accelsim.snn.export import export_bundle
-from accelsim.snn.models import SpikingNet, digits_net, fold_batchnorm
-from accelsim.snn.neuron import LIF
-from accelsim.snn.training import train_recipe
-from accelsim.snn.quantised import QuantisedNet
+from accelsim.training.data import digits
+from accelsim.training.export import export_bundle
+from accelsim.training.from_recipe import train_recipe
+from accelsim.training.models import SpikingNet, digits_net, fold_batchnorm
+from accelsim.training.neuron import LIF
+from accelsim.training.quantised import QuantisedNet
+from accelsim.training.recipe import load_recipe
 from accelsim.workload.schema import Precision
 
 

@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from accelsim.errors import InputError
-from accelsim.snn.data import digits
-from accelsim.snn.models import digits_net, fold_batchnorm
-from accelsim.snn.train import TrainSettings, predict, train
-from accelsim.snn.digits import DigitsResult, main, train_digits
-from accelsim.snn.train import reproducible
+from accelsim.core.errors import InputError
+from accelsim.training.data import digits
+from accelsim.training.digits import DigitsResult, main, train_digits
+from accelsim.training.loop import TrainSettings, predict, reproducible, train
+from accelsim.training.models import digits_net, fold_batchnorm
 from accelsim.workload import Bundle
 
 
@@ -119,7 +118,7 @@ def test_no_epochs_are_refused(epochs, tmp_path, capsys):
 
 def test_the_module_runs_as_a_command():
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "accelsim.snn.digits", "--help"],
+        [sys.executable, "-W", "error", "-m", "accelsim.training.digits", "--help"],
         capture_output=True,
         text=True,
         cwd=Path(__file__).parents[2],

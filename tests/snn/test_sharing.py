@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 from torch import nn
 
 from accelsim import load_hardware, run
-from accelsim.errors import InputError
+from accelsim.core.errors import InputError
 from accelsim.frontend.replaying import replay
 from accelsim.inference.arithmetic import Arithmetic
 from accelsim.inference.executor import Network
-from accelsim.recipe import load_recipe
-from accelsim.snn.models import SpikingNet
-from accelsim.snn.neuron import LIF
-from accelsim.snn.training import train_recipe
-from accelsim.snn.export import export_bundle
-from accelsim.snn.stepped import SteppedNet, sharing_layers
+from accelsim.training.export import export_bundle
+from accelsim.training.from_recipe import train_recipe
+from accelsim.training.models import SpikingNet
+from accelsim.training.neuron import LIF
+from accelsim.training.recipe import load_recipe
+from accelsim.training.stepped import SteppedNet, sharing_layers
 from accelsim.workload.load import resolve_workload
 from tests.rounding import Reference
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from accelsim.recipe import load_recipe
-from accelsim.snn.layers import Norm
-from accelsim.snn.training import _build
+from accelsim.training.from_recipe import _build
+from accelsim.training.layers import Norm
+from accelsim.training.recipe import load_recipe
 
 
 @pytest.mark.parametrize("model", ["digits_net", "resnet20"])

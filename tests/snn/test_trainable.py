@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from accelsim.recipe import load_recipe
-from accelsim.snn.models import SpikingNet
-from accelsim.snn.neuron import LIF
-from accelsim.snn.training import train_recipe
-from accelsim.snn.trainable import TrainableLIF, settled, trainable
+from accelsim.training.from_recipe import train_recipe
+from accelsim.training.models import SpikingNet
+from accelsim.training.neuron import LIF
+from accelsim.training.recipe import load_recipe
+from accelsim.training.trainable import TrainableLIF, settled, trainable
 
 
 @given(

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelsim.spikeflow.analytical import simulate
-from accelsim.spikeflow.cycle import simulate as simulate_cycle
-from accelsim.spikeflow.placement import place
+from accelsim.machines.spikeflow.analytical import simulate
+from accelsim.machines.spikeflow.cycle import simulate as simulate_cycle
+from accelsim.machines.spikeflow.placement import place
 from tests.networks import network, spikeflow, totals
 from tests.spikeflow.reference import count
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 import accelsim
 from accelsim import api
-from accelsim.spikeflow.analytical import simulate
-from accelsim.spikeflow.cycle import simulate as simulate_cycle
-from accelsim.spikeflow.cycle import OVERLOADED_PASSES, Model, module_waits, run
-from accelsim.spikeflow.kernels.rows import serve_rows, unloaded_delays
+from accelsim.machines.spikeflow.analytical import simulate
+from accelsim.machines.spikeflow.cycle import OVERLOADED_PASSES, Model, module_waits, run
+from accelsim.machines.spikeflow.cycle import simulate as simulate_cycle
+from accelsim.machines.spikeflow.kernels.rows import serve_rows, unloaded_delays
 from tests.networks import MACHINES, documents, machine, network, spikeflow, totals
 
 CONV = {"op": "conv2d", "out_channels": 4, "kernel": 3, "padding": 1}
@@ -128,7 +128,7 @@ def test_an_overloaded_mesh_is_named_and_its_result_is_the_same_each_time() -> N
 
 
 def test_a_result_that_did_not_settle_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("accelsim.spikeflow.cycle.OVERLOADED_PASSES", 3)
+    monkeypatch.setattr("accelsim.machines.spikeflow.cycle.OVERLOADED_PASSES", 3)
     workload, hardware = crowded()
     found = simulate_cycle(workload, hardware)
     assert not found.details["passes"]["settled"]
@@ -316,7 +316,7 @@ def test_energy_is_linear_in_each_cost(data: st.DataObject) -> None:
     else:
         price, key = before.unit_costs[name].energy_pj, f"costs.components.{component}.actions.{action}.energy_pj"
     dear = machine("spikeflow", ((key, 3 * price),))
-    table = dear.cost_table(accelsim.hardware.parts.Demand.of(accelsim.load_workload("digits_snn")))
+    table = dear.cost_table(accelsim.costs.parts.Demand.of(accelsim.load_workload("digits_snn")))
     changed = sum(
         entry.count * (table.unit_costs(before.ledger)[entry.action].energy_pj)
         for entry in before.entries()
@@ -361,8 +361,8 @@ def test_compiled_pipeline_equals_plain_python(document: dict[str, Any], snake: 
     empty = model.network.unloaded
     compiled = run(model, empty)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("accelsim.spikeflow.pipeline.serve_rows", serve_rows.py_func)
-        patch.setattr("accelsim.spikeflow.network.unloaded_delays", unloaded_delays.py_func)
+        patch.setattr("accelsim.machines.spikeflow.pipeline.serve_rows", serve_rows.py_func)
+        patch.setattr("accelsim.machines.spikeflow.network.unloaded_delays", unloaded_delays.py_func)
         found = model.network.unloaded
         plain = run(model, found)
     for name, delay in empty.items():

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accelsim.hardware.spikeflow import SpikeflowFile
-from accelsim.spikeflow.mapping import Blocks, Crossbar, Mapping
-from accelsim.spikeflow.placement import place
+from accelsim.machines.spikeflow.description import SpikeflowFile
+from accelsim.machines.spikeflow.mapping import Blocks, Crossbar, Mapping
+from accelsim.machines.spikeflow.placement import place
 from accelsim.workload import Operation
 from tests import golden
 from tests.networks import machine, network, spikeflow

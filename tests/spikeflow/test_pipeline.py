@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from accelsim.machines.spikeflow.analytical import simulate
+from accelsim.machines.spikeflow.cycle import simulate as simulate_cycle
+from accelsim.machines.spikeflow.kernels.rows import peak
+from accelsim.machines.spikeflow.pipeline import Delays, Service, schedule
+from accelsim.machines.spikeflow.windows import windows_of
 from accelsim.noc import Mesh, NocSpec, unloaded_latency
-from accelsim.spikeflow.analytical import simulate
-from accelsim.spikeflow.cycle import simulate as simulate_cycle
-from accelsim.spikeflow.kernels.rows import peak
-from accelsim.spikeflow.pipeline import Delays, Service, schedule
-from accelsim.spikeflow.windows import windows_of
 from accelsim.workload import Operation, Workload, as_ann
 from tests.networks import documents, network, spikeflow
 from tests.spikeflow.test_counts import MEMORIES

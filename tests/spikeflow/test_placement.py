@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelsim import api
-from accelsim.spikeflow.packets import Packets, flits_of
-from accelsim.spikeflow.placement import Chip, place
+from accelsim.machines.spikeflow.packets import Packets, flits_of
+from accelsim.machines.spikeflow.placement import Chip, place
 from accelsim.workload import Workload
 from tests.networks import documents, machine, network, spikeflow
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from accelsim.spikeflow.analytical import simulate
+from accelsim.machines.spikeflow.analytical import simulate
 from tests.networks import network, spikeflow, totals
 
 

@@ -1,7 +1,7 @@
 """The systolic array counted the slow way: loops over passes, folds, positions, channels, operands, timesteps.
 
 One convolution or fully-connected layer with bias, followed by neurons; bits move in the units that the
-docstrings of `accelsim.systolic` define. Nothing of the package is used but the shapes of its files.
+docstrings of `accelsim.machines.systolic` define. Nothing of the package is used but the shapes of its files.
 """
 
 from __future__ import annotations

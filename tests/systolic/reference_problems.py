@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import event
 from hypothesis import strategies as st
 
-from accelsim.hardware.systolic import SystolicFile
+from accelsim.machines.systolic.description import SystolicFile
 from accelsim.workload import Workload
 from tests.networks import network, systolic
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.systolic.related import cycles
-from accelsim.systolic.related.windows import Windows, token_window
+from accelsim.machines.systolic.related import cycles
+from accelsim.machines.systolic.related.windows import Windows, token_window
 from accelsim.workload.graph import ceil_div
 from tests import golden
 

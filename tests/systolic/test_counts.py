@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelsim.systolic.analytical import simulate
+from accelsim.machines.systolic.analytical import simulate
 from tests.networks import network, systolic, totals
 from tests.systolic.reference import Array, Layer
 

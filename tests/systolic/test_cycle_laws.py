@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelsim import api
-from accelsim.hardware.load import Hardware
-from accelsim.hardware.systolic import SystolicFile
-from accelsim.ledger import Ledger
-from accelsim.systolic.analytical import simulate as closed_form
-from accelsim.systolic.cycle import kernels, memory, queue
-from accelsim.systolic.cycle.memory import COLUMNS, Room, run
-from accelsim.systolic.cycle.plan import BUFFERS, LOADS, WRITES, Plan, spread
-from accelsim.systolic.cycle.simulate import simulate as clocked
+from accelsim.ledger.counts import Ledger
+from accelsim.machines.description import Hardware
+from accelsim.machines.systolic.analytical import simulate as closed_form
+from accelsim.machines.systolic.cycle import kernels, memory, queue
+from accelsim.machines.systolic.cycle.memory import COLUMNS, Room, run
+from accelsim.machines.systolic.cycle.plan import BUFFERS, LOADS, WRITES, Plan, spread
+from accelsim.machines.systolic.cycle.simulate import simulate as clocked
+from accelsim.machines.systolic.description import SystolicFile
 from tests.networks import documents, machine, network, systolic, totals
 
 FAST = 1e9

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from accelsim import api
-from accelsim.errors import InputError
-from accelsim.ledger import LayerLedger
-from accelsim.systolic.analytical import simulate as closed_form
-from accelsim.systolic.cycle.drawing import MOST_PIECES
-from accelsim.systolic.cycle.simulate import simulate as clocked
+from accelsim.core.errors import InputError
+from accelsim.ledger.counts import LayerLedger
+from accelsim.machines.systolic.analytical import simulate as closed_form
+from accelsim.machines.systolic.cycle.drawing import MOST_PIECES
+from accelsim.machines.systolic.cycle.simulate import simulate as clocked
 from accelsim.workload import SpikeTrace
 from accelsim.workload.packed import import_packed
 from tests import golden

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from accelsim.ledger import LayerLedger
-from accelsim.systolic.analytical import simulate
-from accelsim.systolic.folds import tick_batch
+from accelsim.ledger.counts import LayerLedger
+from accelsim.machines.systolic.analytical import simulate
+from accelsim.machines.systolic.folds import tick_batch
 from tests.networks import network, systolic
 
 BURST = 64

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelsim import api
-from accelsim.hardware.systolic import SystolicFile
-from accelsim.ledger import LayerLedger
-from accelsim.systolic.cycle.simulate import simulate as clocked
-from accelsim.systolic.weights import WeightStore
+from accelsim.ledger.counts import LayerLedger
+from accelsim.machines.systolic.cycle.simulate import simulate as clocked
+from accelsim.machines.systolic.description import SystolicFile
+from accelsim.machines.systolic.weights import WeightStore
 from accelsim.workload import Workload
 from tests.networks import machine, systolic
 from tests.systolic.reference_array import Machine, Outcome, ReferenceArray, lif_finish

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from accelsim.systolic.related import cycles
-from accelsim.systolic.related.cycles import ProductWork
+from accelsim.machines.systolic.related import cycles
+from accelsim.machines.systolic.related.cycles import ProductWork
 from tests.systolic import related_golden as golden
 from tests.systolic.related_golden import LAYERS, RECORDS, TIMESTEPS
 

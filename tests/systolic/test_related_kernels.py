@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelsim.systolic.related import cycles, kernels, subsets
-from accelsim.systolic.related.windows import Windows, windows_of
+from accelsim.machines.systolic.related import cycles, kernels, subsets
+from accelsim.machines.systolic.related.windows import Windows, windows_of
 from accelsim.workload.shapes import conv_size
 from tests.networks import network
 

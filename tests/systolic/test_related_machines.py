@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accelsim import api
-from accelsim.errors import InputError
-from accelsim.hardware.related import SECTIONS
-from accelsim.machines import simulate
+from accelsim.core.errors import InputError
+from accelsim.machines.registry import simulate
+from accelsim.machines.systolic.related.description import SECTIONS
 from accelsim.workload import Workload
 from tests.networks import documents, machine, network, totals
 from tests.systolic import related_golden as golden
@@ -311,7 +311,7 @@ def test_wrong_files(name: str, key: str, value: Any, said: str) -> None:
 
 
 def test_an_empty_section_will_do(tmp_path: Path) -> None:
-    from accelsim.files import bundled
+    from accelsim.core.files import bundled
 
     text = (bundled("hwconfigs") / "sato.yaml").read_text()
     path = tmp_path / "mine.yaml"

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelsim.machines import simulate
-from accelsim.systolic.related import subsets
-from accelsim.systolic.related.kernels import unfold_numpy
-from accelsim.systolic.related.windows import Windows, windows_of
+from accelsim.machines.registry import simulate
+from accelsim.machines.systolic.related import subsets
+from accelsim.machines.systolic.related.kernels import unfold_numpy
+from accelsim.machines.systolic.related.windows import Windows, windows_of
 from tests.networks import machine
 from tests.systolic.test_related_machines import FAST, single
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accelsim import api
-from accelsim.systolic.folds import array_cycles, folds
+from accelsim.machines.systolic.folds import array_cycles, folds
 from accelsim.workload import Gemm
 from tests import golden
 from tests.networks import machine, network

@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelsim import api
-from accelsim.errors import InputError
-from accelsim.hardware.systolic import SystolicFile
-from accelsim.ledger import Ledger
-from accelsim.systolic.analytical import simulate as closed_form
-from accelsim.systolic.cycle.clock import bits_per_cycle
-from accelsim.systolic.cycle.expected import expected_max
-from accelsim.systolic.cycle.simulate import simulate as clocked
-from accelsim.systolic.weights import WeightStore, _mask
+from accelsim.core.errors import InputError
+from accelsim.ledger.counts import Ledger
+from accelsim.machines.systolic.analytical import simulate as closed_form
+from accelsim.machines.systolic.cycle.clock import bits_per_cycle
+from accelsim.machines.systolic.cycle.expected import expected_max
+from accelsim.machines.systolic.cycle.simulate import simulate as clocked
+from accelsim.machines.systolic.description import SystolicFile
+from accelsim.machines.systolic.weights import WeightStore, _mask
 from accelsim.workload import Operation, Workload
 from tests.networks import network, systolic, totals
 

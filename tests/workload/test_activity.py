@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accelsim.errors import InputError
+from accelsim.core.errors import InputError
 from accelsim.workload import SpikeTrace, schema
 from accelsim.workload.activity import SET_BITS_SHARE, from_density, from_stats, from_trace, held, quantized, to_stats
 from accelsim.workload.graph import ActivationType

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from accelsim.errors import InputError
+from accelsim.core.errors import InputError
 from accelsim.workload import archive
 from accelsim.workload.npz import npz_bytes, read_npz
 from tests.bounded import complaint

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from accelsim.errors import InputError
+from accelsim.core.errors import InputError
 from accelsim.workload import SpikeTrace, load_workload
 
 GOOD = """\

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from accelsim import staging
-from accelsim.errors import InputError
+from accelsim.core import staging
+from accelsim.core.errors import InputError
 from accelsim.workload import Bundle, Record, SpikeTrace, load_workload, write_bundle
 from accelsim.workload import bundle as bundle_module
 from accelsim.workload.bundle import check_target

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from accelsim.errors import InputError
+from accelsim.core.errors import InputError
 from accelsim.workload import Bundle, SpikeTrace, load_workload
 from accelsim.workload.load import attach_trace
 from tests.skips import peer

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from accelsim.leaderboard import recipe_bundles
+from accelsim.studies.leaderboard import recipe_bundles
 from accelsim.workload import bundled_workloads, load_workload
 from tests import golden
 

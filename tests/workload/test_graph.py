@@ -2,7 +2,7 @@
 
 import pytest
 
-from accelsim.errors import InputError
+from accelsim.core.errors import InputError
 
 
 def conv(channels=4, **fields):

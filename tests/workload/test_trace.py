@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from accelsim.errors import InputError
+from accelsim.core.errors import InputError
 from accelsim.workload.npz import npz_bytes, read_npz
 from accelsim.workload.trace import SpikeTrace, encode
 

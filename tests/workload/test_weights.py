@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from accelsim.errors import InputError
+from accelsim.core.errors import InputError
 from accelsim.workload import Bundle
 from accelsim.workload.npz import npz_bytes
 

@@ -6,17 +6,15 @@ import torch
 from torch.nn import functional
 
 from accelsim.frontend import replay
-from accelsim.recipe import load_recipe
-from accelsim.snn.data import digits
-from accelsim.snn.encoders import encoder
-from accelsim.snn.neuron import LIF
-from accelsim.snn.resnet import SpikingResNet
-from accelsim.snn.spikformer import spikformer
-from accelsim.snn.train import TrainSettings, predict, train
-from accelsim.snn.training import train_recipe
-from accelsim.snn.vgg import vgg
-from accelsim.snn.resnet import Add, Layout
-from accelsim.snn.train import reproducible
+from accelsim.training.data import digits
+from accelsim.training.encoders import encoder
+from accelsim.training.from_recipe import train_recipe
+from accelsim.training.loop import TrainSettings, predict, reproducible, train
+from accelsim.training.neuron import LIF
+from accelsim.training.recipe import load_recipe
+from accelsim.training.resnet import Add, Layout, SpikingResNet
+from accelsim.training.spikformer import spikformer
+from accelsim.training.vgg import vgg
 from accelsim.workload import Bundle
 from tests.rounding import Reference
 

@@ -8,10 +8,10 @@ import pytest
 
 from accelsim import api
 from accelsim.frontend import replay
-from accelsim.recipe import load_recipe
-from accelsim.snn.data import digits
-from accelsim.snn.events import moving
-from accelsim.snn.train import evaluation_generator
+from accelsim.training.data import digits
+from accelsim.training.events import moving
+from accelsim.training.loop import evaluation_generator
+from accelsim.training.recipe import load_recipe
 from accelsim.workload import Bundle
 
 ROOT = Path(__file__).parents[2]

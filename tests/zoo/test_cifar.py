@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from accelsim.errors import InputError
-from accelsim.recipe import load_recipe
-from accelsim.snn.cifar import cifar
-from accelsim.snn.training import train_recipe
-from accelsim.snn.plain_pickle import load_plain
+from accelsim.core.errors import InputError
+from accelsim.training.cifar import cifar
+from accelsim.training.from_recipe import train_recipe
+from accelsim.training.plain_pickle import load_plain
+from accelsim.training.recipe import load_recipe
 
 BATCHES = [f"data_batch_{number}" for number in range(1, 6)]
 
@@ -317,8 +317,8 @@ BOMBS = {
 LOAD = """
 import resource, sys
 from pathlib import Path
-from accelsim.snn.plain_pickle import load_plain
-from accelsim.errors import InputError
+from accelsim.training.plain_pickle import load_plain
+from accelsim.core.errors import InputError
 resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))
 for name in sys.argv[1:]:
     try:

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from accelsim.snn.encoders import direct, encoder, rate, ttfs
+from accelsim.training.encoders import direct, encoder, rate, ttfs
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from accelsim.snn.data import digits
-from accelsim.snn.events import moving, moving_digits
+from accelsim.training.data import digits
+from accelsim.training.events import moving, moving_digits
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -5,15 +5,15 @@ import pytest
 import torch
 from torch import nn
 
-from accelsim.errors import InputError
+from accelsim.core.errors import InputError
 from accelsim.frontend import replay, trace
-from accelsim.snn.models import fold_batchnorm
-from accelsim.snn.neuron import LIF
-from accelsim.snn.resnet import resnet
-from accelsim.snn.spikformer import spikformer
-from accelsim.snn.traced import export_network
-from accelsim.snn.train import predict
-from accelsim.snn.vgg import vgg
+from accelsim.training.loop import predict
+from accelsim.training.models import fold_batchnorm
+from accelsim.training.neuron import LIF
+from accelsim.training.resnet import resnet
+from accelsim.training.spikformer import spikformer
+from accelsim.training.traced import export_network
+from accelsim.training.vgg import vgg
 from accelsim.workload import Bundle, load_workload
 from tests.rounding import Reference
 

@@ -8,8 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accelsim.snn.neuron import LIF, neuron_of
-from accelsim.snn.neuron import spike
+from accelsim.training.neuron import LIF, neuron_of, spike
 from accelsim.workload.schema import NeuronFields
 
 

@@ -12,11 +12,9 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from accelsim.errors import InputError
-from accelsim.recipe import RECIPES, Recipe
-from accelsim.recipe import bundled_recipes, load_recipe
-from accelsim.snn.training import train_recipe
-from accelsim.snn.training import build_network, load_data, make_encoder
+from accelsim.core.errors import InputError
+from accelsim.training.from_recipe import build_network, load_data, make_encoder, train_recipe
+from accelsim.training.recipe import RECIPES, Recipe, bundled_recipes, load_recipe
 
 GOOD = """\
 name: brief
@@ -110,7 +108,7 @@ def test_bundled_recipes_are_valid_and_build(name, tmp_path):
 
 def test_bundled_recipes_are_files_of_the_package():
     assert sorted(path.stem for path in RECIPES.iterdir()) == bundled_recipes()
-    assert RECIPES.parent == Path(importlib.import_module("accelsim.snn").__file__).parent
+    assert RECIPES.parent == Path(importlib.import_module("accelsim.training").__file__).parent
 
 
 @pytest.mark.parametrize(
@@ -186,9 +184,9 @@ def test_bad_input_ends_with_two_and_a_message(tmp_path, monkeypatch, capsys):
 def test_without_pytorch_the_command_says_what_to_install(module, said, monkeypatch):
     from accelsim.cli import app
 
-    for name in [name for name in sys.modules if name.startswith("accelsim.snn")]:
+    for name in [name for name in sys.modules if name.startswith("accelsim.training")]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delattr("accelsim.snn", raising=False)
+    monkeypatch.delattr("accelsim.training", raising=False)
     monkeypatch.setitem(sys.modules, module, None)  # importing it fails
     for name in [name for name in sys.modules if name.startswith(f"{module}.")]:
         monkeypatch.setitem(sys.modules, name, None)
@@ -211,5 +209,5 @@ def test_the_schema_describes_every_key():
 
 def test_names_of_functions_are_not_taken_by_the_modules_of_that_name():
     for module in ("digits", "train", "cifar", "vgg", "resnet", "spikformer"):
-        importlib.import_module(f"accelsim.snn.{module}")
-        assert inspect.isfunction(getattr(importlib.import_module("accelsim.snn"), module))
+        importlib.import_module(f"accelsim.training.{module}")
+        assert inspect.isfunction(getattr(importlib.import_module("accelsim.training"), module))

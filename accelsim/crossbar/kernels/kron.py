@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from accelsim.compiled import njit
+from accelsim.core.compiled import njit
 from accelsim.crossbar.dissection import (
     BOTTOM_SEGMENT,
     LANES,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from accelsim.compiled import njit
+from accelsim.core.compiled import njit
 
 
 @njit(error_model="numpy")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from accelsim.compiled import njit
+from accelsim.core.compiled import njit
 
 # Nodes removed together: each entry of the rest is loaded and stored once for eight multiply-adds.
 PANEL = 8

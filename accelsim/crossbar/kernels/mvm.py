@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import prange
 
-from accelsim.compiled import njit
+from accelsim.core.compiled import njit
 from accelsim.crossbar.kernels.bits import TILE_FLOATS, population, sum_rows, trailing_zeros
 from accelsim.crossbar.kernels.normal import GROUP, PAIRS, add_normals, fill_keys, normals_numpy
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.compiled import njit
+from accelsim.core.compiled import njit
 from accelsim.crossbar.kernels.bits import bits_of, float_of
 
 ROUNDS = 10

@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from accelsim.compiled import njit
+from accelsim.core.compiled import njit
 
 _FLAGS = {"contract", "reassoc", "nsz"}
 

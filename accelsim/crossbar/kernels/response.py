@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from accelsim.compiled import njit
+from accelsim.core.compiled import njit
 from accelsim.crossbar.kernels.reads import wire_loss
 
 _FLAGS = {"contract", "nsz"}

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from accelsim.ledger.result import CATEGORIES
 from accelsim.report.plots import COLOURS
 from accelsim.report.tables import CATEGORY_NAMES
-from accelsim.results import CATEGORIES
 
 Show = Callable[[float], str]
 

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
-from accelsim.errors import InputError, Problem, did_you_mean
-from accelsim.files import Keys, dotted, read_text
+from accelsim.core.errors import InputError, Problem, did_you_mean
+from accelsim.core.files import Keys, dotted, read_text
 
 MOST_RESULT = 2**28
 """Bytes of a result file."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from accelsim.ledger.result import CATEGORIES, LEAKAGE
 from accelsim.report import units
 from accelsim.report.html import documents as doc
 from accelsim.report.html.blocks import (
@@ -25,7 +26,6 @@ from accelsim.report.html.blocks import (
 from accelsim.report.html.cells import energy, footer, number, share, source
 from accelsim.report.plots import COLOURS
 from accelsim.report.tables import CATEGORY_NAMES
-from accelsim.results import CATEGORIES, LEAKAGE
 
 # --- one run ------------------------------------------------------------------------------------------
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from accelsim.ledger.result import CATEGORIES
 from accelsim.report import units
 from accelsim.report.html import documents as doc
 from accelsim.report.html.blocks import Block, Cell, Column, Notes, Page, Picture, Section, Table, plain, stacked
 from accelsim.report.html.cells import energy, footer, number, source
 from accelsim.report.plots import COLOURS
-from accelsim.results import CATEGORIES
 
 Pictures = Mapping[str, str]
 """Data URIs by name."""

@@ -1,0 +1,182 @@
+"""`load_hardware`: a hardware file becomes a checked description with its cost table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+from accelsim.core import options
+from accelsim.core.errors import InputError, Problem, did_you_mean
+from accelsim.core.files import Document, bundled, canonical_json, is_file, read_yaml, text_hash
+from accelsim.core.keys import resolve_key
+from accelsim.core.settings import Override, Section, as_overrides, validate
+from accelsim.costs.parts import Demand
+from accelsim.costs.table import CostFile, CostSection, CostTable, load_costs
+from accelsim.machines.spikeflow.description import SpikeflowFile
+from accelsim.machines.systolic.description import SystolicFile
+
+
+class MachineFile(Protocol):
+    """What every machine's schema offers beyond its own keys."""
+
+    name: str
+    clock_mhz: float
+    costs: CostSection
+
+    def cost_table(self, file: CostFile, demand: Demand) -> CostTable:
+        """Costs that follow from the description, for a network of the given word widths."""
+        ...
+
+
+SCHEMAS: dict[str, type[Section]] = {"systolic": SystolicFile, "spikeflow": SpikeflowFile}
+"""``kind`` -> schema. Further machines add theirs (see `accelsim.machines.registry`)."""
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """A machine's description."""
+
+    file: Any
+    costs: CostFile
+    path: Path
+    hash: str
+    place: Callable[[Problem], Problem] = field(default=lambda problem: problem, repr=False, compare=False)
+    """Adds to a complaint the override or the line of the file where its key was given."""
+
+    @property
+    def name(self) -> str:
+        """Name of the machine."""
+        return str(self.file.name)
+
+    @property
+    def kind(self) -> str:
+        """Which machine model it is for."""
+        return str(self.file.kind)
+
+    def cost_table(self, demand: Demand) -> CostTable:
+        """All costs, for a network with the given demands.
+
+        Raises:
+            InputError: sizes outside the known costs, or overrides of entries that do not exist.
+        """
+        with self.placing():
+            table: CostTable = self.file.cost_table(self.costs, demand)
+            return table.overridden(self.file.costs.components, f"override in {self.path.name} or by --set")
+
+    @contextmanager
+    def placing(self) -> Iterator[None]:
+        """Complaints from within name the file, and where they can the line or the override."""
+        try:
+            yield
+        except InputError as error:
+            raise InputError([self.place(problem) for problem in error.problems]) from None
+
+
+def bundled_hardware() -> list[str]:
+    """Names of the machines that come with accelsim."""
+    return sorted(path.stem for path in bundled("hwconfigs").glob("*.yaml"))
+
+
+def find_hardware(name: str | Path) -> Path:
+    """The file of a path or of a bundled name.
+
+    Raises:
+        InputError: nothing of that name; the message lists what exists.
+    """
+    path = Path(name)
+    folder = bundled("hwconfigs")
+    for candidate in (path, folder / f"{name}.yaml", folder / path):
+        if is_file(candidate):
+            return candidate
+    known = bundled_hardware()
+    raise InputError(
+        Problem(
+            f"no such hardware file or bundled machine{did_you_mean(path.stem, known)} (bundled: {', '.join(known)})",
+            str(name),
+        )
+    )
+
+
+def schema_of(path: Path, data: Mapping[str, Any], line: int | None) -> type[Section]:
+    """The schema that the file's `kind` selects.
+
+    Raises:
+        InputError: no kind, or one that no machine model knows.
+    """
+    kind = data.get("kind")
+    if kind is None:
+        raise InputError(Problem(f"required key 'kind' is missing (one of: {', '.join(SCHEMAS)})", str(path), 1))
+    if not isinstance(kind, str) or kind not in SCHEMAS:
+        hint = did_you_mean(str(kind), SCHEMAS)
+        raise InputError(
+            Problem(f"kind '{kind}' is unknown, allowed: {', '.join(SCHEMAS)}{hint}", str(path), line, "kind")
+        )
+    return SCHEMAS[kind]
+
+
+def load_hardware(source: str | Path, settings: Mapping[str, Any] | Iterable[str | Override] | None = None) -> Hardware:
+    """Read and check a machine's description.
+
+    Args:
+        source: hardware file, or name of a bundled machine.
+        settings: overrides of dotted keys, e.g. ``{"array.rows": 32}``.
+
+    Raises:
+        InputError: everything that is wrong with the input, with file, line and dotted path.
+    """
+    chosen = options.source(source, "source", "a hardware file or the name of a bundled machine")
+    hardware = build_hardware(read_yaml(find_hardware(chosen)), as_overrides(settings))
+    hardware.cost_table(Demand())  # a size without a known cost is found now, not after the run
+    return hardware
+
+
+def build_hardware(
+    document: Document, overrides: Sequence[Override], costs_of: Callable[[str, Path], CostFile] = load_costs
+) -> Hardware:
+    """`load_hardware` of a file that was read before; `costs_of` may keep cost tables from one machine to the next.
+
+    Sizes without a known cost are found when the machine is priced.
+    """
+    path = document.path
+    schema = schema_of(path, document.data, document.line_of(("kind",)))
+    file: Any = validate(schema, document, overrides)
+    try:
+        costs = costs_of(file.costs.table, path.parent)
+    except InputError as error:
+        place = _placer(document, schema, overrides)
+        raise InputError([place(problem) for problem in error.problems]) from None
+    return described_hardware(file, costs, document, overrides)
+
+
+def described_hardware(file: Any, costs: CostFile, document: Document, overrides: Sequence[Override]) -> Hardware:
+    """A machine from its checked description and cost table, and what they were read from."""
+    described = canonical_json(file.model_dump(mode="json"))
+    place = _placer(document, type(file), overrides)
+    return Hardware(file, costs, document.path, text_hash(f"[{described},{_canonical_costs(costs)}]"), place)
+
+
+@lru_cache
+def _canonical_costs(costs: CostFile) -> str:
+    """The part of the hash that the machines of a sweep share."""
+    return canonical_json(costs.model_dump(mode="json"))
+
+
+def _placer(document: Document, schema: type[Section], overrides: Sequence[Override]) -> Callable[[Problem], Problem]:
+    def place(problem: Problem) -> Problem:
+        if problem.file is not None or not problem.where:
+            return problem
+        where = f"{problem.where}."
+        for override in overrides:  # of the key itself, of one below it, or of the section that holds it
+            if f"{override.key}.".startswith(where) or where.startswith(f"{override.key}."):
+                return replace(problem, where=str(override))
+        for override in overrides:  # what another cost table lacks
+            if override.key == "costs.table" and where.startswith("costs."):
+                return replace(problem, where=str(override))
+        keys = resolve_key(schema, document.data, problem.where)
+        return replace(problem, file=str(document.path), line=document.line_of(keys) if keys else None)
+
+    return place

@@ -1,0 +1,73 @@
+"""The crossbar machine in closed form: exact counts, times from the row pipeline and unloaded network delays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from accelsim.ledger.counts import Ledger
+from accelsim.machines.spikeflow.description import SpikeflowFile
+from accelsim.machines.spikeflow.machine import Model
+from accelsim.machines.spikeflow.pipeline import Delays, Schedule, schedule
+from accelsim.workload import Workload
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def simulate(workload: Workload, hardware: SpikeflowFile) -> Ledger:
+    """Counts and times of one inference (the mean image of the workload's trace).
+
+    Rows follow one another through the layers (see `pipeline.schedule`) with the network delays of an empty
+    mesh, plus the mean wait at the module's ports (M/D/1). What all layers share (neuronal module, links,
+    ports, digital unit) bounds the whole.
+    """
+    model = Model.build(workload, hardware)
+    delays, links = model.network.unloaded, model.network.link_flits
+    loads = model.loads(links)
+    if hardware.pipeline == "rows":  # otherwise no two layers meet on the mesh
+        waits = model.network.port_waits(max(loads.values()))
+        delays = {name: _later(delay, *waits[name]) for name, delay in delays.items()}
+    plan = run(model, delays, each_window=False)
+    shared = [cycles for name, cycles in loads.items() if not name.startswith("layer ")]
+    model.attribute_time(plan, max(shared))
+    return model.ledger(plan, loads, {"network": network_details(model, links, plan.end)})
+
+
+def _later(delay: Delays, fetch: float, back: float) -> Delays:
+    """Packets that wait for others."""
+    return Delays(delay.fetch + fetch, delay.send, delay.back + back, delay.drain)
+
+
+def run(
+    model: Model,
+    delays: Mapping[str, Delays],
+    extra: Mapping[str, FloatArray] | None = None,
+    *,
+    each_window: bool = True,
+) -> Schedule:
+    """The schedule for given network delays, with the times of each window where asked for."""
+    return schedule(
+        model.workload.graph,
+        model.services,
+        model.workload.timesteps,
+        model.hardware.pipeline,
+        delays=delays,
+        extra=extra,
+        input_rows=model.input_rows(),
+        each_window=each_window,
+    )
+
+
+def network_details(model: Model, links: FloatArray, end: float) -> dict[str, float | int]:
+    """What the mesh carried."""
+    mesh = model.chip.mesh
+    return {
+        "rows": mesh.rows,
+        "cols": mesh.cols,
+        "flits": float(links[:, 4].sum()),
+        "flit_hops": float(links[:, :4].sum()),
+        "busiest_link_flits": float(links.max(initial=0.0)),
+        "busiest_link_load": float(links.max(initial=0.0) / max(end, 1.0)),
+    }

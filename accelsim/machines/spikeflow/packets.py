@@ -1,0 +1,104 @@
+"""What travels between the neuronal module and the tiles, in packets: spikes out, partial sums back."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from accelsim.core.timesteps import first_and_later
+from accelsim.machines.spikeflow.description import SpikeflowFile
+from accelsim.machines.spikeflow.kernels.tiles import fill_packets, flits_of_messages
+from accelsim.machines.spikeflow.mapping import Mapping
+from accelsim.machines.spikeflow.windows import RowBuffer, windows_of
+from accelsim.workload import Operation, Workload
+from accelsim.workload.graph import ceil_div
+from accelsim.workload.outputs import is_constant
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+class Packets(NamedTuple):
+    """How messages are cut into packets."""
+
+    packet_flits: int
+    flit_bits: int
+    header_bits: int
+
+    @classmethod
+    def of(cls, hardware: SpikeflowFile) -> Packets:
+        """Read from a machine."""
+        noc = hardware.noc
+        return cls(noc.packet_flits, noc.flit_bits, noc.header_bits)
+
+
+def flits_of(bits: npt.ArrayLike, packets: Packets) -> IntArray:
+    """Flits of messages of so many bits, headers included; messages longer than a packet travel as several."""
+    amount = np.asarray(bits, dtype=np.int64)
+    return np.asarray(flits_of_messages(amount.reshape(-1), *packets).reshape(amount.shape))
+
+
+class InputRows:
+    """The input of a layer row by row, whatever the machine."""
+
+    def __init__(self, op: Operation, timesteps: int) -> None:
+        self.windows = windows_of(op)
+        planes, kind = np.unique(op.in_types[0].planes_in_time(timesteps).astype(np.int64), return_inverse=True)
+        self.planes: tuple[int, ...] = tuple(planes.tolist())
+        """[kinds] bit-planes of a row: one number, but of a hybrid encoding two."""
+        self.kind: IntArray = kind.reshape(-1).astype(np.int64)
+        """[T] which of them."""
+        rows = self.windows.rows_in
+        self.bits: IntArray = np.array([ceil_div(op.in_elements * number, rows) for number in self.planes])
+        """[kinds] bits of one row."""
+        self.most_bits = ceil_div(op.in_elements * op.in_types[0].planes, rows)
+        """Bits of one row with all bit-planes that its type may have."""
+
+    def when(self, kind: int, runs: FloatArray) -> FloatArray:
+        """[T] 1 where the layer computes (`runs`) on rows of a kind."""
+        return runs if len(self.planes) == 1 else runs * (self.kind == kind)
+
+
+def input_rows(workload: Workload) -> dict[str, InputRows]:
+    """Of every layer with weights."""
+    return workload.derived(
+        "rows of layers",
+        lambda: {op.name: InputRows(op, workload.timesteps) for op in workload.graph.weighted if op.kind != "matmul"},
+    )
+
+
+class LayerTraffic:
+    """Messages of one layer, per executed timestep."""
+
+    def __init__(
+        self, mapping: Mapping, rows: InputRows, packets: Packets, sum_bits: int, tile_buffer_bits: int
+    ) -> None:
+        """`sum_bits` has a partial sum; `tile_buffer_bits` are a tile's for input rows."""
+        blocks, shape = mapping.blocks, (len(rows.planes), mapping.tiles)
+        self.rows = rows
+        self.row_bits: IntArray = np.empty(shape, dtype=np.int64)
+        self.row_flits: IntArray = np.empty(shape, dtype=np.int64)
+        """[kinds, tiles] bits and flits of one input row that each tile needs."""
+        self.sum_flits: IntArray = np.zeros(mapping.tiles, dtype=np.int64)
+        """[tiles] flits of the partial sums of one output position."""
+        fullest, self.sum_flits_of_window = fill_packets(
+            rows.bits,
+            rows.most_bits,
+            mapping.channels_of_tile,
+            blocks.wordlines,
+            blocks.widths,
+            mapping.tiles_of_column,
+            sum_bits,
+            *packets,
+            self.row_bits,
+            self.row_flits,
+            self.sum_flits,
+        )
+        self.buffer = RowBuffer(rows.windows, tile_buffer_bits // fullest, fullest)
+
+
+def executed(op: Operation, reuses: bool, timesteps: int) -> FloatArray:
+    """Per timestep: 1, or 0 where a value that stays the same was computed before (`static_input: reuse`)."""
+    return first_and_later(timesteps, 1.0, 0.0 if reuses and is_constant(op) else 1.0)

@@ -1,0 +1,344 @@
+"""Where tiles lie on the mesh: around the routers of the neuronal module, in network order or busiest nearest.
+
+All traffic runs between a tile and the neuronal module (spikes out, partial sums back), through the one of
+its routers that is nearest. So the sum of flits x links is smallest when the busiest tile takes the place
+nearest to such a router, the next one the next place, and so on: sorting is exact, nothing need be searched.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Mapping as Mapping_
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from accelsim.core.errors import InputError, Problem
+from accelsim.machines.spikeflow.description import SpikeflowFile
+from accelsim.machines.spikeflow.first_layer import needs_products
+from accelsim.machines.spikeflow.kernels.tiles import fill_exchanged, fill_nearest
+from accelsim.machines.spikeflow.mapping import Blocks, Crossbar, Mapping
+from accelsim.machines.spikeflow.packets import LayerTraffic, Packets, executed, input_rows
+from accelsim.noc import Mesh
+from accelsim.noc.topology import MAX_NODES
+from accelsim.workload import Workload
+from accelsim.workload.graph import ceil_div
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+class Floor(NamedTuple):
+    """All of a machine that decides where weights lie and what travels, so that designs alike in it share a chip."""
+
+    crossbar: Crossbar
+    pe_crossbars: int
+    tile_pes: int
+    packets: Packets
+    sum_bits: int
+    """Of a partial sum."""
+    tile_buffer_bits: int
+    """Of a tile, for input rows."""
+    module_ports: int
+    torus: bool
+    order: str
+    extra_tiles: int
+    share_tiles: bool
+    reuses: bool
+    """Sums of a static input are kept."""
+    digital_first: bool
+    """Layers with analog inputs stay off the crossbars."""
+
+    @classmethod
+    def of(cls, hardware: SpikeflowFile, weight_bits: int) -> Floor:
+        """Read from a machine."""
+        noc, placement = hardware.noc, hardware.placement
+        return cls(
+            Crossbar.of(hardware, weight_bits),
+            hardware.pe.crossbars,
+            hardware.tile.pes,
+            Packets.of(hardware),
+            hardware.accumulator_bits,
+            hardware.memories.tile_buffer.working_bits,
+            noc.module_ports,
+            noc.torus,
+            placement.order,
+            placement.extra_tiles,
+            placement.share_tiles,
+            hardware.static_input == "reuse",
+            hardware.first_layer == "digital",
+        )
+
+
+class Placed:
+    """A mapped layer, its copies, the tiles they take, and the packets it exchanges with the neuronal module."""
+
+    def __init__(self, mapping: Mapping, tiles: IntArray, traffic: LayerTraffic, runs: FloatArray) -> None:
+        self.mapping, self.traffic = mapping, traffic
+        self.tiles = tiles
+        """[copies, tiles of one copy] numbers of the tiles."""
+        self.copies = len(tiles)
+        """How often the weights are stored; each copy works on its own part of every output row."""
+        self.runs = runs
+        """[T] 1 where the layer computes."""
+        self.executions = float(np.add.reduce(runs))
+        """Timesteps at which it does."""
+        self.windows = mapping.op.products().m
+        """Windows of one timestep."""
+
+    @property
+    def crossbars(self) -> int:
+        """Crossbars of all copies."""
+        return self.copies * self.mapping.blocks.crossbars
+
+    @property
+    def pes(self) -> int:
+        """PEs of all copies."""
+        return self.copies * self.mapping.pes
+
+    def executions_of_kinds(self) -> FloatArray:
+        """[kinds] timesteps at which input rows of each kind (`InputRows.planes`) are sent."""
+        return np.asarray(
+            np.bincount(self.traffic.rows.kind, self.runs, len(self.traffic.rows.planes)), dtype=np.float64
+        )
+
+    @cached_property
+    def copy_of_window(self) -> IntArray:
+        """[windows] which copy of the weights each works on."""
+        width = self.traffic.buffer.windows.width
+        part = -(-width // self.copies)
+        return (np.arange(self.windows) % width) // part
+
+    @cached_property
+    def windows_of_copy(self) -> IntArray:
+        """[copies] windows of one timestep that each copy works on."""
+        if self.copies == 1:
+            return np.array([self.windows])
+        return np.bincount(self.copy_of_window, minlength=self.copies)
+
+
+class Exchanged(NamedTuple):
+    """What tiles and module exchange for one image; an entry for every tile of every copy of every layer."""
+
+    tile: IntArray
+    layer: IntArray
+    fetched: FloatArray
+    """Flits to the tile."""
+    returned: FloatArray
+    """Flits from it."""
+    messages: FloatArray
+    """Messages to it."""
+    sums: FloatArray
+    """Messages from it."""
+
+    @classmethod
+    def of(cls, placed: Collection[Placed]) -> Exchanged:
+        """Of these layers."""
+        tiles = np.array([item.tiles.size for item in placed], dtype=np.int64)
+        found = np.empty((4, int(tiles.sum())))
+        start = 0
+        for item in placed:
+            traffic, end = item.traffic, start + item.tiles.size
+            fill_exchanged(
+                traffic.row_flits,
+                item.executions_of_kinds(),
+                traffic.buffer.rows_in_messages,
+                traffic.buffer.messages,
+                traffic.sum_flits,
+                item.windows_of_copy * item.executions,
+                found[:, start:end],
+            )
+            start = end
+        numbers = [item.tiles.reshape(-1) for item in placed]
+        tile = np.concatenate(numbers) if numbers else np.zeros(0, dtype=np.int64)
+        return cls(tile, np.repeat(np.arange(len(tiles)), tiles), *found)
+
+    def flits_of_layers(self, layers: int) -> FloatArray:
+        """[layers] flits to and from the tiles of each."""
+        return np.asarray(np.bincount(self.layer, self.fetched + self.returned, layers), dtype=np.float64)
+
+    def flits_of_tiles(self, tiles: int) -> FloatArray:
+        """[tiles] flits from and to each."""
+        return np.asarray(np.bincount(self.tile, self.fetched + self.returned, tiles), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Chip:
+    """All tiles on the mesh."""
+
+    placed: dict[str, Placed]
+    tiles: int
+    mesh: Mesh
+    ports: IntArray
+    """[ports] nodes of the neuronal module."""
+    node: IntArray
+    """[tiles] node of each tile."""
+    port: IntArray
+    """[tiles] node of the module through which each tile is reached."""
+    exchanged: Exchanged
+    key: Hashable
+    """Of all that the chip follows from, beside the network."""
+
+    @cached_property
+    def hops(self) -> IntArray:
+        """[tiles] links between each tile and its port (the same both ways)."""
+        return self.mesh.hops(self.node, self.port)
+
+    @cached_property
+    def layer_of_tile(self) -> list[list[str]]:
+        """Names of the layers in each tile."""
+        held: list[list[str]] = [[] for _ in range(self.tiles)]
+        for name, item in self.placed.items():
+            for tile in dict.fromkeys(item.tiles.reshape(-1).tolist()):
+                held[tile].append(name)
+        return held
+
+
+def place(workload: Workload, hardware: SpikeflowFile, times: Mapping_[str, float] | None = None) -> Chip:
+    """Map every layer with weights and lay its tiles out; designs with the same `Floor` share the chip.
+
+    Args:
+        workload: the network.
+        hardware: the machine; `placement` decides.
+        times: cycles that one copy of each layer works per image; what `extra_tiles` are spent by.
+    """
+    floor = Floor.of(hardware, workload.precision.weight_bits)
+    key = ("chip", floor, tuple(times.items()) if times else ())
+    return workload.derived(key, lambda: _place(workload, floor, times or {}, key))
+
+
+def _place(workload: Workload, floor: Floor, times: Mapping_[str, float], key: Hashable) -> Chip:
+    placed, tiles = _assign_tiles(workload, floor, times)
+    nodes = tiles + floor.module_ports
+    if nodes > MAX_NODES:
+        largest = max(placed, key=lambda name: placed[name].tiles.size)
+        need = f"takes {placed[largest].tiles.size:,} of {nodes:,} tiles; at most {MAX_NODES:,} are supported"
+        raise InputError(Problem(need, str(workload.path), where=f"layer '{largest}'"))
+    mesh = _smallest_mesh(nodes, floor.torus)
+    ports = _module_nodes(mesh, floor.module_ports)
+    exchanged = Exchanged.of(placed.values())
+    flits = exchanged.flits_of_tiles(tiles)
+    if floor.order == "snake":
+        node = _snake(mesh, ports)[:tiles]
+        distance = mesh.hops(node[:, None], ports[None, :])
+        port = _share_out(distance, flits)
+    else:
+        node, port = _nearest(mesh, ports, flits)
+    return Chip(placed, tiles, mesh, ports, node, ports[port], exchanged, key)
+
+
+def blocks_of(workload: Workload, crossbar: Crossbar) -> dict[str, Blocks]:
+    """All layers with weights cut into crossbars."""
+    return workload.derived(
+        ("blocks", crossbar),
+        lambda: {op.name: Blocks(op, crossbar) for op in workload.graph.weighted if op.kind != "matmul"},
+    )
+
+
+def _copies(mappings: dict[str, Mapping], extra_tiles: int, times: Mapping_[str, float]) -> dict[str, int]:
+    """Spend the extra tiles: always on the slowest layer, until it cannot be afforded or has no more columns."""
+    budget = extra_tiles
+    copies = dict.fromkeys(mappings, 1)
+    while budget and times:
+        slowest = max(copies, key=lambda name: times.get(name, 0.0) / copies[name])
+        mapping = mappings[slowest]
+        width = mapping.op.out_shape[2] if mapping.op.kind == "conv2d" else mapping.op.products().m
+        if mapping.tiles > budget or copies[slowest] >= width:
+            break
+        copies[slowest] += 1
+        budget -= mapping.tiles
+    return copies
+
+
+def _assign_tiles(workload: Workload, floor: Floor, times: Mapping_[str, float]) -> tuple[dict[str, Placed], int]:
+    """All layers in their tiles, one after another, and the number of tiles."""
+    mappings = {
+        name: Mapping(blocks, floor.pe_crossbars, floor.tile_pes)
+        for name, blocks in blocks_of(workload, floor.crossbar).items()
+        if not (floor.digital_first and needs_products(blocks.op))
+    }
+    copies = _copies(mappings, floor.extra_tiles, times)
+    placed: dict[str, Placed] = {}
+    rows = input_rows(workload)
+    tile, used = 0, 0  # the tile being filled, and its PEs in use
+    for name, mapping in mappings.items():
+        if floor.share_tiles and used and copies[name] == 1:
+            mapping = Mapping(mapping.blocks, floor.pe_crossbars, floor.tile_pes, used)
+        elif used:
+            tile, used = tile + 1, 0
+        starts, end = [], mapping.first_pe + mapping.pes
+        for _ in range(copies[name]):
+            starts.append(tile)
+            tile, used = tile + end // floor.tile_pes, end % floor.tile_pes
+            if used and copies[name] > 1:
+                tile, used = tile + 1, 0
+        tiles = np.array(starts)[:, None] + np.arange(mapping.tiles)
+        traffic = LayerTraffic(mapping, rows[name], floor.packets, floor.sum_bits, floor.tile_buffer_bits)
+        placed[name] = Placed(mapping, tiles, traffic, executed(mapping.op, floor.reuses, workload.timesteps))
+    return placed, tile + (used > 0)
+
+
+def _smallest_mesh(nodes: int, torus: bool) -> Mesh:
+    """The most nearly square mesh with room for so many nodes."""
+    rows = math.isqrt(nodes)
+    cols = ceil_div(nodes, rows)
+    return Mesh(rows, max(cols, 2), torus)
+
+
+@lru_cache(maxsize=256)
+def _module_nodes(mesh: Mesh, ports: int) -> IntArray:
+    """The nodes nearest to the middle of the mesh."""
+    row, col = np.divmod(np.arange(mesh.nodes), mesh.cols)
+    off = np.abs(2 * row - mesh.rows + 1) + np.abs(2 * col - mesh.cols + 1)
+    return np.sort(np.argsort(off, kind="stable")[:ports])
+
+
+def _snake(mesh: Mesh, taken: IntArray) -> IntArray:
+    """Row after row, every second one backwards, the module's nodes left out."""
+    nodes = np.arange(mesh.nodes).reshape(mesh.rows, mesh.cols)
+    nodes[1::2] = nodes[1::2, ::-1]
+    flat = nodes.reshape(-1)
+    return np.asarray(flat[~np.isin(flat, taken)])
+
+
+def _share_out(distance: IntArray, flits: Sequence[float] | npt.NDArray[np.float64]) -> IntArray:
+    """For each tile one of its nearest ports; of equally near ones the one with less to do so far."""
+    load = np.zeros(distance.shape[1])
+    chosen = np.zeros(len(distance), dtype=np.int64)
+    for tile in np.argsort(-np.asarray(flits), kind="stable"):
+        near = np.flatnonzero(distance[tile] == distance[tile].min())
+        chosen[tile] = near[np.argmin(load[near])]
+        load[chosen[tile]] += flits[tile]
+    return chosen
+
+
+def _nearest(mesh: Mesh, ports: IntArray, flits: FloatArray) -> tuple[IntArray, IntArray]:
+    """(node, port) of each tile, the busiest nearest; of equally near places one at the least busy port."""
+    found = np.zeros((2, len(flits)), dtype=np.int64)
+    places, starts = _rings(mesh, tuple(ports.tolist()))
+    fill_nearest(np.argsort(-flits, kind="stable"), flits, places, starts, mesh.nodes, found)
+    return found[0], found[1]
+
+
+@lru_cache(maxsize=256)
+def _rings(mesh: Mesh, ports: tuple[int, ...]) -> tuple[IntArray, IntArray]:
+    """The free nodes by their distance from the nearest port: all that are that near to each port, one after another.
+
+    A node between two ports stands in the lists of both. Returns the lists and where they start, [rings, ports + 1].
+    """
+    free = _snake(mesh, np.array(ports))
+    distance = mesh.hops(free[:, None], np.array(ports)[None, :])
+    shortest = distance.min(axis=1)
+    lists = [
+        [free[(shortest == links) & (distance[:, index] == links)] for index in range(len(ports))]
+        for links in np.unique(shortest)
+    ]
+    sizes = np.array([[len(places) for places in near] for near in lists], dtype=np.int64).reshape(-1, len(ports))
+    ends = np.cumsum(sizes).reshape(sizes.shape)
+    none = free[:0]  # where the ports take the whole mesh
+    places = np.concatenate([none, *(places for near in lists for places in near)])
+    return places, np.hstack((ends[:, :1] - sizes[:, :1], ends))

@@ -1,0 +1,129 @@
+"""Which crossbars see no spike: exact from a spike trace, expected from a density."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from accelsim.machines.spikeflow.mapping import Blocks
+from accelsim.workload import Operation, Workload
+from accelsim.workload.activity import OpActivity, held
+from accelsim.workload.schema import Conv2dSpec
+from accelsim.workload.trace import Record
+
+FloatArray = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """What is not silent of one layer, mean over images."""
+
+    planes: FloatArray
+    """[T or 1, windows or 1] bit-planes of a window with any spike; 1 where all are alike."""
+    groups: FloatArray
+    """[T, sets] (row group, window, bit-plane) with any spike: reads of one crossbar's rows."""
+
+    @cached_property
+    def mean_planes(self) -> float:
+        """Bit-planes with any spike, mean over windows and timesteps."""
+        return float(self.planes.mean())
+
+
+def spoken_of(workload: Workload, blocks: Blocks, skips: bool, traced: bool) -> Spoken:
+    """What is read of a layer; designs that cut its weights alike share it.
+
+    Args:
+        workload: the network.
+        blocks: the layer's weights cut into crossbars.
+        skips: silent crossbars are not read.
+        traced: their silence is found in the spikes of the trace.
+    """
+    op = blocks.op
+
+    def listen() -> Spoken:
+        if not skips:
+            return everything(blocks, workload.timesteps)
+        if traced:
+            assert workload.trace is not None
+            return measured(blocks, workload.trace[op.name], workload.timesteps)
+        return expected(blocks, workload.activity[op.name])
+
+    return workload.derived(("spoken", op.name, blocks.crossbar, skips, traced), listen)
+
+
+def everything(blocks: Blocks, timesteps: int) -> Spoken:
+    """Without skipping: all is read."""
+    planes = blocks.op.in_types[0].planes_in_time(timesteps)[:, None]
+    groups = np.repeat(blocks.op.products().m * planes * blocks.rows, blocks.sets, axis=1)
+    return Spoken(planes[:1] if len(np.unique(planes)) == 1 else planes, groups)
+
+
+def expected(blocks: Blocks, activity: OpActivity) -> Spoken:
+    """From the density of each timestep, spikes taken as independent: 1 - (1 - d)^rows of a group is not silent.
+
+    Images are taken one by one where a trace knows their densities: a silent one is not made up for by a lively one.
+    Padding is taken as if it were input, which makes windows at the border a little less silent than they are.
+    """
+    op = blocks.op
+    gemm, planes = op.products(), op.in_types[0].planes_in_time(activity.timesteps)[:, None]
+    quiet = 1.0 - activity.ones / activity.bits[:, None]
+    window = planes * (1.0 - (quiet**gemm.k).mean(axis=1, keepdims=True))
+    sizes, place = np.unique(blocks.block_rows, return_inverse=True)
+    by_size = 1.0 - (quiet[:, :, None] ** sizes).mean(axis=1)
+    spoken = by_size[:, place].reshape(len(quiet), blocks.sets, blocks.row_blocks).sum(axis=2)
+    return Spoken(window, spoken * gemm.m * planes * blocks.kernel_positions)
+
+
+def measured(blocks: Blocks, record: Record, timesteps: int) -> Spoken:
+    """From the spikes themselves, mean over the images of the trace."""
+    op = blocks.op
+    groups = np.zeros((timesteps, blocks.sets))
+    planes = np.zeros((timesteps, op.products().m))
+    starts = np.concatenate([[0], np.cumsum(blocks.block_rows)[:-1]])
+    bits = bits_of(op, record)
+    images = bits.shape[2]
+    for t in range(timesteps):
+        for image in range(images):
+            for plane in range(bits.shape[0]):
+                maps = unpack(op, bits[plane, min(t, bits.shape[1] - 1), image])
+                heard = np.logical_or.reduceat(maps, starts, axis=0)
+                windows = fields(op, heard)  # [blocks, kernel positions, windows]
+                planes[t] += windows.any(axis=(0, 1))
+                groups[t] += windows.sum(axis=(1, 2)).reshape(blocks.sets, -1).sum(axis=1)
+    return Spoken(planes / images, groups / images)
+
+
+def bits_of(op: Operation, record: Record) -> npt.NDArray[np.uint8]:
+    """[planes, timesteps (1 where static), images, bytes] as the machine applies them."""
+    if not op.in_types[0].is_spiking:
+        record = held(record, op.in_types[0])
+    assert record.bits is not None
+    return record.bits
+
+
+def unpack(op: Operation, packed: npt.NDArray[np.uint8]) -> Bools:
+    """[channels, height, width] of one bit-plane (features, tokens, 1 of a fully-connected layer)."""
+    shape = op.in_shapes[0]
+    flat = np.unpackbits(packed, count=op.in_elements, bitorder="little").astype(bool)
+    if len(shape) == 3:
+        return flat.reshape(shape)
+    return flat.reshape(-1, shape[-1]).T[:, :, None]
+
+
+def fields(op: Operation, maps: Bools) -> Bools:
+    """[channels, kernel positions, windows] from maps [channels, height, width]."""
+    if not isinstance(op.spec, Conv2dSpec):
+        return maps.reshape(len(maps), 1, -1)
+    spec = op.spec
+    padding = ((0, 0), *((size, size) for size in spec.padding))
+    reach = tuple((k - 1) * d + 1 for k, d in zip(spec.kernel, spec.dilation, strict=True))
+    padded = np.pad(maps, padding)
+    views = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=(1, 2))
+    views = views[:, :: spec.stride[0], :: spec.stride[1], :: spec.dilation[0], :: spec.dilation[1]]
+    views = views[:, : op.out_shape[1], : op.out_shape[2]]
+    taps = spec.kernel[0] * spec.kernel[1]
+    return np.ascontiguousarray(views.transpose(0, 3, 4, 1, 2)).reshape(len(maps), taps, -1)

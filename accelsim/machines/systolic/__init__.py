@@ -1,0 +1,1 @@
+"""The sparsity-aware systolic array: dataflows, cycles, traffic, LIF units."""
