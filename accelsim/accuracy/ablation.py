@@ -2,41 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from accelsim.accuracy.datasets import Images
+from accelsim.accuracy.result import AblationPoint
 from accelsim.accuracy.statistics import mismatch
 from accelsim.accuracy.study import Plan, Reference, Report, accuracy, prepared
 from accelsim.crossbar import Wires
 from accelsim.inference.arithmetic import Arithmetic
 from accelsim.workload import Bundle
-
-
-@dataclass(frozen=True)
-class AblationPoint:
-    """The machine with everything up to and including `added`."""
-
-    added: str
-    accuracies: tuple[float, ...]
-    spike_mismatch: float
-    """Share of all neuron outputs that differ from the ideal network; mean over layers, timesteps, repeats."""
-
-    @property
-    def accuracy(self) -> float:
-        """Mean over repeats."""
-        return float(np.mean(self.accuracies))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        return {
-            "added": self.added,
-            "accuracy": self.accuracy,
-            "accuracies": list(self.accuracies),
-            "spike_mismatch": self.spike_mismatch,
-        }
 
 
 def ladder(arithmetic: Arithmetic) -> list[tuple[str, Arithmetic]]:

@@ -15,17 +15,41 @@ from accelsim.accuracy.errors import MembraneErrors
 from accelsim.accuracy.exits import Exits
 from accelsim.accuracy.stepping import StepCosts
 from accelsim.core.options import indentation
+from accelsim.core.views import plot
 from accelsim.inference.arithmetic import Arithmetic
 from accelsim.ledger.result import Result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from accelsim.accuracy.ablation import AblationPoint
     from accelsim.inference.run import Run
 
 SCHEMA = "accelsim.inference/1"
 FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class AblationPoint:
+    """The machine with everything up to and including `added`."""
+
+    added: str
+    accuracies: tuple[float, ...]
+    spike_mismatch: float
+    """Share of all neuron outputs that differ from the ideal network; mean over layers, timesteps, repeats."""
+
+    @property
+    def accuracy(self) -> float:
+        """Mean over repeats."""
+        return float(np.mean(self.accuracies))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "added": self.added,
+            "accuracy": self.accuracy,
+            "accuracies": list(self.accuracies),
+            "spike_mismatch": self.spike_mismatch,
+        }
 
 
 @dataclass(frozen=True)
@@ -261,9 +285,7 @@ class InferenceResult:
 
     def plot(self, path: str | Path | None = None) -> Figure:
         """Spike mismatch and membrane error by layer and timestep, the early-exit curve; written to `path`."""
-        from accelsim.report import inference  # drawn only when asked for
-
-        return inference.result_figure(self, path)
+        return plot(self, path)
 
 
 def describe(arithmetic: Arithmetic) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from accelsim.core.views import plot
 from accelsim.ledger.result import CATEGORIES, SCHEMA_MANY, Estimate, Result
 
 if TYPE_CHECKING:
@@ -74,6 +75,4 @@ class Comparison:
 
     def plot(self, path: str | Path | None = None) -> Figure:
         """Estimated against realistic energy with its breakdown; written to `path` where given."""
-        from accelsim.report import plots
-
-        return plots.comparison_figure(self.results, self.ann_results, path)
+        return plot(self, path)

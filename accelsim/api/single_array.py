@@ -12,15 +12,14 @@ import numpy.typing as npt
 
 from accelsim.core.effort import Work, announce
 from accelsim.core.errors import InputError, Problem
+from accelsim.core.views import plot
 from accelsim.crossbar import Device, Wires, to_spice
 from accelsim.crossbar.devices import MOST_READ_V
 from accelsim.crossbar.study import ArrayStudy, check_study, loss_table, study_array
 from accelsim.crossbar.work import solving
-from accelsim.report import crossbar as report
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from rich.console import RenderableType
 
 READ_S = 2e-10
 """Multiplying a row's voltage by a matrix entry."""
@@ -66,15 +65,25 @@ class ArrayReport:
 
     def to_dict(self) -> dict[str, Any]:
         """The document of ``--format json``."""
-        return report.study_document(self.study, asdict(self.settings), self.sizes, self.ohms, self.loss)
-
-    def tables(self) -> RenderableType:
-        """Tables for the terminal."""
-        return report.study_tables(self.study, self.title, self.sizes, self.ohms, self.loss)
+        study = self.study
+        return {
+            "schema": "accelsim.crossbar/1",
+            "settings": asdict(self.settings),
+            "errors": study.rows(),
+            "ir_drop": {"mean": float(study.ir_drop.mean()), "worst": float(study.ir_drop.max())},
+            "column_loss": {"mean": float(study.loss.mean()), "worst": float(study.loss.max())},
+            "ideal_sum_steps": {"mean": float(study.ideal.mean()), "max": float(study.ideal.max())},
+            "power_w": {"mean": float(study.power_w.mean()), "max": float(study.power_w.max())},
+            "loss_by_size": [
+                {"size": size, "segment_ohm": ohm, "loss": float(self.loss[i, j])}
+                for i, size in enumerate(self.sizes)
+                for j, ohm in enumerate(self.ohms)
+            ],
+        }
 
     def plot(self, path: str | Path | None = None) -> Figure:
         """IR-drop map and error histogram."""
-        return report.study_figure(self.study, self.title, path)
+        return plot(self, path)
 
 
 def study(settings: ArraySettings, sizes: Sequence[int]) -> ArrayReport:

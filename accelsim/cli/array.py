@@ -69,7 +69,9 @@ def crossbar(
 
         sys.stdout.write(csv_text([report.to_dict()["loss_by_size"]]))
     else:
-        print_rich(report.tables())
+        from accelsim.report.crossbar import study_tables
+
+        print_rich(study_tables(report))
 
 
 def _as_typed(problem: Problem) -> Problem:

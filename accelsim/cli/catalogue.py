@@ -91,7 +91,7 @@ def check_file(path: Path) -> str:
         return _checked_workload(path)
     data = read_yaml(path).data
     kind = str(data.get("format", "")).partition("/")[0]
-    if kind == "accelsim.training.recipe" or {"model", "data"} & data.keys():
+    if kind == "accelsim.recipe" or {"model", "data"} & data.keys():
         recipe = load_recipe(path)
         return f"recipe '{recipe.name}', {recipe.model.name} by {recipe.method.name}, T={recipe.timesteps}"
     if kind == "accelsim.costs" or "components" in data:

@@ -170,14 +170,15 @@ def write_results(out: Path, document: dict[str, Any], results: Iterable[Result]
 def write_each_result(out: Path, document: dict[str, Any], results: Iterable[Result]) -> None:
     """`write_results` where more files belong to them."""
     from accelsim.core.files import write_atomic
+    from accelsim.core.views import plot
 
     write_atomic(out / "result.json", json.dumps(document, indent=2, allow_nan=False) + "\n")
     results = list(results)
     write_atomic(out / "bill.csv", bill(results))
     for name, result in zip(names(results), results, strict=True):
         result.plot(out / f"{name}.png")
-        for what, draw in result.ledger.pictures.items():
-            draw(out / f"{name}_{what}.png")
+        for what, part in result.ledger.pictures.items():
+            plot(part, out / f"{name}_{what}.png")
         if result.ledger.timeline is not None:
             write_atomic(out / f"{name}_timeline.json", result.ledger.timeline.to_json(name))
 

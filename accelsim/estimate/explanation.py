@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from accelsim.core.options import instance, listing
+from accelsim.core.views import plot, view
 from accelsim.estimate.conventions import convention, conventions, quote
 from accelsim.estimate.evidence import Evidence
 from accelsim.estimate.tally import NotApplicable
@@ -122,14 +123,10 @@ class Explanation:
 
     def plot(self, path: str | Path | None = None) -> Figure:
         """All figures as bars on a logarithmic axis; written to `path` where given."""
-        from accelsim.report.explain import explanation_figure
-
-        return explanation_figure(self, path)
+        return plot(self, path)
 
     def _repr_html_(self) -> str:
-        from accelsim.report.explain import explanation_html
-
-        return explanation_html(self)
+        return str(view("html", self))
 
 
 def _row(evidence: Evidence, name: str, base: float) -> Row:

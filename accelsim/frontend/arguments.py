@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from accelsim.frontend.recorder import Recorder
+from accelsim.frontend.bookkeeping import Bookkeeping
 
-Handler = Callable[["Recorder", Sequence[Any], dict[str, Any], Any], bool]
+Handler = Callable[["Bookkeeping", Sequence[Any], dict[str, Any], Any], bool]
 """Makes the site of an operation that has run; whether it could describe the call."""
 
 
@@ -34,7 +33,7 @@ def unpaired(both: tuple[int, int]) -> int | list[int]:
 
 
 def float_array(tensor: Tensor) -> npt.NDArray[np.float32]:
-    """The values as float32; the tensor's own memory where it can be (copied on leaving, see `Recorder`)."""
+    """The values as float32; the tensor's own memory where it can be (copied on leaving, see `Bookkeeping`)."""
     with torch.utils._python_dispatch._disable_current_modes():
         array: npt.NDArray[np.float32] = tensor.detach().float().cpu().numpy()
         return array

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,12 +17,22 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import flop_registry
 from torch.utils.weak import WeakIdKeyDictionary
 
-from accelsim.frontend.axes import Axis, Dim, Layout, Part, whole
+from accelsim.frontend.axes import Axis, Dim, Layout, Part, has, whole
 from accelsim.frontend.classify import Chunk, compact
 from accelsim.frontend.looking import arranged
 from accelsim.frontend.neurons import NeuronRecord
-from accelsim.frontend.over_time import note_use
-from accelsim.frontend.sites import WEIGHTED, Norm, Operand, Recording, Site, SiteKind, Value, feature_dims, renewed
+from accelsim.frontend.sites import (
+    WEIGHTED,
+    Norm,
+    Operand,
+    Recording,
+    Site,
+    SiteKind,
+    Use,
+    Value,
+    feature_dims,
+    renewed,
+)
 from accelsim.frontend.verifying import picked
 
 
@@ -120,6 +130,13 @@ class Bookkeeping:
         found: Value | None = self._values.get(tensor) if isinstance(tensor, Tensor) else None
         return found
 
+    def tracked(self, args: Sequence[Any]) -> Iterator[tuple[Tensor, Value]]:
+        """The known tensors among the arguments, lists of tensors included."""
+        for tensor in tensors_of(args):
+            value = self.value(tensor)
+            if value is not None:
+                yield tensor, value
+
     def assign(self, tensor: Any, value: Value | None) -> None:
         """Say what a tensor is; None for nothing that matters."""
         if isinstance(tensor, Tensor):
@@ -149,6 +166,18 @@ class Bookkeeping:
             return module is not None
         return any(own is tensor and "bias" in name for name, own in module.named_parameters(recurse=False))
 
+    def note_use(self, value: Value) -> None:
+        """Note that something reads a value, through its batch-norms (`over_time` makes layers of what differs)."""
+        site, every = value.site, has(value.layout, self.time)
+        for step, before in enumerate(value.by_step or ((),)):
+            chain = (*before, *value.norms)
+            site.read_through(chain)
+            if value.by_step:
+                when: int | None = step
+            else:
+                when = self.steps if self.stepwise else value.step
+            site.uses.append(Use(chain, value.token, when, value.turn, every and when is None))
+
     # --- sites ------------------------------------------------------------------------------------------
 
     def locate(self, kind: SiteKind, extra: Hashable, roots: Sequence[Site], *, by_turn: bool) -> Site:
@@ -172,7 +201,7 @@ class Bookkeeping:
 
     def operand(self, value: Value, dims: tuple[Dim, ...], shape: Iterable[int]) -> Operand:
         """An input of a site; notes through which batch-norms the value is read."""
-        note_use(self, value)
+        self.note_use(value)
         return Operand(value.site, dims, tuple(shape), value.altered)
 
     def elementwise_operand(self, value: Value, shape: Sequence[int]) -> Operand:
@@ -302,3 +331,12 @@ class Bookkeeping:
         self.missed[label] += flops // 2
         if constant:
             self.constant[label] = self.path
+
+
+def tensors_of(items: Sequence[Any]) -> Iterator[Tensor]:
+    """The tensors among arguments or results, those in lists and tuples included."""
+    for item in items:
+        if isinstance(item, Tensor):
+            yield item
+        elif isinstance(item, list | tuple):
+            yield from tensors_of(item)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,15 +13,13 @@ from torch import Tensor, nn
 
 from accelsim.frontend.arguments import Handler
 from accelsim.frontend.axes import whole
+from accelsim.frontend.bookkeeping import Bookkeeping
 from accelsim.frontend.sites import Norm, Value, output_axis
 from accelsim.workload.norms import BatchNorm
 
-if TYPE_CHECKING:
-    from accelsim.frontend.recorder import Recorder
-
 
 def _norm(training_at: int | None, eps_at: int) -> Handler:
-    def handler(recorder: Recorder, args: Sequence[Any], kwargs: dict[str, Any], out: Any) -> bool:
+    def handler(recorder: Bookkeeping, args: Sequence[Any], kwargs: dict[str, Any], out: Any) -> bool:
         value = recorder.value(args[0])
         if value is None:
             return False
@@ -42,7 +40,7 @@ def _norm(training_at: int | None, eps_at: int) -> Handler:
     return handler
 
 
-def _affine(recorder: Recorder, args: Sequence[Any], eps: float) -> Norm | None:
+def _affine(recorder: Bookkeeping, args: Sequence[Any], eps: float) -> Norm | None:
     weight, bias, mean, variance = args[1:5]
     if mean is None or variance is None:
         return None

@@ -8,22 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from accelsim.frontend import weighted
 from accelsim.frontend.axes import Axis, Layout, Part, broadcast, has, permuted, reshaped, whole
+from accelsim.frontend.bookkeeping import Bookkeeping
 from accelsim.frontend.looking import observe
 from accelsim.frontend.over_time import filled, joined, sliced
 from accelsim.frontend.pooling import global_pool
 from accelsim.frontend.products import add_bias
 from accelsim.frontend.sites import WEIGHTED, Operand, Value
 from accelsim.frontend.verifying import picked
-
-if TYPE_CHECKING:
-    from accelsim.frontend.recorder import Recorder
 
 RANDOM = {"rand", "rand_like", "randn", "randn_like", "uniform", "uniform_", "normal_", "randint", "bernoulli_"}
 _COMPARE = {"gt", "ge", "lt", "le", "gt_", "ge_", "heaviside", "sign", "sgn"}
@@ -35,7 +33,7 @@ _NEUTRAL = {"_to_copy", "clone", "detach", "alias", "positive", "bernoulli", "na
 """Element-wise operations that leave spikes what they are."""
 
 
-def handle(recorder: Recorder, func: Any, name: str, args: Sequence[Any], kwargs: dict[str, Any], out: Any) -> None:
+def handle(recorder: Bookkeeping, func: Any, name: str, args: Sequence[Any], kwargs: dict[str, Any], out: Any) -> None:
     """Update sites and values for one operation that has run."""
     if name in VIEWS:
         _view(recorder, name, args, kwargs, out)
@@ -63,7 +61,7 @@ def handle(recorder: Recorder, func: Any, name: str, args: Sequence[Any], kwargs
         _opaque(recorder, name, args, out)
 
 
-def weighted_module(recorder: Recorder, module: Any, args: Sequence[Any], output: Any) -> None:
+def weighted_module(recorder: Bookkeeping, module: Any, args: Sequence[Any], output: Any) -> None:
     """A convolution or linear module whose product no operation showed (a custom kernel): from its attributes."""
     weighted.from_module(recorder, module, args, output)
 
@@ -75,11 +73,11 @@ def _dimension(index: int, dims: int) -> int:
     return index % dims if dims else 0
 
 
-def _reshape(recorder: Recorder, layout: Layout, args: Sequence[Any], out: Tensor) -> Layout | None:
+def _reshape(recorder: Bookkeeping, layout: Layout, args: Sequence[Any], out: Tensor) -> Layout | None:
     return reshaped(layout, out.shape)
 
 
-def _transpose(recorder: Recorder, layout: Layout, args: Sequence[Any], out: Tensor) -> Layout | None:
+def _transpose(recorder: Bookkeeping, layout: Layout, args: Sequence[Any], out: Tensor) -> Layout | None:
     order = list(range(len(layout)))
     first, second = args[1:3] if len(args) > 2 else (0, 1)
     if len(order) > 1:
@@ -88,16 +86,16 @@ def _transpose(recorder: Recorder, layout: Layout, args: Sequence[Any], out: Ten
     return permuted(layout, order)
 
 
-def _permute(recorder: Recorder, layout: Layout, args: Sequence[Any], out: Tensor) -> Layout | None:
+def _permute(recorder: Bookkeeping, layout: Layout, args: Sequence[Any], out: Tensor) -> Layout | None:
     return permuted(layout, [_dimension(index, len(layout)) for index in args[1]])
 
 
-def _unsqueeze(recorder: Recorder, layout: Layout, args: Sequence[Any], out: Tensor) -> Layout | None:
+def _unsqueeze(recorder: Bookkeeping, layout: Layout, args: Sequence[Any], out: Tensor) -> Layout | None:
     at = _dimension(args[1], len(layout) + 1)
     return (*layout[:at], (), *layout[at:])
 
 
-def _expand(recorder: Recorder, layout: Layout, args: Sequence[Any], out: Tensor) -> Layout | None:
+def _expand(recorder: Bookkeeping, layout: Layout, args: Sequence[Any], out: Tensor) -> Layout | None:
     grown = (*((),) * (out.dim() - len(layout)), *layout)
     shape = tuple(out.shape)
     return tuple(
@@ -106,7 +104,7 @@ def _expand(recorder: Recorder, layout: Layout, args: Sequence[Any], out: Tensor
     )
 
 
-def _repeat(recorder: Recorder, layout: Layout, args: Sequence[Any], out: Tensor) -> Layout | None:
+def _repeat(recorder: Bookkeeping, layout: Layout, args: Sequence[Any], out: Tensor) -> Layout | None:
     times = tuple(args[1])
     grown = (*((),) * (len(times) - len(layout)), *layout)
     return tuple(
@@ -115,14 +113,14 @@ def _repeat(recorder: Recorder, layout: Layout, args: Sequence[Any], out: Tensor
     )
 
 
-def _new_dim(recorder: Recorder, layout: Layout, index: int, size: int) -> tuple[Part, ...]:
+def _new_dim(recorder: Bookkeeping, layout: Layout, index: int, size: int) -> tuple[Part, ...]:
     """A dimension that repeats its tensor: time, where it leads and has T steps, else a feature."""
     lead = next((at for at, dim in enumerate(layout) if has((dim,), recorder.batch)), 0)
     is_time = not recorder.stepwise and size == recorder.time.size and index <= lead + 1
     return whole(recorder.time) if is_time and not has(layout, recorder.time) else whole(Axis("repeat", size))
 
 
-_VIEWS: dict[str, Callable[[Recorder, Layout, Sequence[Any], Tensor], Layout | None]] = {
+_VIEWS: dict[str, Callable[[Bookkeeping, Layout, Sequence[Any], Tensor], Layout | None]] = {
     "view": _reshape,
     "_unsafe_view": _reshape,
     "reshape": _reshape,
@@ -143,7 +141,7 @@ _SLICES = {"select", "slice", "split", "split_with_sizes", "unbind", "narrow", "
 VIEWS = _VIEWS.keys() | _SLICES
 
 
-def _view(recorder: Recorder, name: str, args: Sequence[Any], kwargs: dict[str, Any], out: Any) -> None:
+def _view(recorder: Bookkeeping, name: str, args: Sequence[Any], kwargs: dict[str, Any], out: Any) -> None:
     value = recorder.value(args[0])
     if value is None:
         return
@@ -157,7 +155,9 @@ def _view(recorder: Recorder, name: str, args: Sequence[Any], kwargs: dict[str, 
         recorder.assign(out, value.viewed(layout))
 
 
-def _slice(recorder: Recorder, name: str, value: Value, args: Sequence[Any], kwargs: dict[str, Any], out: Any) -> None:
+def _slice(
+    recorder: Bookkeeping, name: str, value: Value, args: Sequence[Any], kwargs: dict[str, Any], out: Any
+) -> None:
     """A share of a dimension. Of time: a timestep. Of features: another value, nothing computed."""
     source = args[0]
     at = _sliced_dimension(name, args, kwargs, source.dim())
@@ -208,7 +208,7 @@ def _first_of(name: str, args: Sequence[Any], kwargs: dict[str, Any], size: int)
     return int((args[2] if len(args) > 2 else kwargs.get(key)) or 0) % size
 
 
-def _joined(recorder: Recorder, name: str, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor) -> None:
+def _joined(recorder: Bookkeeping, name: str, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor) -> None:
     """Stacked timesteps of one site are that site over time; other joins are a value of their own."""
     values = [recorder.value(tensor) for tensor in args[0]]
     known = [value for value in values if value is not None]
@@ -230,7 +230,7 @@ def _joined(recorder: Recorder, name: str, args: Sequence[Any], kwargs: dict[str
         recorder.assign(out, whole_time)
 
 
-def _reduced(recorder: Recorder, name: str, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor) -> None:
+def _reduced(recorder: Bookkeeping, name: str, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor) -> None:
     """A mean over height and width is a pooling; over time a readout, which leaves the timesteps behind."""
     value = recorder.value(args[0])
     if value is None or out.dim() == 0:
@@ -243,7 +243,7 @@ def _reduced(recorder: Recorder, name: str, args: Sequence[Any], kwargs: dict[st
 # --- element-wise ---------------------------------------------------------------------------------------
 
 
-def _pointwise(recorder: Recorder, name: str, args: Sequence[Any], out: Any) -> None:
+def _pointwise(recorder: Bookkeeping, name: str, args: Sequence[Any], out: Any) -> None:
     if not isinstance(out, Tensor):
         out = out[0]
     operands = list(recorder.tracked(args))
@@ -288,7 +288,7 @@ def _pointwise(recorder: Recorder, name: str, args: Sequence[Any], out: Any) -> 
     recorder.opaque(name, values, shapes, [out])
 
 
-def _constants(recorder: Recorder, args: Sequence[Any]) -> Iterator[float]:
+def _constants(recorder: Bookkeeping, args: Sequence[Any]) -> Iterator[float]:
     """The plain numbers among the operands, learned ones (tensors of one element) included."""
     if recorder.probing:
         return
@@ -315,7 +315,7 @@ def _alike(operands: Sequence[Operand]) -> tuple[Operand, ...]:
     return tuple(result)
 
 
-def _fires(recorder: Recorder, value: Value, out: Tensor, name: str) -> None:
+def _fires(recorder: Bookkeeping, value: Value, out: Tensor, name: str) -> None:
     """A comparison turns a membrane into spikes: a neuron that is no module of its own."""
     known = recorder.fired.get(value.token)
     if known is not None:  # the same membrane asked twice (once to fire, once to reset)
@@ -346,7 +346,7 @@ def _reset_of(values: Sequence[Value]) -> Value | None:
     return None
 
 
-def _opaque(recorder: Recorder, name: str, args: Sequence[Any], out: Any) -> None:
+def _opaque(recorder: Bookkeeping, name: str, args: Sequence[Any], out: Any) -> None:
     operands = list(recorder.tracked(args))
     outputs = [out] if isinstance(out, Tensor) else [item for item in out if isinstance(item, Tensor)]
     recorder.opaque(name, [value for _, value in operands], [tuple(tensor.shape) for tensor, _ in operands], outputs)

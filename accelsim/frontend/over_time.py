@@ -10,36 +10,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import takewhile
-from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import Tensor
 
 from accelsim.core.errors import InputError, Problem
 from accelsim.frontend.axes import Layout, has, whole
+from accelsim.frontend.bookkeeping import Bookkeeping
 from accelsim.frontend.sites import Norm, Site, Use, Value
 from accelsim.workload.affine import TimeAffine
-
-if TYPE_CHECKING:
-    from accelsim.frontend.bookkeeping import Bookkeeping
 
 Chain = tuple[Norm, ...]
 
 
 # --- while the network runs -------------------------------------------------------------------------------
-
-
-def note_use(recorder: Bookkeeping, value: Value) -> None:
-    """Note that something reads a value, through its batch-norms."""
-    site, every = value.site, has(value.layout, recorder.time)
-    for step, before in enumerate(value.by_step or ((),)):
-        chain = (*before, *value.norms)
-        site.read_through(chain)
-        if value.by_step:
-            when: int | None = step
-        else:
-            when = recorder.steps if recorder.stepwise else value.step
-        site.uses.append(Use(chain, value.token, when, value.turn, every and when is None))
 
 
 def sliced(value: Value, layout: Layout, step: int | None, token: int) -> Value:

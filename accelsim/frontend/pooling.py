@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
 from accelsim.frontend.arguments import Handler, argument, pair, unpaired
 from accelsim.frontend.axes import Axis, Dim, has, size_of, whole, without
+from accelsim.frontend.bookkeeping import Bookkeeping
 from accelsim.frontend.sites import Value
 
-if TYPE_CHECKING:
-    from accelsim.frontend.recorder import Recorder
 
-
-def _avg_pool(recorder: Recorder, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor) -> bool:
+def _avg_pool(recorder: Bookkeeping, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor) -> bool:
     kernel = pair(args[1])
     stride = pair(args[2]) if len(args) > 2 and args[2] else kernel
     padding = pair(argument(args, kwargs, 3, "padding", 0))
@@ -26,7 +24,7 @@ def _avg_pool(recorder: Recorder, args: Sequence[Any], kwargs: dict[str, Any], o
     return _pool(recorder, "avgpool2d", args[0], out, kernel, stride, padding, ceil)
 
 
-def _max_pool(recorder: Recorder, args: Sequence[Any], kwargs: dict[str, Any], out: Any) -> bool:
+def _max_pool(recorder: Bookkeeping, args: Sequence[Any], kwargs: dict[str, Any], out: Any) -> bool:
     kernel = pair(args[1])
     stride = pair(args[2]) if len(args) > 2 and args[2] else kernel
     if pair(argument(args, kwargs, 4, "dilation", 1)) != (1, 1):
@@ -37,7 +35,7 @@ def _max_pool(recorder: Recorder, args: Sequence[Any], kwargs: dict[str, Any], o
     return _pool(recorder, "maxpool2d", args[0], pooled, kernel, stride, padding, ceil)
 
 
-def _adaptive_avg_pool(recorder: Recorder, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor) -> bool:
+def _adaptive_avg_pool(recorder: Bookkeeping, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor) -> bool:
     sizes = list(zip(args[0].shape[-2:], out.shape[-2:], strict=True))
     if any(size % wanted for size, wanted in sizes):
         return False
@@ -46,7 +44,7 @@ def _adaptive_avg_pool(recorder: Recorder, args: Sequence[Any], kwargs: dict[str
 
 
 def _pool(
-    recorder: Recorder,
+    recorder: Bookkeeping,
     kind: Any,
     source: Tensor,
     out: Tensor,
@@ -74,7 +72,7 @@ def _pool(
 
 
 def global_pool(
-    recorder: Recorder, name: str, value: Value, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor
+    recorder: Bookkeeping, name: str, value: Value, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor
 ) -> bool:
     """A mean over height and width, apart or flattened: average pooling with one window."""
     source = args[0]

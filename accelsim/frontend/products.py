@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from accelsim.frontend.arguments import Handler, argument, float_array
 from accelsim.frontend.axes import Axis, Dim, has, merged, natural, size_of, whole, without
+from accelsim.frontend.bookkeeping import Bookkeeping
 from accelsim.frontend.sites import Value, output_axis
 
-if TYPE_CHECKING:
-    from accelsim.frontend.recorder import Recorder
 
-
-def _mm(recorder: Recorder, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor) -> bool:
+def _mm(recorder: Bookkeeping, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor) -> bool:
     return _product(recorder, args[0], args[1], None, out)
 
 
-def _addmm(recorder: Recorder, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor) -> bool:
+def _addmm(recorder: Bookkeeping, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor) -> bool:
     if kwargs.get("beta", 1) != 1 or kwargs.get("alpha", 1) != 1 or recorder.value(args[0]) is not None:
         return False
     return _product(recorder, args[1], args[2], args[0], out)
 
 
-def _linear_op(recorder: Recorder, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor) -> bool:
+def _linear_op(recorder: Bookkeeping, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor) -> bool:
     source, weight = args[:2]
     value = recorder.value(source)
     if value is None or recorder.value(weight) is not None or weight.dim() != 2:
@@ -34,7 +32,7 @@ def _linear_op(recorder: Recorder, args: Sequence[Any], kwargs: dict[str, Any], 
     return linear(recorder, value, source, weight, argument(args, kwargs, 2, "bias"), out)
 
 
-def _product(recorder: Recorder, left: Tensor, right: Tensor, bias: Tensor | None, out: Tensor) -> bool:
+def _product(recorder: Bookkeeping, left: Tensor, right: Tensor, bias: Tensor | None, out: Tensor) -> bool:
     """(rows, k) @ (k, columns), one of them weights."""
     a, b = recorder.value(left), recorder.value(right)
     if a is not None and b is None:
@@ -48,7 +46,9 @@ def _product(recorder: Recorder, left: Tensor, right: Tensor, bias: Tensor | Non
     return False
 
 
-def linear(recorder: Recorder, value: Value, source: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor) -> bool:
+def linear(
+    recorder: Bookkeeping, value: Value, source: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor
+) -> bool:
     """Rows of features times weights [out, in]; what is neither time nor image in the rows are tokens."""
     *rows, features = value.layout
     if any(has((features,), axis) for axis in recorder.lead):
@@ -73,7 +73,7 @@ def linear(recorder: Recorder, value: Value, source: Tensor, weight: Tensor, bia
     return True
 
 
-def add_bias(recorder: Recorder, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor) -> bool:
+def add_bias(recorder: Bookkeeping, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor) -> bool:
     """The bias of a linear layer, where torch adds it after the product (an input that is not contiguous)."""
     value, bias = recorder.value(args[0]), args[1]
     if value is None or value.token not in recorder.unbiased or value.altered or value.norms:
@@ -96,7 +96,7 @@ def add_bias(recorder: Recorder, args: Sequence[Any], kwargs: dict[str, Any], ou
     return True
 
 
-def _bmm(recorder: Recorder, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor) -> bool:
+def _bmm(recorder: Bookkeeping, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor) -> bool:
     left, right = args[:2]
     a, b = recorder.value(left), recorder.value(right)
     if a is not None and b is not None:
@@ -108,7 +108,7 @@ def _bmm(recorder: Recorder, args: Sequence[Any], kwargs: dict[str, Any], out: T
     return False
 
 
-def _matmul(recorder: Recorder, a: Value, b: Value, left: Tensor, right: Tensor, out: Tensor) -> bool:
+def _matmul(recorder: Bookkeeping, a: Value, b: Value, left: Tensor, right: Tensor, out: Tensor) -> bool:
     """[batch and heads, m, k] @ [batch and heads, k, n] of two activations."""
     heads_a, heads_b = (without(value.layout[0], recorder.lead) for value in (a, b))
     rows, inner_a, inner_b, columns = a.layout[1], a.layout[2], b.layout[1], b.layout[2]
@@ -137,7 +137,7 @@ def _matmul(recorder: Recorder, a: Value, b: Value, left: Tensor, right: Tensor,
     return True
 
 
-def _without_features(recorder: Recorder, value: Value) -> Dim:
+def _without_features(recorder: Bookkeeping, value: Value) -> Dim:
     """Time and images of a batch dimension."""
     return tuple(part for part in value.layout[0] if part.axis in recorder.lead)
 

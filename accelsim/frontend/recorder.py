@@ -7,7 +7,6 @@ let a known neuron module count as one operation whatever it does inside. Nothin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -19,11 +18,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from accelsim.frontend import operations
 from accelsim.frontend.axes import Axis, whole
-from accelsim.frontend.bookkeeping import Bookkeeping, Call
+from accelsim.frontend.bookkeeping import Bookkeeping, Call, tensors_of
 from accelsim.frontend.looking import host_array, observe
 from accelsim.frontend.neurons import NeuronRecord, neuron_record
-from accelsim.frontend.over_time import note_use
-from accelsim.frontend.sites import Site, Value
+from accelsim.frontend.sites import Site
 
 WEIGHTED_MODULES = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, nn.RNNBase, nn.MultiheadAttention, nn.RNNCellBase)
 
@@ -96,16 +94,9 @@ class Recorder(Bookkeeping, TorchDispatchMode):  # type: ignore[no-untyped-call]
         if any(True for _ in self.tracked(args)):
             if self._muted is None or name in operations.VIEWS:
                 operations.handle(self, func, name, args, kwargs, out)
-        elif self._muted is None and self.calls and not all(isinstance(a, nn.Parameter) for a in _tensors(args)):
+        elif self._muted is None and self.calls and not all(isinstance(a, nn.Parameter) for a in tensors_of(args)):
             self.miss(func, args, kwargs, out, constant=True)
         return out
-
-    def tracked(self, args: Sequence[Any]) -> Iterator[tuple[Tensor, Value]]:
-        """The known tensors among the arguments, lists of tensors included."""
-        for tensor in _tensors(args):
-            value = self.value(tensor)
-            if value is not None:
-                yield tensor, value
 
     def _before(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         path = self._paths.get(id(module))
@@ -157,7 +148,7 @@ class Recorder(Bookkeeping, TorchDispatchMode):  # type: ignore[no-untyped-call]
         """A neuron module has run: one site from its current to its spikes."""
         current = next((argument for argument in call.arguments if isinstance(argument, Tensor)), None)
         value = self.value(current)
-        tensors = list(_tensors([output]))
+        tensors = list(tensors_of([output]))
         if current is None or value is None or not tensors:
             return
         layout = value.layout
@@ -182,17 +173,9 @@ class Recorder(Bookkeeping, TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.emit_like(site, tensor, layout)
 
     def _leave_network(self, output: Any) -> None:
-        first = next(iter(_tensors([output])), None)
+        first = next(iter(tensors_of([output])), None)
         value = self.value(first)
         if value is not None:
-            note_use(self, value)
+            self.note_use(value)
         with torch.utils._python_dispatch._disable_current_modes():
             self.outputs.append(None if first is None else host_array(first))
-
-
-def _tensors(items: Sequence[Any]) -> Iterator[Tensor]:
-    for item in items:
-        if isinstance(item, Tensor):
-            yield item
-        elif isinstance(item, list | tuple):
-            yield from _tensors(item)

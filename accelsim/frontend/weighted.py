@@ -7,27 +7,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor, nn
 
 from accelsim.frontend.arguments import Handler, float_array, pair, unpaired
 from accelsim.frontend.axes import Axis, whole, without
+from accelsim.frontend.bookkeeping import Bookkeeping
 from accelsim.frontend.norms import NORMS
 from accelsim.frontend.pooling import POOLING
 from accelsim.frontend.products import PRODUCTS, linear
 
-if TYPE_CHECKING:
-    from accelsim.frontend.recorder import Recorder
 
-
-def _convolution(recorder: Recorder, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor) -> bool:
+def _convolution(recorder: Bookkeeping, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor) -> bool:
     source, weight, bias, stride, padding, dilation, transposed, _, groups = args[:9]
     return _conv(recorder, source, weight, bias, stride, padding, dilation, groups, out) if not transposed else False
 
 
 def _conv(
-    recorder: Recorder,
+    recorder: Bookkeeping,
     source: Tensor,
     weight: Tensor,
     bias: Tensor | None,
@@ -74,7 +72,7 @@ def _conv(
     return True
 
 
-def from_module(recorder: Recorder, module: nn.Module, args: Sequence[Any], output: Any) -> None:
+def from_module(recorder: Bookkeeping, module: nn.Module, args: Sequence[Any], output: Any) -> None:
     """The site of a Conv2d or Linear from its attributes, its input and its output."""
     source = next((argument for argument in args if isinstance(argument, Tensor)), None)
     value = recorder.value(source)

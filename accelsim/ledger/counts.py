@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from accelsim.core.timesteps import ones
+from accelsim.ledger.floorplan import Floorplan
 from accelsim.ledger.timeline import Timeline
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from matplotlib.figure import Figure
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -168,8 +164,8 @@ class Ledger:
     """What only some models tell of the whole run (throughput, network load ...); plain JSON values."""
     timeline: Timeline | None = None
     """When each resource was busy, where the fidelity knows."""
-    pictures: dict[str, Callable[[Path | None], Figure]] = field(default_factory=dict)
-    """Further pictures of the run by name (the placed chip ...), drawn when asked for and written to the path given."""
+    pictures: dict[str, Timeline | Floorplan] = field(default_factory=dict)
+    """What else of the run has a picture (`accelsim.plot`), by name: the timeline, the placed chip."""
 
     def totals(self) -> dict[str, float]:
         """``component.action``: count over all layers and timesteps."""

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.core.options import indentation
+from accelsim.core.views import plot
 from accelsim.ledger.counts import Ledger
 
 if TYPE_CHECKING:
@@ -296,9 +297,7 @@ class Result:
 
     def plot(self, path: str | Path | None = None) -> Figure:
         """Energy by layer and category beside cycles by layer; written to `path` where given."""
-        from accelsim.report import plots  # the one import upwards: a result knows how it looks
-
-        return plots.result_figure(self, path)
+        return plot(self, path)
 
     def _repr_html_(self) -> str:
         totals = "".join(

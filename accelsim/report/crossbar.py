@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from accelsim.crossbar.study import ArrayStudy
+from accelsim.api.single_array import ArrayReport
 from accelsim.report import units
 from accelsim.report.plots import new_figure, save
 from accelsim.report.tables import plain_table
@@ -19,49 +17,27 @@ from accelsim.report.tables import plain_table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FloatArray = npt.NDArray[np.float64]
 
-
-def study_document(
-    study: ArrayStudy, settings: dict[str, Any], sizes: Sequence[int], ohms: Sequence[float], loss: FloatArray
-) -> dict[str, Any]:
-    """The document of ``--format json``."""
-    return {
-        "schema": "accelsim.crossbar/1",
-        "settings": settings,
-        "errors": study.rows(),
-        "ir_drop": {"mean": float(study.ir_drop.mean()), "worst": float(study.ir_drop.max())},
-        "column_loss": {"mean": float(study.loss.mean()), "worst": float(study.loss.max())},
-        "ideal_sum_steps": {"mean": float(study.ideal.mean()), "max": float(study.ideal.max())},
-        "power_w": {"mean": float(study.power_w.mean()), "max": float(study.power_w.max())},
-        "loss_by_size": [
-            {"size": size, "segment_ohm": ohm, "loss": float(loss[i, j])}
-            for i, size in enumerate(sizes)
-            for j, ohm in enumerate(ohms)
-        ],
-    }
-
-
-def study_tables(
-    study: ArrayStudy, title: str, sizes: Sequence[int], ohms: Sequence[float], loss: FloatArray
-) -> RenderableType:
+def study_tables(report: ArrayReport) -> RenderableType:
     """Errors of column sums, and the loss against size and wire resistance."""
+    study, sizes, loss = report.study, report.sizes, report.loss
     errors = plain_table("error of a column sum (in weight steps)", "mean", "rms", "worst")
     for row in study.rows():
         errors.add_row(str(row["kind"]), *(f"{row[key]:.3g}" for key in ("mean_steps", "rms_steps", "worst_steps")))
     table = plain_table("current lost, all rows on", *(f"{size} x {size}" for size in sizes))
-    for j, ohm in enumerate(ohms):
+    for j, ohm in enumerate(report.ohms):
         table.add_row(f"{ohm:g} ohm per cell", *(f"{loss[i, j]:.1%}" for i in range(len(sizes))))
     summary = Text(
         f"ideal sums {study.ideal.mean():.4g} steps on average, {study.ideal.max():.4g} at most; voltage lost at a "
         f"cell {study.ir_drop.mean():.1%} on average, {study.ir_drop.max():.1%} at worst; power per read "
         f"{units.si(float(study.power_w.mean()), 'W')}"
     )
-    return Group(Text(title, style="bold"), errors, summary, table)
+    return Group(Text(report.title, style="bold"), errors, summary, table)
 
 
-def study_figure(study: ArrayStudy, title: str, path: str | Path | None = None) -> Figure:
+def study_figure(report: ArrayReport, path: str | Path | None = None) -> Figure:
     """IR-drop map of the array, and histogram of the error of its column sums."""
+    study = report.study
     figure = new_figure(10, 4.2)
     drop, error = figure.subplots(1, 2)
     image = drop.imshow(study.ir_drop * 100, cmap="viridis", origin="upper", aspect="auto")
@@ -80,5 +56,5 @@ def study_figure(study: ArrayStudy, title: str, path: str | Path | None = None) 
     error.set_xlabel("error of a column sum (weight steps)")
     error.set_ylabel("column reads")
     error.legend(fontsize=8)
-    figure.suptitle(title)
+    figure.suptitle(report.title)
     return save(figure, path)

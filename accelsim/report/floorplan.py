@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from accelsim.ledger.floorplan import Floorplan
 from accelsim.report.plots import new_figure, save
 
 if TYPE_CHECKING:
@@ -19,30 +19,14 @@ _STEPS = ((1, 0), (-1, 0), (0, 1), (0, -1))
 _SHIFT = 0.13  # the two directions of a link lie beside one another
 
 
-def floorplan_figure(
-    shape: tuple[int, int],
-    tiles: Mapping[int, Sequence[str]],
-    module: Sequence[int],
-    link_flits: npt.NDArray[np.float64],
-    title: str,
-    path: str | Path | None = None,
-) -> Figure:
-    """Draw a mesh of `shape` (rows, columns).
-
-    Args:
-        shape: rows and columns of the mesh; node (r, c) has the number r x columns + c.
-        tiles: names of the layers in the tile at each node; nodes not named hold nothing.
-        module: nodes of the neuronal module.
-        link_flits: [nodes, 4] flits that left each router to the east, west, south and north.
-        title: above the picture.
-        path: where to write it (PNG, SVG or PDF by its ending).
-    """
+def floorplan_figure(plan: Floorplan, path: str | Path | None = None) -> Figure:
+    """Draw the chip; written to `path` where given (PNG, SVG or PDF by its ending)."""
     import matplotlib as mpl
     from matplotlib.collections import LineCollection
     from matplotlib.colors import ListedColormap
     from matplotlib.patches import Rectangle
 
-    rows, cols = shape
+    (rows, cols), tiles, module = plan.shape, plan.tiles, plan.module
     layers = list(dict.fromkeys(name for names in tiles.values() for name in names))
     figure = new_figure(min(16.0, 3.6 + 0.62 * cols), max(3.4, min(14.0, 1.2 + 0.62 * rows)))
     axes = figure.subplots()
@@ -60,7 +44,7 @@ def floorplan_figure(
             width = 0.64 / len(names)
             left = (corner[0] + index * width, corner[1])
             axes.add_patch(Rectangle(left, width, 0.64, facecolor=colour[name], edgecolor="black", linewidth=0.4))
-    segments, loads = _links(rows, cols, link_flits)
+    segments, loads = _links(rows, cols, plan.link_flits)
     if segments:
         greys = ListedColormap(mpl.colormaps["Greys"](np.linspace(0.12, 1.0, 256)))  # a link in use is never white
         lines = LineCollection(segments, cmap=greys, linewidths=2.2, zorder=0)
@@ -78,7 +62,7 @@ def floorplan_figure(
     figure.legend(
         handles, [*layers, "neuronal module"], loc="outside lower center", ncols=max(2, min(7, cols)), fontsize=7
     )
-    axes.set_title(title, fontsize=10)
+    axes.set_title(plan.title, fontsize=10)
     return save(figure, path)
 
 

@@ -157,7 +157,7 @@ def _exit_remark(result: InferenceResult, early: EarlyExit) -> str:
     )
 
 
-def result_figure(result: InferenceResult, path: str | Path | None = None) -> Figure:
+def inference_figure(result: InferenceResult, path: str | Path | None = None) -> Figure:
     """Spike mismatch and membrane error by layer and timestep, energy by category, exits and ablation if any."""
     panels = 3 + (result.early_exit is not None) + bool(result.ablation)
     figure = new_figure(4.6 * panels, 3.8)

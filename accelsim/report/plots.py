@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from accelsim.api.comparison import Comparison
 from accelsim.core import options
 from accelsim.core.errors import AccelsimError, InputError, Problem
 from accelsim.core.files import write_atomic
@@ -130,10 +131,9 @@ def result_figure(result: Result, path: str | Path | None = None) -> Figure:
     return save(figure, path)
 
 
-def comparison_figure(
-    results: Sequence[Result], ann_results: Sequence[Result], path: str | Path | None = None
-) -> Figure:
+def comparison_figure(comparison: Comparison, path: str | Path | None = None) -> Figure:
     """Papers' estimate and realistic energy, SNN and ANN, by category."""
+    results, ann_results = comparison.results, comparison.ann_results
     figure = new_figure(9, 1.6 + 0.55 * (2 * len(results) + 2))
     axes = figure.subplots()
     claimed = results[0].estimated

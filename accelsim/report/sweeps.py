@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from accelsim.sweeps.answers import Answers
+
 MOST_LABELS = 12
 MOST_CELLS = 14  # of a heat map that still have room for a number
 MOST_ROWS = 40
@@ -222,10 +224,9 @@ def heat_figure(
     return save(figure, path)
 
 
-def draw_all(
-    frame: pd.DataFrame, parameters: Sequence[str], objectives: Mapping[str, str], name: str, folder: Path
-) -> list[Path]:
+def draw_all(answers: Answers, folder: Path) -> list[Path]:
     """Scatter, parallel coordinates, and heat maps over the two parameters that matter most for each objective."""
+    frame, parameters, objectives, name = answers.frame, answers.parameters, answers.objectives, answers.record.name
     known = {figure: way for figure, way in objectives.items() if figure in frame.columns}
     if not known or not frame["feasible"].any():
         return []
@@ -267,7 +268,7 @@ def front_table(
     return Group(*parts)
 
 
-def summary_lines(answers: Any) -> RenderableType:
+def summary_lines(answers: Answers) -> RenderableType:
     """How many points, what failed, how much of the box is dominated, and what matters."""
     frame = answers.frame
     parts: list[RenderableType] = []

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accelsim import api
+from accelsim.accuracy import infer as accuracy
 from accelsim import workload as wl
 from accelsim.core import options
 from accelsim.core.errors import InputError, Problem
@@ -295,7 +296,7 @@ def _rows(
     active = spikes_per_neuron(workload, reference.tested.spikes)
     for machine in machines:
         infer = partial(
-            api.infer, bundle, machine, data=source, images=images, seed=seed, fidelity=fidelity, reference=reference
+            accuracy.infer, bundle, machine, data=source, images=images, seed=seed, fidelity=fidelity, reference=reference
         )
         real = api.run(workload, machine, fidelity=fidelity)
         ann = api.run(entry.ann, machine, fidelity=fidelity, as_ann=True)

@@ -15,6 +15,7 @@ from accelsim.core.errors import InputError, Problem, did_you_mean
 from accelsim.core.files import Document, write_atomic
 from accelsim.core.settings import validate
 from accelsim.core.staging import together
+from accelsim.core.views import view
 from accelsim.sweeps.journal import Journal, Member, Record, SweepRecord
 from accelsim.sweeps.pareto import hypervolume, pareto_front
 from accelsim.sweeps.schema import DIRECTIONS, HIGHER_IS_BETTER, SweepFile
@@ -211,8 +212,6 @@ def write_answers(answers: Answers, folder: Path) -> None:
 
 
 def _write_each(answers: Answers, folder: Path) -> None:
-    from accelsim.report import sweeps as pictures
-
     frame = answers.frame
     write_atomic(folder / "results.csv", frame.to_csv(index=False))
     write_atomic(folder / "pareto.csv", frame[frame["pareto"]].to_csv(index=False))
@@ -225,7 +224,7 @@ def _write_each(answers: Answers, folder: Path) -> None:
         write_atomic(folder / "sensitivity.csv", pd.DataFrame(rows).to_csv(index=False))
     if not _write_parquet(frame, folder / "results.parquet"):
         answers.remarks.append(NO_PARQUET)
-    pictures.draw_all(frame, answers.parameters, answers.objectives, answers.record.name, folder)
+    view("files", answers, folder)
 
 
 def _write_parquet(frame: pd.DataFrame, path: Path) -> bool:

@@ -26,6 +26,7 @@ import numpy.typing as npt
 
 from accelsim.core.effort import Work, announce
 from accelsim.ledger.counts import Ledger
+from accelsim.ledger.floorplan import Floorplan
 from accelsim.machines.spikeflow.analytical import network_details, run
 from accelsim.machines.spikeflow.description import SpikeflowFile
 from accelsim.machines.spikeflow.dissipation import array_energy_pj, array_work, stored_weights
@@ -65,7 +66,7 @@ def simulate(workload: Workload, hardware: SpikeflowFile) -> Ledger:
     ledger.notes += passes.notes()
     _waits(model, plan, delays)
     ledger.timeline = timeline(model, plan)
-    ledger.pictures["chip"] = _chip_picture(model, links)
+    ledger.pictures["chip"] = _floorplan(model, links)
     return ledger
 
 
@@ -258,7 +259,8 @@ def _mean(delays: FloatArray, on: npt.NDArray[np.bool_]) -> float:
     return float(np.broadcast_to(delays, (len(on), delays.shape[1]))[on].mean())
 
 
-def _chip_picture(model: Model, links: FloatArray):  # type: ignore[no-untyped-def]
-    from accelsim.machines.spikeflow.picture import floorplan_of
-
-    return floorplan_of(model, links)
+def _floorplan(model: Model, links: FloatArray) -> Floorplan:
+    chip, mesh = model.chip, model.chip.mesh
+    tiles = {int(chip.node[tile]): names for tile, names in enumerate(chip.layer_of_tile)}
+    title = f"{model.workload.name} on {model.hardware.name}: {chip.tiles} tiles"
+    return Floorplan((mesh.rows, mesh.cols), tiles, [int(node) for node in chip.ports], links[:, :4], title)

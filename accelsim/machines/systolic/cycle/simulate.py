@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 from accelsim.ledger.counts import Ledger
 from accelsim.machines.systolic.cycle.clock import clock, summary
 from accelsim.machines.systolic.cycle.drawing import timeline_of
@@ -13,28 +9,17 @@ from accelsim.machines.systolic.description import SystolicFile
 from accelsim.machines.systolic.network import build, instances, notes
 from accelsim.workload import Workload
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 
 def simulate(workload: Workload, hardware: SystolicFile) -> Ledger:
     """Counts and cycles of one inference (the mean image of the workload's trace)."""
     layers = [clock(layer) for layer in build(workload, hardware, from_trace=True)]
-    ledger = Ledger(
+    timeline = timeline_of(layers, hardware)
+    return Ledger(
         [one.layer.ledger for one in layers],
         hardware.clock_mhz,
         instances(workload, hardware),
         notes(workload, hardware, from_trace=True),
         details=summary(layers),
-        timeline=timeline_of(layers, hardware),
+        timeline=timeline,
+        pictures={"timeline": timeline},
     )
-
-    ledger.pictures["timeline"] = partial(_picture, ledger)
-    return ledger
-
-
-def _picture(ledger: Ledger, path: Path | None) -> Figure:
-    from accelsim.report.timeline import timeline_figure
-
-    assert ledger.timeline is not None
-    return timeline_figure(ledger.timeline, path)
