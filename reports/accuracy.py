@@ -26,7 +26,6 @@ from accelsim.accuracy.datasets import Images, load_images
 from accelsim.accuracy.statistics import interval_of_mean, wilson_interval
 from accelsim.accuracy.study import accuracy, prepared, reference_runs
 from accelsim.core.files import write_atomic
-from accelsim.inference.arithmetic import Arithmetic
 from accelsim.workload import Bundle, find_workload
 
 REMEDIES: dict[str, tuple[str, ...]] = {
@@ -87,7 +86,7 @@ def tried(
     bundle, all_images, reference = opened(name)
     chosen = all_images.first(images)
     machine = accelsim.load_hardware("spikeflow", list(settings))
-    arithmetic = Arithmetic.of(machine.file, bundle.workload.precision, remedies=frozenset(remedies))
+    arithmetic = machine.machine.arithmetic(bundle.workload.precision, remedies=frozenset(remedies))
     found = []
     for seed in range(repeats if arithmetic.is_random else 1):
         run = prepared(bundle, chosen, arithmetic, seed, reference).run(chosen.inputs)

@@ -12,6 +12,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from accelsim import api
+from accelsim.ledger.counts import Ledger
 from accelsim.machines.description import Hardware
 from accelsim.machines.spikeflow.description import SpikeflowFile
 from accelsim.machines.systolic.description import SystolicFile
@@ -151,3 +152,8 @@ def documents(draw: st.DrawFn, residual: bool = True) -> dict[str, Any]:
         "activity": {"density": draw(st.sampled_from((0.0, 0.1, 0.5, 1.0)))},
         "layers": layers,
     }
+
+
+def simulate(workload: Workload, hardware: Hardware, fidelity: str = "analytical") -> Ledger:
+    """Counts of a workload on a machine."""
+    return hardware.simulate(workload, fidelity)

@@ -158,7 +158,7 @@ def test_each_timestep_gets_its_own_gain(tmp_path) -> None:
 
 def test_machine_arithmetic_stays_close_and_whole(tmp_path) -> None:
     bundle = made(tmp_path / "net")
-    machine = Arithmetic.of(load_hardware("sata").file, bundle.workload.precision)
+    machine = load_hardware("sata").machine.arithmetic(bundle.workload.precision)
     network = Network(bundle.workload, bundle.weights, machine)
     network.calibrate(bundle.samples["inputs"])
     found = network.run(bundle.samples["inputs"])
@@ -172,9 +172,7 @@ def test_gains_of_one_change_no_spike(tmp_path, machine: str) -> None:
     runs = []
     for bundle in (plain, scaled):
         arithmetic = (
-            Arithmetic()
-            if machine == "ideal"
-            else Arithmetic.of(load_hardware(machine).file, bundle.workload.precision)
+            Arithmetic() if machine == "ideal" else load_hardware(machine).machine.arithmetic(bundle.workload.precision)
         )
         network = Network(bundle.workload, bundle.weights, arithmetic)
         network.calibrate(bundle.samples["inputs"])

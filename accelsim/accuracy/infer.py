@@ -19,8 +19,6 @@ from accelsim.costs.table import CostTable
 from accelsim.estimate import NotApplicable, estimate, quote
 from accelsim.ledger.result import Result
 from accelsim.machines.description import Hardware
-from accelsim.machines.registry import check_fidelity, simulate
-from accelsim.machines.spikeflow.description import SpikeflowFile
 
 if TYPE_CHECKING:
     from accelsim.accuracy.result import InferenceResult
@@ -82,7 +80,6 @@ def infer(
     from accelsim.accuracy.adapt import adapted_layers, possible_remedies
     from accelsim.accuracy.datasets import load_images
     from accelsim.accuracy.exit_unit import NAME, add_exit_unit, exit_unit
-    from accelsim.accuracy.mitigation_costs import add_remedies
     from accelsim.accuracy.study import MAX_REPEATS, Plan, Reference, check_early_exit, reference_runs, run_study
     from accelsim.inference.arithmetic import FIRST_LAYERS, NOISES, Arithmetic, chosen_remedies
     from accelsim.inference.work import study_work
@@ -105,14 +102,9 @@ def infer(
     named = frozenset(possible_remedies(opened) if asked is None else asked)
     arithmetic = Arithmetic("ideal", opened.workload.precision)
     if not ideal:
-        arithmetic = Arithmetic.of(
-            machine.file,
-            opened.workload.precision,
-            noise=noise,
-            remedies=named,
-        )
+        arithmetic = machine.machine.arithmetic(opened.workload.precision, noise=noise, remedies=named)
     plan = Plan(arithmetic, seed, repeats, early_exit)
-    check_fidelity(machine, fidelity)
+    machine.check_fidelity(fidelity)
     chosen = load_images(data, opened).first(images)
     crossbars = arithmetic.crossbars
     adapted = set() if crossbars is None else adapted_layers(opened, crossbars.remedies)
@@ -122,13 +114,13 @@ def infer(
     estimated = estimate(opened.workload)
 
     def price(workload: wl.Workload, on: Hardware, exit_classes: int | None) -> Result:
-        ledger = simulate(workload, on, fidelity)
+        ledger = on.simulate(workload, fidelity)
         table = on.cost_table(Demand.of(workload))
         if crossbars is not None:
-            table = add_remedies(ledger, table, workload, on.file, crossbars.remedies, adapted)
+            table = on.machine.mitigated(ledger, table, workload, crossbars.remedies, adapted)
         if exit_classes is not None:
             add_exit_unit(ledger, exit_classes)
-            table = CostTable({**table.components, NAME: exit_unit(on.file.technology_nm)})
+            table = CostTable({**table.components, NAME: exit_unit(on.machine.technology_nm)})
         result = replace(priced(workload, on, ledger, table, estimated, fidelity), seed=seed)
         check_finite(result.totals, on)
         return result
@@ -165,12 +157,11 @@ def _with_first_layer(machine: Hardware, first_layer: str | None) -> Hardware:
     """
     if first_layer is None:
         return machine
-    from accelsim.accuracy.stepping import changed
-
-    if not isinstance(machine.file, SpikeflowFile):
+    if "first_layer" not in type(machine.file).model_fields:
         message = f"'{machine.name}' ({machine.kind}) has no crossbars; its first layer has one place only"
         raise refuse(message, "first_layer")
-    return machine if machine.file.first_layer == first_layer else changed(machine, {"first_layer": first_layer})
+    same = getattr(machine.file, "first_layer", None) == first_layer
+    return machine if same else machine.changed({"first_layer": first_layer})
 
 
 def _quotes(bundle: wl.Bundle, result: InferenceResult) -> dict[str, float]:

@@ -10,17 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from accelsim.accuracy.exit_unit import NAME as EXIT_UNIT
-from accelsim.core.files import content_hash
 from accelsim.ledger.result import CATEGORIES, LEAKAGE, Result
 from accelsim.machines.description import Hardware
-from accelsim.machines.spikeflow.description import SpikeflowFile
-from accelsim.machines.systolic.description import SystolicFile
 from accelsim.workload import Workload
 
 FloatArray = npt.NDArray[np.float64]
@@ -72,40 +68,18 @@ def truncated(workload: Workload, timesteps: int) -> Workload:
     return replace(workload, file=workload.file.model_copy(update={"timesteps": timesteps}), activity=activity)
 
 
-def usual_way(hardware: Hardware) -> str:
-    """How the machine works through all timesteps where nothing is to be decided on the way."""
-    file = hardware.file
-    if isinstance(file, SystolicFile):
-        return f"{file.dataflow}, {file.schedule}"
-    if isinstance(file, SpikeflowFile):
-        return "timesteps overlap" if file.pipeline == "rows" else "layer after layer"
-    return "as described"
-
-
-def able_to_stop(hardware: Hardware) -> tuple[Hardware, str]:
-    """The machine arranged so that it can leave after any timestep, and what had to be given up for it."""
-    file = hardware.file
-    if isinstance(file, SystolicFile) and file.schedule != "step-by-step":
-        changes: dict[str, Any] = {"schedule": "step-by-step"}
-        said = "schedule step-by-step"
-        if file.dataflow == "tick-batch":
-            changes["dataflow"] = "os"
-            said += ", dataflow os (tick batching given up)"
-        return changed(hardware, changes), said
-    if isinstance(file, SpikeflowFile):
-        return hardware, "timesteps one after another (no overlap from one to the next)"
-    return hardware, "as described"
-
-
 def step_costs(
     workload: Workload, hardware: Hardware, price: Price, classes: int, progress: Progress | None = None
 ) -> StepCosts:
     """Costs of all images (one run of the machine model per image and number of timesteps)."""
-    machine, said = able_to_stop(hardware)
+    stopping = hardware.machine.stopping()
+    machine = hardware.changed(stopping.changes) if stopping.changes else hardware
     images, steps = workload.images, workload.timesteps
     energy, latency = np.empty((images, steps)), np.empty((images, steps))
     breakdown = {name: np.empty((images, steps)) for name in CATEGORIES}
-    serial = _serial_latency(workload, machine, price, classes)
+    serial = None
+    if stopping.apart is not None:
+        serial = _serial_latency(workload, machine, machine.changed(stopping.apart), price, classes)
     for image in range(images):
         alone = workload.image(image)
         for step in range(steps):
@@ -121,24 +95,14 @@ def step_costs(
             progress(image + 1, images)
     unit = {name: item["energy_pj"] for name, item in result.components.items() if name.startswith(f"{EXIT_UNIT}.")}
     leakage = unit.pop(f"{EXIT_UNIT}.leakage", 0.0)
-    return StepCosts(energy, latency, breakdown, said, sum(unit.values()) / steps, leakage)
+    return StepCosts(energy, latency, breakdown, stopping.said, sum(unit.values()) / steps, leakage)
 
 
-def _serial_latency(workload: Workload, machine: Hardware, price: Price, classes: int) -> FloatArray | None:
-    """[T] time of the crossbar machine without overlap of timesteps; None for machines that have none anyway.
+def _serial_latency(workload: Workload, machine: Hardware, apart: Hardware, price: Price, classes: int) -> FloatArray:
+    """[T] time of a machine without overlap of timesteps, as it is `apart`.
 
     Its time follows from the mapping alone, whatever spikes; one run per number of timesteps suffices.
     """
-    if not isinstance(machine.file, SpikeflowFile):
-        return None
-    waiting = changed(machine, {"pipeline": "none"})
-    total = [price(truncated(workload, step + 1), waiting, classes).latency_ns for step in range(workload.timesteps)]
+    total = [price(truncated(workload, step + 1), apart, classes).latency_ns for step in range(workload.timesteps)]
     first = price(truncated(workload, 1), machine, classes).latency_ns
     return first + np.concatenate([[0.0], np.cumsum(np.diff(total))])
-
-
-def changed(hardware: Hardware, changes: dict[str, Any]) -> Hardware:
-    """The machine with some keys of its description changed, under the hash that such a file would have."""
-    file = hardware.file.model_copy(update=changes)
-    described = [file.model_dump(mode="json"), hardware.costs.model_dump(mode="json")]
-    return replace(hardware, file=file, hash=content_hash(described))

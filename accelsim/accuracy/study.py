@@ -15,7 +15,7 @@ from accelsim.accuracy.errors import MembraneErrors, membrane_errors, sampled_im
 from accelsim.accuracy.exits import check_threshold, early_exits, normalised_entropy, thresholds_that_matter
 from accelsim.accuracy.result import EarlyExit, InferenceResult
 from accelsim.accuracy.statistics import interval_of_mean, mean_of, mismatch, wilson_interval
-from accelsim.accuracy.stepping import Price, step_costs, usual_way
+from accelsim.accuracy.stepping import Price, step_costs
 from accelsim.core.errors import did_you_mean
 from accelsim.core.options import count, found, refuse
 from accelsim.inference.arithmetic import REMEDIES, Arithmetic
@@ -186,7 +186,7 @@ def _early_exit(
     exits = [early_exits(run.logits, threshold, entropy) for threshold in thresholds]
     classes = run.logits.shape[2]
     costs = step_costs(workload, hardware, price, classes, _telling(report, "cost of every image and timestep"))
-    return EarlyExit.of(exits, images.labels, costs, full, sweep, usual_way(hardware))
+    return EarlyExit.of(exits, images.labels, costs, full, sweep, hardware.machine.stopping().usual)
 
 
 def _advice(plan: Plan, lost: float) -> list[str]:

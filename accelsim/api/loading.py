@@ -15,7 +15,6 @@ from accelsim.core.keys import nearest_key, resolve_key
 from accelsim.core.settings import Override, as_overrides
 from accelsim.machines import description as hw
 from accelsim.machines.description import Hardware, find_hardware, schema_of
-from accelsim.machines.registry import machines
 from accelsim.workload.schema import WorkloadFile
 
 WorkloadLike = str | Path | wl.Workload | wl.Bundle
@@ -42,7 +41,6 @@ def load_hardware(source: str | Path, settings: Settings = None) -> Hardware:
     Raises:
         InputError: everything that is wrong with the file or the settings.
     """
-    machines()  # third machines bring their schemas
     return hw.load_hardware(source, settings)
 
 
@@ -63,7 +61,6 @@ def split_settings(
     overrides = as_overrides(settings)
     if not overrides:
         return [], [[] for _ in hardware]
-    machines()
     work = (WorkloadFile, read_yaml(wl.find_workload(workload)).data)
     sides = []
     for source in hardware:

@@ -36,7 +36,6 @@ from accelsim.estimate import (
 from accelsim.ledger.counts import Ledger
 from accelsim.ledger.result import Estimate, Result
 from accelsim.machines.description import Hardware
-from accelsim.machines.registry import simulate
 from accelsim.workload.ann import DEFAULT_DENSITY, check_density
 from accelsim.workload.load import resolve_workload
 
@@ -98,7 +97,7 @@ def simulate_and_price(
 ) -> Result:
     """`run` for loaded inputs whose pencil-and-paper estimate is known."""
     computed = wl.as_ann(workload, ann_density) if as_ann else workload
-    ledger = simulate(computed, hardware, fidelity)
+    ledger = hardware.simulate(computed, fidelity)
     result = priced(computed, hardware, ledger, hardware.cost_table(Demand.of(computed)), estimated, fidelity)
     with np.errstate(all="ignore"):
         check_finite(result.totals, hardware)

@@ -15,7 +15,7 @@ from accelsim.crossbar.devices import Device, preset_names
 from accelsim.estimate import OpEnergy, conventions, op_energies
 from accelsim.estimate.conventions import ConventionFile, load_conventions
 from accelsim.estimate.papers import load_op_energies
-from accelsim.machines.description import SCHEMAS, bundled_hardware, find_hardware, load_hardware
+from accelsim.machines.description import bundled_hardware, find_hardware, load_hardware
 from accelsim.machines.registry import machines
 from accelsim.training.recipe import Recipe, load_recipe
 from accelsim.workload import Bundle, bundled_workloads, find_workload, load_workload
@@ -49,7 +49,6 @@ def listing(what: str, machine: str) -> list[tuple[str, str]]:
 
 
 def _components(machine: str) -> list[tuple[str, str]]:
-    machines()
     table = load_hardware(machine).cost_table(Demand())
     rows = []
     for name, component in table.components.items():
@@ -65,8 +64,7 @@ def _components(machine: str) -> list[tuple[str, str]]:
 
 def json_schema(what: str) -> dict[str, Any]:
     """JSON Schema of one of `SCHEMA_NAMES`."""
-    machines()
-    kinds: Any = tuple(SCHEMAS.values())
+    kinds: Any = tuple(machine.schema for machine in machines().values())
     hardware: Any = kinds[0]
     for kind in kinds[1:]:
         hardware = hardware | kind
@@ -98,7 +96,6 @@ def check_file(path: Path) -> str:
         costs = load_costs(path.name, path.parent)
         return f"cost table '{costs.name}', {len(costs.components)} components"
     if kind == "accelsim.hardware" or "kind" in data:
-        machines()
         hardware = load_hardware(path)
         return f"hardware '{hardware.name}' ({hardware.kind})"
     if kind == "accelsim.workload" or "layers" in data:

@@ -3,7 +3,7 @@
 from accelsim.inference.arithmetic import Arithmetic
 from accelsim.inference.executor import Network
 
-network = Network(bundle.workload, bundle.weights, Arithmetic.of(hardware.file, bundle.workload.precision))
+network = Network(bundle.workload, bundle.weights, hardware.machine.arithmetic(bundle.workload.precision))
 network.calibrate(calibration_images)
 run = network.run(images)                      # logits, spikes, trace of this very run
 """

@@ -1,4 +1,4 @@
-"""On what arithmetic a network runs: exact, with whole numbers, or on crossbars; read off a machine's description."""
+"""On what arithmetic a network runs: exact, with whole numbers, or on crossbars."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any, Literal
 from accelsim.core.errors import InputError, Problem
 from accelsim.core.options import choice, names, refuse
 from accelsim.crossbar import NOISE_MODELS, Device, Wires
-from accelsim.machines.spikeflow.description import SpikeflowFile
 from accelsim.workload.schema import Precision
 
 Kind = Literal["ideal", "quantized", "crossbar"]
@@ -27,7 +26,7 @@ REMEDIES = {
 
 @dataclass(frozen=True)
 class Crossbars:
-    """Arrays, cells and converters as the executor needs them; from a machine by `Arithmetic.of`."""
+    """Arrays, cells and converters as the executor needs them; a machine states its own (`Machine.arithmetic`)."""
 
     rows: int
     cols: int
@@ -106,40 +105,15 @@ class Arithmetic:
         assert self.crossbars is not None
         return replace(self, crossbars=replace(self.crossbars, **changes))
 
-    @classmethod
-    def of(
-        cls,
-        file: Any,
-        precision: Precision,
-        *,
-        noise: str = "statistical",
-        remedies: frozenset[str] = frozenset({"adc_range"}),
-    ) -> Arithmetic:
-        """The arithmetic of a machine: crossbars for ``kind: spikeflow``, whole numbers for any other.
 
-        `file` is the machine's description (``Hardware.file``), `precision` the network's word widths.
-        """
-        remedies = frozenset(names(remedies, REMEDIES, "remedies"))
-        choice(noise, NOISES, "noise")
-        if not isinstance(file, SpikeflowFile):
-            return cls("quantized", precision)
-        wires = file.crossbar
-        crossbars = Crossbars(
-            rows=wires.rows,
-            cols=wires.cols,
-            cell_bits=wires.cell_bits,
-            device=file.device.device(),
-            wires=Wires(wires.wordline_ohm, wires.bitline_ohm, wires.driver_ohm, wires.sense_ohm),
-            scheme=file.weights.signed,
-            sign=file.weights.sign_sum,
-            baseline=file.weights.baseline,
-            adc_bits=file.adc.bits,
-            noise=noise,
-            first_layer=file.first_layer,
-            reuse_static=file.static_input == "reuse",
-            remedies=remedies,
-        )
-        return cls("crossbar", precision, crossbars)
+def check_choices(noise: str, remedies: Any) -> frozenset[str]:
+    """The remedies, checked together with the noise model.
+
+    Raises:
+        InputError: one of `NOISES` or `REMEDIES` that does not exist.
+    """
+    choice(noise, NOISES, "noise")
+    return frozenset(names(remedies, REMEDIES, "remedies"))
 
 
 def chosen_remedies(given: Any, where: str = "remedies") -> list[str] | None:

@@ -1,6 +1,6 @@
 """Runs a workload's operations timestep by timestep on an arithmetic, and records what happened.
 
-network = Network(workload, weights, Arithmetic.of(hardware.file, workload.precision), seed=0)
+network = Network(workload, weights, hardware.machine.arithmetic(workload.precision), seed=0)
 network.calibrate(calibration_images)
 run = network.run(images)
 run.logits, run.trace

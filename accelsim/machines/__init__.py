@@ -1,5 +1,5 @@
 """The machines: a registry, and one package for each with its description, prices, arithmetic and model."""
 
-from accelsim.machines.registry import Machine
+from accelsim.machines.machine import Machine, MachineFile, Stopping
 
-__all__ = ["Machine"]
+__all__ = ["Machine", "MachineFile", "Stopping"]

@@ -7,40 +7,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from accelsim.core import options
 from accelsim.core.errors import InputError, Problem, did_you_mean
-from accelsim.core.files import Document, bundled, canonical_json, is_file, read_yaml, text_hash
+from accelsim.core.files import Document, bundled, canonical_json, content_hash, is_file, read_yaml, text_hash
 from accelsim.core.keys import resolve_key
-from accelsim.core.settings import Override, Section, as_overrides, validate
+from accelsim.core.settings import Override, as_overrides, validate
 from accelsim.costs.parts import Demand
-from accelsim.costs.table import CostFile, CostSection, CostTable, load_costs
-from accelsim.machines.spikeflow.description import SpikeflowFile
-from accelsim.machines.systolic.description import SystolicFile
-
-
-class MachineFile(Protocol):
-    """What every machine's schema offers beyond its own keys."""
-
-    name: str
-    clock_mhz: float
-    costs: CostSection
-
-    def cost_table(self, file: CostFile, demand: Demand) -> CostTable:
-        """Costs that follow from the description, for a network of the given word widths."""
-        ...
-
-
-SCHEMAS: dict[str, type[Section]] = {"systolic": SystolicFile, "spikeflow": SpikeflowFile}
-"""``kind`` -> schema. Further machines add theirs (see `accelsim.machines.registry`)."""
+from accelsim.costs.table import CostFile, CostTable, load_costs
+from accelsim.ledger.counts import Ledger
+from accelsim.machines.machine import Machine, MachineFile
+from accelsim.machines.registry import machines
+from accelsim.workload import Workload
 
 
 @dataclass(frozen=True)
 class Hardware:
     """A machine's description."""
 
-    file: Any
+    file: MachineFile
     costs: CostFile
     path: Path
     hash: str
@@ -50,12 +36,12 @@ class Hardware:
     @property
     def name(self) -> str:
         """Name of the machine."""
-        return str(self.file.name)
+        return self.file.name
 
     @property
     def kind(self) -> str:
         """Which machine model it is for."""
-        return str(self.file.kind)
+        return self.file.kind
 
     def cost_table(self, demand: Demand) -> CostTable:
         """All costs, for a network with the given demands.
@@ -64,8 +50,45 @@ class Hardware:
             InputError: sizes outside the known costs, or overrides of entries that do not exist.
         """
         with self.placing():
-            table: CostTable = self.file.cost_table(self.costs, demand)
+            table = self.machine.cost_table(self.costs, demand)
             return table.overridden(self.file.costs.components, f"override in {self.path.name} or by --set")
+
+    @property
+    def machine(self) -> Machine[MachineFile]:
+        """What this machine does: its simulators, prices, arithmetic."""
+        return machines()[self.kind](self.file)
+
+    def check_fidelity(self, fidelity: str) -> str:
+        """Refuse a fidelity before any work is done.
+
+        Raises:
+            InputError: this kind of machine does not offer it.
+        """
+        fidelity = options.text(fidelity, "fidelity")
+        offered = self.machine.fidelities
+        if fidelity not in offered:
+            message = (
+                f"kind '{self.kind}' has no fidelity {options.found(fidelity)}{did_you_mean(fidelity, offered)} "
+                f"(available: {', '.join(offered)})"
+            )
+            raise InputError(Problem(message, where="fidelity"))
+        return fidelity
+
+    def simulate(self, workload: Workload, fidelity: str = "analytical") -> Ledger:
+        """Counts and cycles of a workload on this machine.
+
+        Raises:
+            InputError: a fidelity that this kind of machine does not offer, or a network that does not fit it.
+        """
+        fidelity = self.check_fidelity(fidelity)
+        with self.placing():
+            return self.machine.simulate(workload, fidelity)
+
+    def changed(self, changes: Mapping[str, Any]) -> Hardware:
+        """The machine with some keys of its description changed, under the hash that such a file would have."""
+        file = self.file.model_copy(update=dict(changes))
+        described = [file.model_dump(mode="json"), self.costs.model_dump(mode="json")]
+        return replace(self, file=file, hash=content_hash(described))
 
     @contextmanager
     def placing(self) -> Iterator[None]:
@@ -101,21 +124,21 @@ def find_hardware(name: str | Path) -> Path:
     )
 
 
-def schema_of(path: Path, data: Mapping[str, Any], line: int | None) -> type[Section]:
+def schema_of(path: Path, data: Mapping[str, Any], line: int | None) -> type[MachineFile]:
     """The schema that the file's `kind` selects.
 
     Raises:
         InputError: no kind, or one that no machine model knows.
     """
-    kind = data.get("kind")
+    kind, known = data.get("kind"), machines()
     if kind is None:
-        raise InputError(Problem(f"required key 'kind' is missing (one of: {', '.join(SCHEMAS)})", str(path), 1))
-    if not isinstance(kind, str) or kind not in SCHEMAS:
-        hint = did_you_mean(str(kind), SCHEMAS)
+        raise InputError(Problem(f"required key 'kind' is missing (one of: {', '.join(known)})", str(path), 1))
+    if not isinstance(kind, str) or kind not in known:
+        hint = did_you_mean(str(kind), known)
         raise InputError(
-            Problem(f"kind '{kind}' is unknown, allowed: {', '.join(SCHEMAS)}{hint}", str(path), line, "kind")
+            Problem(f"kind '{kind}' is unknown, allowed: {', '.join(known)}{hint}", str(path), line, "kind")
         )
-    return SCHEMAS[kind]
+    return known[kind].schema
 
 
 def load_hardware(source: str | Path, settings: Mapping[str, Any] | Iterable[str | Override] | None = None) -> Hardware:
@@ -143,7 +166,7 @@ def build_hardware(
     """
     path = document.path
     schema = schema_of(path, document.data, document.line_of(("kind",)))
-    file: Any = validate(schema, document, overrides)
+    file = validate(schema, document, overrides)
     try:
         costs = costs_of(file.costs.table, path.parent)
     except InputError as error:
@@ -152,7 +175,9 @@ def build_hardware(
     return described_hardware(file, costs, document, overrides)
 
 
-def described_hardware(file: Any, costs: CostFile, document: Document, overrides: Sequence[Override]) -> Hardware:
+def described_hardware(
+    file: MachineFile, costs: CostFile, document: Document, overrides: Sequence[Override]
+) -> Hardware:
     """A machine from its checked description and cost table, and what they were read from."""
     described = canonical_json(file.model_dump(mode="json"))
     place = _placer(document, type(file), overrides)
@@ -165,7 +190,9 @@ def _canonical_costs(costs: CostFile) -> str:
     return canonical_json(costs.model_dump(mode="json"))
 
 
-def _placer(document: Document, schema: type[Section], overrides: Sequence[Override]) -> Callable[[Problem], Problem]:
+def _placer(
+    document: Document, schema: type[MachineFile], overrides: Sequence[Override]
+) -> Callable[[Problem], Problem]:
     def place(problem: Problem) -> Problem:
         if problem.file is not None or not problem.where:
             return problem

@@ -5,7 +5,7 @@
 
 A row is a bundle on a machine. The **claimed** gain over the artificial network (ANN) of the same layers is that of the
 papers' formula (`accelsim.estimate`); the **real** one is taken on the same machine, and once more against the ANN on
-the machine of that kind that is made for it (`ANN_MACHINES`). The ANN is dense and has `ANN_BITS`-bit weights and
+the machine of that kind that is made for it (`Machine.ann_machine`). The ANN is dense and has `ANN_BITS`-bit weights and
 activations, whatever the recipe did to the weights of the spiking network.
 """
 
@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accelsim import api
-from accelsim.accuracy import infer as accuracy
 from accelsim import workload as wl
+from accelsim.accuracy import infer as accuracy
 from accelsim.core import options
 from accelsim.core.errors import InputError, Problem
 from accelsim.core.files import bundled, is_file, read_json
@@ -39,8 +39,6 @@ LOG_FILE = "training.json"
 """What a training leaves in its bundle."""
 LOG_SCHEMA = "accelsim.training/1"
 MACHINES = ("sata", "spikeflow")
-ANN_MACHINES = {"systolic": "ann_systolic", "spikeflow": "isaac_like"}
-"""For each kind of machine, the one that an ANN would be built on."""
 ANN_BITS = 8
 
 Report = Callable[[str, int, int], None]
@@ -296,11 +294,18 @@ def _rows(
     active = spikes_per_neuron(workload, reference.tested.spikes)
     for machine in machines:
         infer = partial(
-            accuracy.infer, bundle, machine, data=source, images=images, seed=seed, fidelity=fidelity, reference=reference
+            accuracy.infer,
+            bundle,
+            machine,
+            data=source,
+            images=images,
+            seed=seed,
+            fidelity=fidelity,
+            reference=reference,
         )
         real = api.run(workload, machine, fidelity=fidelity)
         ann = api.run(entry.ann, machine, fidelity=fidelity, as_ann=True)
-        ann_machine = ANN_MACHINES.get(machine.kind, "")
+        ann_machine = machine.machine.ann_machine
         made_for_it = api.run(entry.ann, ann_machine, as_ann=True).energy_pj if ann_machine else None
         plain = infer()
         is_exact = plain.arithmetic.crossbars is None

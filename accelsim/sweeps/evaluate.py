@@ -19,7 +19,6 @@ from accelsim.costs.parts import Demand
 from accelsim.estimate import estimate
 from accelsim.ledger.counts import Ledger
 from accelsim.machines.description import Hardware
-from accelsim.machines.registry import simulate
 from accelsim.sweeps.figures import figures_of, inference_figures
 from accelsim.sweeps.reads import Ledgers
 from accelsim.sweeps.schema import InferSection
@@ -141,7 +140,7 @@ class Evaluator:
         group = shelf.digest(workload.hash, self.task.fidelity, hardware.kind)
 
         def watched(file: Any) -> Ledger:
-            return simulate(workload, replace(hardware, file=file), self.task.fidelity)
+            return replace(hardware, file=file).simulate(workload, self.task.fidelity)
 
         start, made = time.perf_counter(), self.ledgers.simulated
         ledger = self.ledgers.get(group, hardware.file, watched)

@@ -21,7 +21,7 @@ from accelsim.core.settings import Override, Section
 from accelsim.core.version import __version__
 from accelsim.costs.table import CostFile, load_costs
 from accelsim.machines.description import Hardware, build_hardware, described_hardware, find_hardware, schema_of
-from accelsim.machines.registry import GROUP, machines
+from accelsim.machines.registry import GROUP
 from accelsim.workload.load import build_workload
 from accelsim.workload.schema import WorkloadFile
 
@@ -112,7 +112,6 @@ class HardwareSource:
     """One machine's file."""
 
     def __init__(self, name: str | Path) -> None:
-        machines()
         self.document = read_yaml(find_hardware(name))
         self.model = schema_of(self.document.path, self.document.data, self.document.line_of(("kind",)))
         self._costs: dict[str, CostFile] = {}

@@ -42,7 +42,6 @@ def write(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture
 def moody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The machine file of a third machine, installed for this process and its children."""
-    from accelsim.machines.description import SCHEMAS
     from accelsim.machines.registry import machines
     from accelsim.sweeps.sources import code_version
 
@@ -50,9 +49,7 @@ def moody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (site / "moody-1.0.dist-info").mkdir(parents=True)
     shutil.copy(HERE / "moody.py", site / "moody_machine.py")
     (site / "moody-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: moody\nVersion: 1.0\n")
-    (site / "moody-1.0.dist-info" / "entry_points.txt").write_text(
-        "[accelsim.machines]\nmoody = moody_machine:machine\n"
-    )
+    (site / "moody-1.0.dist-info" / "entry_points.txt").write_text("[accelsim.machines]\nmoody = moody_machine:Moody\n")
     monkeypatch.syspath_prepend(str(site))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), str(ROOT)]))
     machines.cache_clear()
@@ -60,7 +57,6 @@ def moody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     path = tmp_path / "moody.yaml"
     path.write_text(yaml.safe_dump(MOODY))
     yield path
-    SCHEMAS.pop("moody", None)
     sys.modules.pop("moody_machine", None)
     machines.cache_clear()
     code_version.cache_clear()  # which counts third machines

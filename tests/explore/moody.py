@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from accelsim.core.errors import InputError, Problem
-from accelsim.core.settings import Section
 from accelsim.costs.table import CostFile, CostSection, CostTable, from_file
 from accelsim.ledger.counts import LayerLedger, Ledger
-from accelsim.machines.registry import Machine
+from accelsim.machines import Machine, MachineFile
 
 
-class MoodyFile(Section):
+class MoodyFile(MachineFile):
     """What it does with a point."""
 
     kind: Literal["moody"]
@@ -30,12 +29,8 @@ class MoodyFile(Section):
     log: str | None = None
     costs: CostSection
 
-    def cost_table(self, file: CostFile, demand: Any) -> CostTable:
-        """Those of the file."""
-        return CostTable(from_file(file))
 
-
-def simulate(workload: Any, file: MoodyFile) -> Ledger:
+def counts(workload: Any, file: MoodyFile) -> Ledger:
     """Counts x and y as DRAM accesses."""
     if file.log:
         with Path(file.log).open("a") as stream:
@@ -59,4 +54,15 @@ def simulate(workload: Any, file: MoodyFile) -> Ledger:
     return Ledger([layer], file.clock_mhz, {"dram": 1})
 
 
-machine = Machine(MoodyFile, {"analytical": simulate})
+class Moody(Machine[MoodyFile]):
+    """What is asked of it depends on its mood."""
+
+    schema = MoodyFile
+
+    def simulate(self, workload: Any, fidelity: str) -> Ledger:
+        """See `counts`."""
+        return counts(workload, self.file)
+
+    def cost_table(self, costs: CostFile, demand: Any) -> CostTable:
+        """Those of the file."""
+        return CostTable(from_file(costs))

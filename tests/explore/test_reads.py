@@ -14,9 +14,9 @@ import accelsim
 from accelsim.core import cache as shelf
 from accelsim.core.settings import Section
 from accelsim.ledger.counts import Ledger
-from accelsim.machines.registry import simulate
 from accelsim.sweeps.evaluate import Evaluator, Point, Task
 from accelsim.sweeps.reads import Ledgers, packed_ledger, unpacked_ledger
+from tests.networks import simulate
 
 INFER = {
     "data": "digits",

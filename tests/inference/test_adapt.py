@@ -193,7 +193,7 @@ def test_channel_adaptation_goes_on_where_batch_norm_adaptation_ends(tmp_path):
     bundle = exported(small_net(), tmp_path)
     images = torch.rand(20, 2, 6, 6).numpy()
     machine = accelsim.load_hardware("spikeflow", ["adc.bits=8"])
-    arithmetic = Arithmetic.of(machine.file, bundle.workload.precision).with_crossbars(wires=Wires(2.0, 2.0))
+    arithmetic = machine.machine.arithmetic(bundle.workload.precision).with_crossbars(wires=Wires(2.0, 2.0))
     network = Network(bundle.workload, bundle.weights, arithmetic)
     network.calibrate(images)
     adapt_norms(network, bundle.weights, images)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import accelsim
 from accelsim.accuracy.exits import early_exits, normalised_entropy, thresholds_that_matter
-from accelsim.accuracy.stepping import able_to_stop, truncated
+from accelsim.accuracy.stepping import truncated
 from accelsim.core.errors import InputError
 from accelsim.report import units
 from accelsim.workload import Bundle, find_workload
@@ -146,9 +146,10 @@ def test_an_image_costs_what_the_machine_takes_for_it_alone_plus_the_exit_unit()
 
 def test_tick_batching_is_given_up_and_said():
     hardware = accelsim.load_hardware("sata")
-    stepping, said = able_to_stop(hardware)
+    stopping = hardware.machine.stopping()
+    stepping = hardware.changed(stopping.changes)
     assert (stepping.file.schedule, stepping.file.dataflow) == ("step-by-step", "os")
-    assert "tick batching" in said
+    assert "tick batching" in stopping.said
     assert stepping.hash == accelsim.load_hardware("sata", ["schedule=step-by-step", "dataflow=os"]).hash
     assert hardware.file.dataflow == "tick-batch"
 
@@ -162,7 +163,7 @@ def test_the_crossbar_machine_waits_for_each_decision():
 def test_the_exit_unit_is_in_the_ledger():
     from accelsim.accuracy.exit_unit import NAME, add_exit_unit, exit_unit
     from accelsim.costs.parts import Demand
-    from accelsim.machines.registry import simulate
+    from tests.networks import simulate
 
     bundle = Bundle.load(find_workload("digits_snn").parent)
     for name in ("sata", "spikeflow"):

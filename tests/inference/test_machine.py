@@ -216,9 +216,9 @@ def test_what_crossbars_cannot_hold_is_refused():
 
 
 def test_the_machine_file_says_it_all():
-    file = load_hardware("spikeflow", ["crossbar.rows=32", "weights.signed=differential_pair", "adc.bits=6"]).file
-    crossbars = Arithmetic.of(file, Precision()).crossbars
+    file = load_hardware("spikeflow", ["crossbar.rows=32", "weights.signed=differential_pair", "adc.bits=6"])
+    crossbars = file.machine.arithmetic(Precision()).crossbars
     assert crossbars is not None
     assert (crossbars.rows, crossbars.cols, crossbars.scheme, crossbars.adc_bits) == (32, 64, "differential_pair", 6)
     assert crossbars.wires == Wires(0.6, 1.8)
-    assert Arithmetic.of(load_hardware("sata").file, Precision()).kind == "quantized"
+    assert load_hardware("sata").machine.arithmetic(Precision()).kind == "quantized"

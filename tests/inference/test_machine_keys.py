@@ -8,7 +8,6 @@ import pytest
 import accelsim
 from accelsim.core.errors import InputError
 from accelsim.crossbar import Device, Wires
-from accelsim.inference.arithmetic import Arithmetic
 from accelsim.machines.description import load_hardware
 from accelsim.workload.schema import Precision
 from tests.inference.networks import inputs_for, make, weights_for
@@ -104,7 +103,7 @@ def test_the_reference_column_is_in_area_reads_and_conversions():
 
 
 def test_the_file_says_it_and_impossible_ones_are_refused():
-    crossbars = Arithmetic.of(load_hardware("spikeflow", ["weights.baseline=column"]).file, Precision()).crossbars
+    crossbars = load_hardware("spikeflow", ["weights.baseline=column"]).machine.arithmetic(Precision()).crossbars
     assert crossbars.baseline == "column"
     assert crossbars.usable_cols == 63
     with pytest.raises(InputError, match=r"leave none of crossbar\.cols"):

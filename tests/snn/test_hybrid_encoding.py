@@ -138,7 +138,7 @@ def test_machines_compute_like_the_network(trained) -> None:
     bundle = trained.bundle
     inputs = bundle.samples["inputs"]
     ideal = Network(bundle.workload, bundle.weights, Arithmetic()).run(inputs)
-    crossbars = Arithmetic.of(load_hardware("spikeflow").file, bundle.workload.precision, noise="none")
+    crossbars = load_hardware("spikeflow").machine.arithmetic(bundle.workload.precision, noise="none")
     exact = crossbars.with_crossbars(wires=Wires(0.0, 0.0), adc_bits=None, variation=False)
     digital = exact.with_crossbars(first_layer="digital")
     whole = Network(bundle.workload, bundle.weights, Arithmetic("quantized", bundle.workload.precision))

@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 
 from accelsim import api
 from accelsim.core.errors import InputError
-from accelsim.machines.registry import simulate
 from accelsim.machines.systolic.related.description import SECTIONS
 from accelsim.workload import Workload
-from tests.networks import documents, machine, network, totals
+from tests.networks import documents, machine, network, simulate, totals
 from tests.systolic import related_golden as golden
 
 MACHINES = tuple(SECTIONS)

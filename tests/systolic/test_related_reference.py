@@ -9,11 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelsim.machines.registry import simulate
 from accelsim.machines.systolic.related import subsets
 from accelsim.machines.systolic.related.kernels import unfold_numpy
 from accelsim.machines.systolic.related.windows import Windows, windows_of
-from tests.networks import machine
+from tests.networks import machine, simulate
 from tests.systolic.test_related_machines import FAST, single
 
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from accelsim.ledger.counts import Ledger
 from accelsim.machines.spikeflow.description import SpikeflowFile
-from accelsim.machines.spikeflow.machine import Model
+from accelsim.machines.spikeflow.model import Model
 from accelsim.machines.spikeflow.pipeline import Delays, Schedule, schedule
 from accelsim.workload import Workload
 

@@ -31,7 +31,7 @@ from accelsim.machines.spikeflow.analytical import network_details, run
 from accelsim.machines.spikeflow.description import SpikeflowFile
 from accelsim.machines.spikeflow.dissipation import array_energy_pj, array_work, stored_weights
 from accelsim.machines.spikeflow.first_layer import is_digital
-from accelsim.machines.spikeflow.machine import Model
+from accelsim.machines.spikeflow.model import Model
 from accelsim.machines.spikeflow.pipeline import Delays, Schedule
 from accelsim.machines.spikeflow.timelines import timeline
 from accelsim.noc.work import replay_work

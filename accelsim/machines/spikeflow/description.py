@@ -16,8 +16,9 @@ from accelsim.costs.parts import (
     SramSpec,
     macros,
 )
-from accelsim.costs.table import Category, CostFile, CostSection, CostTable
+from accelsim.costs.table import Category, CostSection
 from accelsim.crossbar.devices import Device, preset_names
+from accelsim.machines.machine import MachineFile
 
 
 class CrossbarSpec(Section):
@@ -227,7 +228,7 @@ class DigitalSpec(Section):
     """ANN only: outputs through ReLU and requantisation in one cycle."""
 
 
-class SpikeflowFile(Section):
+class SpikeflowFile(MachineFile):
     """RRAM crossbars in PEs, PEs in tiles, tiles on a mesh around the neuronal module."""
 
     format: Literal["accelsim.hardware/1"] = "accelsim.hardware/1"
@@ -354,9 +355,3 @@ class SpikeflowFile(Section):
             )
         size = bits if spec.size_bytes is None else spec.size_bytes * 8
         return macros(size, spec.width_bytes, spec.banks, self.technology_nm, f"memories.{name}", category)
-
-    def cost_table(self, file: CostFile, demand: Demand) -> CostTable:
-        """Costs for a network with the given demands."""
-        from accelsim.machines.spikeflow.prices import cost_table  # it needs this schema's type
-
-        return cost_table(self, file, demand)

@@ -9,10 +9,11 @@ import numpy.typing as npt
 
 from accelsim.core.effort import Work
 from accelsim.core.files import is_file
-from accelsim.inference.arithmetic import Arithmetic, Crossbars
+from accelsim.inference.arithmetic import Crossbars
 from accelsim.inference.programmed import group_sets, program
 from accelsim.inference.weights import quantised, read_layer
 from accelsim.inference.work import exact_energy, programming
+from accelsim.machines.spikeflow.arithmetic import arithmetic
 from accelsim.machines.spikeflow.description import SpikeflowFile
 from accelsim.machines.spikeflow.silence import bits_of, fields, unpack
 from accelsim.workload import Operation, Workload
@@ -33,7 +34,7 @@ def stored_weights(workload: Workload) -> Mapping[str, npt.NDArray[np.float32]] 
 
 
 def _settings(workload: Workload, hardware: SpikeflowFile) -> Crossbars:
-    found = Arithmetic.of(hardware, workload.precision, noise="none").with_crossbars(variation=False).crossbars
+    found = arithmetic(hardware, workload.precision, "none", ()).with_crossbars(variation=False).crossbars
     assert found is not None
     return found
 

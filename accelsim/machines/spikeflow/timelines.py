@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from accelsim.ledger.timeline import Timeline
-from accelsim.machines.spikeflow.machine import Model
+from accelsim.machines.spikeflow.model import Model
 from accelsim.machines.spikeflow.pipeline import Schedule
 
 

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import lru_cache
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from accelsim.core.settings import Section
 from accelsim.costs.parts import (
-    Demand,
     DramSpec,
     SramSpec,
-    cells_component,
-    digital_helpers,
-    lif_component,
-    per_bit,
-    register_file,
-    time_affine_components,
 )
-from accelsim.costs.table import Component, CostFile, CostSection, CostTable, from_file
-from accelsim.machines.systolic.related.description import RelatedDataflow, RelatedSections, related_parts
+from accelsim.costs.table import CostSection
+from accelsim.machines.machine import MachineFile
+from accelsim.machines.systolic.related.description import RelatedDataflow, RelatedSections
 
 SPADS = ("spad_spike", "spad_weight", "spad_psum")
 
@@ -105,7 +97,7 @@ class Memories(Section):
     dram: ChannelSpec
 
 
-class SystolicFile(RelatedSections):
+class SystolicFile(RelatedSections, MachineFile):
     """A systolic array."""
 
     format: Literal["accelsim.hardware/1"] = "accelsim.hardware/1"
@@ -165,35 +157,3 @@ class SystolicFile(RelatedSections):
     def lif_units(self) -> int:
         """LIF units on the chip."""
         return self.lif.units or self.array.rows * -(-self.array.cols // self.lif.share)
-
-    def cost_table(self, file: CostFile, demand: Demand) -> CostTable:
-        """Costs for a network of the given word widths; cells and SRAMs of this description's sizes."""
-        node, precision = self.technology_nm, demand.precision
-        wide = self.pe.accumulator_bits
-        components: dict[str, Component] = {
-            **from_file(file),
-            "pe": _pe(self.pe, precision.weight_bits, node),
-            "lif": lif_component(precision.membrane_bits, wide, node),
-            **time_affine_components(node),
-            **digital_helpers(precision, wide, node),
-        }
-        for name in SPADS:
-            components[name] = register_file(getattr(self.memories, name).size_bytes, node)
-        for name in ("glb_weight", "glb_ifmap", "glb_ofmap"):
-            memory: SramSpec = getattr(self.memories, name)
-            components[name] = memory.component(name, node)
-        return CostTable({**components, **related_parts(self, node)})
-
-
-@lru_cache
-def _pe(pe: PeSpec, weight_bits: int, node_nm: int) -> Component:
-    forward = per_bit("register", 8, node_nm)
-    if pe.multiplier_bits:
-        width = max(pe.multiplier_bits, weight_bits)
-        parts = [("multiplier", width), ("adder", min(2 * width, 32)), ("register", pe.accumulator_bits)]
-        actions = {"multiply": parts}
-    else:
-        parts = [("and_gate", weight_bits), ("adder", weight_bits), ("register", pe.accumulator_bits)]
-        actions = {"operate": parts[:2], "accumulate": parts[2:]}
-    component = cells_component("compute", actions, parts, node_nm)
-    return replace(component, actions={**component.actions, "forward_bits": forward})
