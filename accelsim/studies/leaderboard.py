@@ -5,8 +5,8 @@
 
 A row is a bundle on a machine. The **claimed** gain over the artificial network (ANN) of the same layers is that of the
 papers' formula (`accelsim.estimate`); the **real** one is taken on the same machine, and once more against the ANN on
-the machine of that kind that is made for it (`Machine.ann_machine`). The ANN is dense and has `ANN_BITS`-bit weights and
-activations, whatever the recipe did to the weights of the spiking network.
+the machine of that kind that is made for it (`Machine.ann_machine`). The ANN is dense and has `ANN_BITS`-bit weights
+and activations, whatever the recipe did to the weights of the spiking network.
 """
 
 from __future__ import annotations
