@@ -24,6 +24,9 @@ from accelsim.core.yaml_text import Keys as Keys
 from accelsim.core.yaml_text import dotted as dotted
 from accelsim.core.yaml_text import parse
 
+PACKAGE = Path(__file__).resolve().parents[1]
+"""Where accelsim itself lies."""
+
 MOST_TEXT = 2**24
 """Bytes of a YAML file."""
 MOST_PIPED = 2**29
@@ -314,6 +317,5 @@ def _write_through(path: Path, mode: int, payload: bytes) -> None:
 
 def bundled(folder: str) -> Path:
     """Where the files shipped with accelsim lie: the package in a wheel, the checkout otherwise."""
-    package = Path(__file__).resolve().parents[1]
-    inside = package / "bundled" / folder
-    return inside if is_dir(inside) else package.parent / folder
+    inside = PACKAGE / "bundled" / folder
+    return inside if is_dir(inside) else PACKAGE.parent / folder

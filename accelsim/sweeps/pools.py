@@ -13,11 +13,10 @@ from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
-import accelsim
 from accelsim.core.errors import AccelsimError
+from accelsim.core.files import PACKAGE
 from accelsim.sweeps.evaluate import Evaluator, Task
 from accelsim.sweeps.worker import answer
 
@@ -174,7 +173,7 @@ class LocalPool:
             self._start()
 
     def _start(self) -> None:
-        package = str(Path(accelsim.__file__).parent.parent)
+        package = str(PACKAGE.parent)
         paths = [package, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
         threads = {name: os.environ.get(name, "1") for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")}
         try:

@@ -12,10 +12,9 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
-import accelsim
 from accelsim import workload as wl
 from accelsim.core.errors import InputError, Problem
-from accelsim.core.files import Keys, exists, file_digest, is_file, read_yaml
+from accelsim.core.files import PACKAGE, Keys, exists, file_digest, is_file, read_yaml
 from accelsim.core.keys import resolve_key
 from accelsim.core.settings import Override, Section
 from accelsim.core.version import __version__
@@ -37,7 +36,7 @@ def code_version() -> str:
 
     The number alone would let a journal serve figures of yesterday's model.
     """
-    package = Path(accelsim.__file__).parent
+    package = PACKAGE
     digest = hashlib.sha256()
     for path in sorted(package.rglob("*")):
         relative = path.relative_to(package)
