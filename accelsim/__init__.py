@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from accelsim.api import compare, explain, load_hardware, load_workload, run
     from accelsim.api.comparison import Comparison
     from accelsim.core.errors import AccelsimError, InputError
+    from accelsim.core.views import plot
     from accelsim.estimate import Explanation
     from accelsim.frontend import Tracer, from_nir, import_topology, replay, trace
     from accelsim.ledger.result import Result
@@ -35,6 +36,7 @@ _WHERE = {
     "infer": "accelsim.accuracy.infer",
     "load_hardware": "accelsim.api",
     "load_workload": "accelsim.api",
+    "plot": "accelsim.core.views",
     "replay": "accelsim.frontend",
     "run": "accelsim.api",
     "sweep": "accelsim.sweeps.run",
@@ -59,6 +61,7 @@ __all__ = [
     "infer",
     "load_hardware",
     "load_workload",
+    "plot",
     "replay",
     "run",
     "sweep",

@@ -1,6 +1,6 @@
 """The map of the rooms in CONTRIBUTING.md, drawn from the imports; and circles between files.
 
-``python -m tests.rooms --write`` draws it again. Imports at the top, within functions and for type checking count alike.
+``python -m tests.rooms --write`` draws it again. Imports within functions and for type checking count.
 """
 
 from __future__ import annotations

@@ -267,6 +267,7 @@ CASES: dict[str, Case] = {
             "hardware": HARDWARE,
         },
     ),
+    "plot": Case(accelsim.plot, {"result": Of(result, OBJECT), "path": Of(just(None), [*NO_PATH, "picture.xyz"])}),
     "as_ann": Case(as_ann, {"workload": Of(digits, []), "density": ANN_DENSITY}),
     "attach_trace": Case(
         attach_trace, {"workload": Of(lambda: made().workload, OBJECT), "trace": Of(spikes, OBJECT)}

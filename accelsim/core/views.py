@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from accelsim.core.errors import InputError, Problem
+from accelsim.core.options import found, refuse
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,7 +26,7 @@ def view(way: str, result: Any, *arguments: Any) -> Any:
         if kind.__module__.startswith("accelsim.") and kind.__name__ in views:
             module, name = views[kind.__name__]
             return getattr(import_module(f"{ROOM}.{module}"), name)(result, *arguments)
-    raise InputError(Problem(f"found {type(result).__name__}, allowed: {', '.join(sorted(views))}", where=way))
+    raise refuse(f"found {found(result)}, allowed: one of {', '.join(sorted(views))}", "result")
 
 
 def plot(result: Any, path: str | Path | None = None) -> Figure:
