@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +12,8 @@ from typing import Any
 
 import pytest
 import yaml
+
+from tests.third_machines import installed
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -42,24 +43,10 @@ def write(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture
 def moody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The machine file of a third machine, installed for this process and its children."""
-    from accelsim.machines.registry import machines
-    from accelsim.sweeps.sources import code_version
-
-    site = tmp_path / "site"
-    (site / "moody-1.0.dist-info").mkdir(parents=True)
-    shutil.copy(HERE / "moody.py", site / "moody_machine.py")
-    (site / "moody-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: moody\nVersion: 1.0\n")
-    (site / "moody-1.0.dist-info" / "entry_points.txt").write_text("[accelsim.machines]\nmoody = moody_machine:Moody\n")
-    monkeypatch.syspath_prepend(str(site))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), str(ROOT)]))
-    machines.cache_clear()
-    code_version.cache_clear()  # which counts third machines
-    path = tmp_path / "moody.yaml"
-    path.write_text(yaml.safe_dump(MOODY))
-    yield path
-    sys.modules.pop("moody_machine", None)
-    machines.cache_clear()
-    code_version.cache_clear()  # which counts third machines
+    with installed("moody", HERE / "moody.py", "Moody", tmp_path, monkeypatch):
+        path = tmp_path / "moody.yaml"
+        path.write_text(yaml.safe_dump(MOODY))
+        yield path
 
 
 @pytest.fixture
