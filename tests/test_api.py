@@ -122,3 +122,8 @@ def test_what_does_not_fit_the_machine_is_said_where_it_was_given(
         api.run("digits_snn", tmp_path / "hw.yaml")
     line = source[:block].count("\n") + 1
     assert str(caught.value).startswith(f"{tmp_path / 'hw.yaml'}:{line}: {key}: ")
+
+
+def test_what_no_key_is_to_blame_for_names_the_file() -> None:
+    with pytest.raises(InputError, match=r"ptb.yaml: no and_gate of 64 bits in the cell table"):
+        api.load_hardware("ptb", {"array.rows": 64})

@@ -6,17 +6,18 @@ import csv
 import math
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
+from pathlib import Path
 
 from accelsim.core.errors import InputError, Problem
 
+DATA = Path(__file__).with_name("data")
 _NATIVE_NM = 28
 _TABLE_CLOCK_NS = 2.5  # the table's powers are those of one operation every 2.5 ns (400 MHz)
 
 
 def read_table(name: str) -> list[dict[str, str]]:
     """A CSV of the package data; lines starting with ``#`` say where it comes from."""
-    text = resources.files("accelsim.costs").joinpath("data", name).read_text(encoding="utf-8")
+    text = (DATA / name).read_text(encoding="utf-8")
     return list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
 
 

@@ -12,7 +12,7 @@ import dataclasses
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import resources
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -28,6 +28,8 @@ CellKind = Literal["levels", "binary_units"]
 NoiseLaw = Literal["constant", "proportional"]
 Spacing = Literal["conductance", "resistance"]
 
+DEVICES = Path(__file__).with_name("devices.yaml")
+"""Published cells, every figure with its source."""
 _NUMBERS = (
     "r_on_ohm",
     "r_off_ohm",
@@ -269,23 +271,22 @@ class Device:
     @classmethod
     def preset(cls, name: str) -> Device:
         """A published cell by name (see `preset_names`). Raises `InputError` for an unknown name."""
-        presets = _presets()
-        if text(name, "crossbar.device.preset") not in presets:
-            raise _fail(
-                f"no cell {found(name)}; known: {', '.join(presets)}{did_you_mean(str(name), presets)}", "preset"
-            )
-        return presets[name]
+        known = presets()
+        if text(name, "crossbar.device.preset") not in known:
+            raise _fail(f"no cell {found(name)}; known: {', '.join(known)}{did_you_mean(str(name), known)}", "preset")
+        return known[name]
 
 
 def preset_names() -> tuple[str, ...]:
     """The names `Device.preset` knows."""
-    return tuple(_presets())
+    return tuple(presets())
 
 
 @functools.cache
-def _presets() -> dict[str, Device]:
-    content = resources.files(__package__).joinpath("devices.yaml").read_text(encoding="utf-8")
-    return {name: _from_entry(name, entry) for name, entry in yaml.safe_load(content).items()}
+def presets() -> dict[str, Device]:
+    """All published cells by name."""
+    entries = yaml.safe_load(DEVICES.read_text(encoding="utf-8"))
+    return {name: _from_entry(name, entry) for name, entry in entries.items()}
 
 
 def _from_entry(name: str, entry: dict[str, Any]) -> Device:

@@ -194,8 +194,10 @@ def _placer(
     document: Document, schema: type[MachineFile], overrides: Sequence[Override]
 ) -> Callable[[Problem], Problem]:
     def place(problem: Problem) -> Problem:
-        if problem.file is not None or not problem.where:
+        if problem.file is not None:
             return problem
+        if not problem.where:  # of the machine, and nobody knows of which key
+            return replace(problem, file=str(document.path))
         where = f"{problem.where}."
         for override in overrides:  # of the key itself, of one below it, or of the section that holds it
             if f"{override.key}.".startswith(where) or where.startswith(f"{override.key}."):

@@ -1,0 +1,67 @@
+"""docs/extending.md, carried out as it stands."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import accelsim
+from accelsim.costs import cells
+from accelsim.crossbar import devices
+from tests.third_machines import ROOT, installed
+
+PAGE = ROOT / "docs" / "extending.md"
+
+
+def block(name: str) -> str:
+    """The example under the comment of that name."""
+    found = re.search(rf"<!-- {re.escape(name)} -->\n```\w+\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert found is not None, name
+    return found.group(1)
+
+
+def test_a_memory_cell(command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    known = tmp_path / "devices.yaml"
+    known.write_text(devices.DEVICES.read_text(encoding="utf-8") + "\n" + block("devices.yaml"))
+    monkeypatch.setattr(devices, "DEVICES", known)
+    devices.presets.cache_clear()
+    try:
+        assert "my_cell" in command("list", "devices").out
+        study = command(
+            "crossbar", "--device", "my_cell", "--rows", "16", "--cols", "8", "--cell-bits", "2", "--sizes", "8"
+        )
+        assert study.code == 0, study.err
+        machine = accelsim.load_hardware("spikeflow", {"device.preset": "my_cell", "crossbar.cell_bits": 2})
+        assert machine.file.device.device().r_on_ohm == 12000.0
+        assert accelsim.run("digits_snn", machine).energy_pj > 0
+    finally:
+        devices.presets.cache_clear()
+
+
+def test_a_technology_node(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(accelsim.InputError, match="no scaling factor from 28 nm to 45 nm"):
+        accelsim.run("digits_snn", "sata", settings={"technology_nm": 45})
+    data = shutil.copytree(cells.DATA, tmp_path / "data")
+    with (data / "node_scaling.csv").open("a") as stream:
+        stream.write(block("node_scaling.csv"))
+    monkeypatch.setattr(cells, "DATA", data)
+    here = accelsim.run("digits_snn", "sata")
+    there = accelsim.run("digits_snn", "sata", settings={"technology_nm": 45})
+    adds = (result.components["pe.accumulate"]["energy_pj"] for result in (there, here))
+    assert next(adds) / next(adds) == pytest.approx(1.972)
+
+
+def test_a_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    source, file = tmp_path / "source.py", tmp_path / "adder.yaml"
+    source.write_text(block("machine.py"))
+    file.write_text(yaml.safe_dump({"kind": "adder", "costs": {"table": "digital_28nm"}}))
+    with installed("adder", source, "Adder", tmp_path, monkeypatch):
+        result = accelsim.run("digits_snn", file)
+        assert result.components["adder.add_bits"]["count"] == pytest.approx(8 * result.cycles)
+        assert accelsim.infer("digits_snn", file, images=10, early_exit=0.3).early_exit is not None
