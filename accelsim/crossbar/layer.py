@@ -18,7 +18,7 @@ import numpy.typing as npt
 from accelsim.crossbar import checks
 from accelsim.crossbar.converters import Adc, Dac
 from accelsim.crossbar.devices import Device
-from accelsim.crossbar.kernels.mvm import multiply, mvm_numpy, pack_matrices, pack_spikes
+from accelsim.crossbar.kernels.mvm import multiply, pack_matrices, pack_spikes
 from accelsim.crossbar.mapping import RowBlocks, linear_blocks
 from accelsim.crossbar.noise import statistical_variance
 from accelsim.crossbar.solution import Wires
@@ -100,14 +100,13 @@ class ProgrammedLayer:
         *,
         dac: Dac | None = None,
         seed: int | None = None,
-        compiled: bool = True,
     ) -> Output:
         """Outputs [B, M] of inputs [B, features]: spikes, or whole numbers applied bit by bit by `dac`.
 
         Without an ADC the analog column sums are taken as they are. `seed` switches read noise on (the
         ``statistical`` model) and fixes it: read b of a call always draws the same noise, on any number of
-        threads; bit-planes and calls with other seeds draw other noise. `compiled=False` runs the plain
-        numpy sibling. Raises `InputError` for noise on a layer programmed without it.
+        threads; bit-planes and calls with other seeds draw other noise. Raises `InputError` for noise on a layer
+        programmed without it.
         """
         converter = dac or Dac(1)
         if converter.mode != "serial":
@@ -119,7 +118,7 @@ class ProgrammedLayer:
         planes = converter.bit_planes(inputs)
         total: Output | None = None
         for t, plane in enumerate(planes):
-            part = self._read_spikes(plane, adc, None if seed is None else (seed * len(planes) + t) % 2**32, compiled)
+            part = self._read_spikes(plane, adc, None if seed is None else (seed * len(planes) + t) % 2**32)
             if total is None:
                 total = part
             else:
@@ -132,7 +131,7 @@ class ProgrammedLayer:
         assert total is not None
         return total
 
-    def _read_spikes(self, spikes: npt.NDArray[np.bool_], adc: Adc | None, seed: int | None, compiled: bool) -> Output:
+    def _read_spikes(self, spikes: npt.NDArray[np.bool_], adc: Adc | None, seed: int | None) -> Output:
         cut = self.blocks.cut_inputs(spikes)
         n_reads, n_blocks, _ = cut.shape
         step_a = self.unit_a if adc is None else adc.step_a
@@ -144,13 +143,8 @@ class ProgrammedLayer:
             # Without conversion a complemented column is turned round before the sum instead of after it.
             matrices = matrices * gain[:, None, :]
         limits = None if adc is None else (-adc.offset_a / adc.step_a, adc.low, adc.high)
-        sums: npt.NDArray[np.generic]
-        if compiled:
-            packed = pack_matrices(matrices, variances)
-            sums, _, clipped = multiply(pack_spikes(cut), packed, gain, limits, seed or 0)
-        else:
-            single = None if variances is None else variances.astype(np.float32)
-            sums, clipped = mvm_numpy(cut, matrices.astype(np.float32), single, seed or 0, limits, gain)
+        packed = pack_matrices(matrices, variances)
+        sums, _, clipped = multiply(pack_spikes(cut), packed, gain, limits, seed or 0)
         active = cut.sum(axis=2).astype(np.int64)
         mask = 2**self.encoding.cell_bits - 1
         weighed = sums.astype(np.float64) * (step_a / self.unit_a) + active @ (self.flipped * mask)

@@ -100,16 +100,6 @@ def statistical_variance(
     return variance.reshape(g.shape)
 
 
-def statistical_variance_numpy(
-    conductance_s: npt.ArrayLike, sigma_s: npt.ArrayLike, wires: Wires, *, density: float = 0.2
-) -> FloatArray:
-    """Sibling of `statistical_variance` for one array, put together from the responses above."""
-    g = checks.conductances(conductance_s, ndim=2)
-    together = device_voltages_v(g, np.ones(g.shape[0]), wires)
-    across = density * together + (1.0 - density) * row_response(g, wires)
-    return np.asarray((_sigma(sigma_s, g) * across * sense_response(g, wires)) ** 2)
-
-
 @dataclass(frozen=True)
 class NoisyArray:
     """One programmed array with its read noise; build the solution with `solve_transfer`."""

@@ -10,8 +10,8 @@ from accelsim.crossbar.noise import (
     sense_response,
     sense_voltages,
     statistical_variance,
-    statistical_variance_numpy,
 )
+from tests.oracles import crossbar as plainly
 
 SIZE, OHM = 24, 4.0
 WIRES = Wires(OHM, OHM, 10.0, 20.0)
@@ -81,7 +81,7 @@ def test_variances_of_a_stack_equal_the_plain_ones(shape, wires):
     g[..., 0, 0] = 0.0
     stack = statistical_variance(g, 0.05 * g, wires, density=0.3).reshape(-1, *shape[-2:])
     for found, array in zip(stack, g.reshape(stack.shape), strict=True):
-        plain = statistical_variance_numpy(array, 0.05 * array, wires, density=0.3)
+        plain = plainly.statistical_variance(array, 0.05 * array, wires, density=0.3)
         assert np.allclose(found, plain, rtol=1e-12, atol=0)
 
 

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from accelsim.core.errors import InputError
 from accelsim.noc import LOCAL, Mesh, Messages, NocSpec, analytical, simulate, unloaded_latency
-from accelsim.noc.reference import simulate_plainly
 from accelsim.noc.unloaded import follow, follow_plainly
 from tests.noc.strategies import meshes, messages, specs
+from tests.oracles.noc import simulate_plainly
 
 SEED = st.integers(0, 2**32)
 

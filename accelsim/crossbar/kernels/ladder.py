@@ -1,4 +1,4 @@
-# Numba infers the types of compiled functions; only their numpy siblings are annotated.
+# Numba infers the types of compiled functions.
 # mypy: disable-error-code="no-untyped-def,no-untyped-call"
 """Closed forms of the limits in which columns do not see one another, and the gated (1T1R) read.
 

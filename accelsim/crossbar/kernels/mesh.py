@@ -1,4 +1,4 @@
-# Numba infers the types of compiled functions; only their numpy siblings are annotated.
+# Numba infers the types of compiled functions.
 # mypy: disable-error-code="no-untyped-def,no-untyped-call"
 """Star-mesh elimination of nodes of a dense resistor network, blocked.
 
@@ -9,8 +9,6 @@ is accurate to a few roundings of its own size (the argument of Grassmann, Taksa
 """
 
 from __future__ import annotations
-
-import numpy as np
 
 from accelsim.core.compiled import njit
 
@@ -115,14 +113,3 @@ def eliminate(work, n_out, width, stride, n_rows, tile, scale):
         _factor(work, stride, p, q, width, scale)
         _update(work, stride, p, q, n_out + n_rows, width, tile, scale)
         p += q
-
-
-def eliminate_numpy(network: np.ndarray, n_out: int) -> np.ndarray:
-    """Plain sibling of `eliminate`: the reduced network, symmetric with zero diagonal, from a full one."""
-    network = np.array(network, dtype=np.float64)
-    for p in range(n_out):
-        star = network[p, p + 1 :]
-        network[p + 1 :, p + 1 :] += np.outer(star, star) / star.sum()
-    kept = network[n_out:, n_out:]
-    np.fill_diagonal(kept, 0.0)
-    return kept

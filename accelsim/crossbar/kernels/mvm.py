@@ -1,4 +1,4 @@
-# Numba infers the types of compiled functions; only their numpy siblings are annotated.
+# Numba infers the types of compiled functions.
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,call-arg,assignment,unreachable"
 """Spikes through many row blocks: column currents, noise, conversion and accumulation in one pass.
 
@@ -19,7 +19,7 @@ from numba import prange
 
 from accelsim.core.compiled import njit
 from accelsim.crossbar.kernels.bits import TILE_FLOATS, population, sum_rows, trailing_zeros
-from accelsim.crossbar.kernels.normal import GROUP, PAIRS, add_normals, fill_keys, normals_numpy
+from accelsim.crossbar.kernels.normal import GROUP, PAIRS, add_normals, fill_keys
 
 # Reads that go through the tiles together: their sums and a tile stay in the nearer caches.
 CHUNK = 256
@@ -213,37 +213,6 @@ def pack_matrices(matrices: npt.NDArray[np.floating[Any]], variances: npt.NDArra
         if variances is not None:
             tiles[:, tile, :rows, GROUP : GROUP + here] = variances[:, :, part]
     return Matrices(tiles, cols, variances is not None)
-
-
-def mvm_numpy(
-    spikes: npt.NDArray[np.bool_],
-    matrices: npt.NDArray[np.float32],
-    variances: npt.NDArray[np.float32] | None,
-    seed: int,
-    adc: tuple[float, int, int] | None,
-    gain: npt.NDArray[np.int32],
-    first_read: int = 0,
-) -> tuple[npt.NDArray[np.float64], int]:
-    """Sibling of `multiply` in double precision: spikes [B, K, N], matrices [K, N, M], gain [K, M].
-
-    Returns columns [B, M] and clipped conversions.
-    """
-    n_reads, n_blocks, _ = spikes.shape
-    cols = matrices.shape[2]
-    out, clipped = np.zeros((n_reads, cols)), 0
-    for k in range(n_blocks):
-        total = spikes[:, k].astype(np.float64) @ matrices[k].astype(np.float64)
-        if variances is not None:
-            spread = spikes[:, k].astype(np.float64) @ variances[k].astype(np.float64)
-            total += np.sqrt(spread) * normals_numpy(seed, k, first_read, n_reads, cols)
-        if adc is None:
-            out += total
-        else:
-            offset, low, high = adc
-            code = np.floor(total + offset + 0.5)
-            clipped += int(((code < low) | (code > high)).sum())
-            out += gain[k] * np.clip(code, low, high)
-    return out, clipped
 
 
 def pack_spikes(spikes: npt.ArrayLike) -> npt.NDArray[np.uint64]:

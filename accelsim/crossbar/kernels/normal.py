@@ -1,4 +1,4 @@
-# Numba infers the types of compiled functions; only their numpy siblings are annotated.
+# Numba infers the types of compiled functions.
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,call-arg,unreachable,var-annotated"
 """Normal numbers as a function of (seed, block, read, column): the same on any number of threads, in any batch.
 
@@ -8,8 +8,8 @@ gets two words: a Weyl sequence that starts at one half of the key, through a mu
 into which the other half enters (the construction of SplitMix: Steele, Lea, Flood, OOPSLA 2014; multipliers by
 C. Wellons' search for integer hashes). A pair of words becomes two normals by the Box-Muller transform.
 Logarithm, sine and cosine are polynomials in single precision, so that the whole loop runs on vector units: a normal
-differs by less than 2e-6 from the one `normals_numpy` computes in double precision from the same bits (the test
-measures it), and none exceeds sqrt(2 ln 2^23) = 5.65.
+differs by less than 2e-6 from the one that double precision gives from the same bits (a test measures it), and none
+exceeds sqrt(2 ln 2^23) = 5.65.
 """
 
 from __future__ import annotations
@@ -140,37 +140,3 @@ def philox2x32(
         round_key = np.uint64((key + step * int(_WEYL)) & 0xFFFFFFFF)
         x0, x1 = (product >> _THIRTY_TWO) ^ round_key ^ x1, product & _LOW
     return x0, x1
-
-
-def words_numpy(
-    seed: int, block: int, first_read: int, reads: int, pairs: int
-) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
-    """The two words [reads, pairs] behind each pair of normals."""
-    counter = np.arange(first_read, first_read + reads, dtype=np.uint64) | np.uint64(block << 48)
-    key0, key1 = (key[:, None] for key in philox2x32(counter & _LOW, counter >> _THIRTY_TWO, seed))
-    index = np.arange(pairs, dtype=np.uint64)
-
-    def mixed(start: npt.NDArray[np.uint64], other: npt.NDArray[np.uint64], *constants: np.uint32, last: np.uint32):
-        step, first, second = (np.uint64(constant) for constant in constants)
-        word = (start + index * step) & _LOW
-        word = (word ^ word >> _SIXTEEN) * first & _LOW
-        word = (word ^ word >> np.uint64(15) ^ other) * second & _LOW
-        return word ^ word >> np.uint64(last)
-
-    return (
-        mixed(key0, key1, _STEP_A, _MUL_A0, _MUL_A1, last=_S15),
-        mixed(key1, key0, _STEP_B, _MUL_B0, _MUL_B1, last=_S16),
-    )
-
-
-def normals_numpy(seed: int, block: int, first_read: int, reads: int, cols: int) -> npt.NDArray[np.float64]:
-    """Normals [reads, cols] that `add_normals` uses, in double precision."""
-    groups = -(-cols // GROUP)
-    a, b = words_numpy(seed, block, first_read, reads, groups * PAIRS)
-    u = 1.0 - (a >> np.uint64(9)).astype(np.float64) * 2.0**-23
-    angle = (np.pi / 2) * (b >> np.uint64(9)).astype(np.float64) * 2.0**-23
-    sign_x, sign_y = (1.0 - 2.0 * (b >> np.uint64(bit) & np.uint64(1)).astype(np.float64) for bit in (0, 1))
-    r = np.sqrt(-2.0 * np.log(u))
-    pairs = (r * np.cos(angle) * sign_x, r * np.sin(angle) * sign_y)
-    z = np.concatenate([part.reshape(reads, groups, PAIRS) for part in pairs], axis=2)
-    return z.reshape(reads, -1)[:, :cols]

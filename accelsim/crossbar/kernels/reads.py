@@ -1,4 +1,4 @@
-# Numba infers the types of compiled functions; only their numpy siblings are annotated.
+# Numba infers the types of compiled functions.
 # mypy: disable-error-code="no-untyped-def,no-untyped-call"
 """Reads of single arrays by conjugate gradients, in the device-current form.
 

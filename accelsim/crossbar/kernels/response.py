@@ -1,4 +1,4 @@
-# Numba infers the types of compiled functions; only their numpy siblings are annotated.
+# Numba infers the types of compiled functions.
 # mypy: disable-error-code="no-untyped-def,no-untyped-call"
 """Variance of read noise for stacks of arrays: `noise.statistical_variance`, compiled and in parallel."""
 
