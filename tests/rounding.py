@@ -22,14 +22,20 @@ from accelsim.workload import Bundle, Operation, SpikeTrace, Workload
 from accelsim.workload.schema import NeuronFields
 
 UNIT_ROUNDOFF = 2.0**-24
+DOUBLE_ROUNDOFF = 2.0**-53
 LAMBDA = 8.0
 
 Array = npt.NDArray[Any]
 
 
-def sum_bound(terms: Any, magnitude: Any) -> Any:
-    """How far a single-precision sum of `terms` terms may be off whose absolute values add up to `magnitude`."""
-    return LAMBDA * np.sqrt(terms) * UNIT_ROUNDOFF * magnitude
+def sum_bound(terms: Any, magnitude: Any, unit: float = UNIT_ROUNDOFF) -> Any:
+    """How far a sum of `terms` terms may be off whose absolute values add up to `magnitude`; single precision."""
+    return LAMBDA * np.sqrt(terms) * unit * magnitude
+
+
+def steps_bound(roundings: int, magnitude: Any, unit: float = UNIT_ROUNDOFF) -> Any:
+    """How far a result may be off after so many roundings of parts that are no larger than `magnitude`, for certain."""
+    return roundings * unit / (1 - roundings * unit) * magnitude
 
 
 @dataclass(frozen=True)

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
+import accelsim
+from accelsim import training as snn
 from accelsim.cli import app
 from accelsim.core import effort
-from accelsim.core.effort import LongWork, Work, announce, duration, memory_bytes
+from accelsim.core.effort import LongWork, Rest, Work, announce, duration, memory_bytes
 from accelsim.core.errors import InputError
 from accelsim.crossbar import Wires
 from accelsim.crossbar.work import solving
+from accelsim.inference.arithmetic import Arithmetic
+from accelsim.inference.work import study_work
+from accelsim.machines.description import load_hardware
+from accelsim.machines.systolic.description import SystolicFile
+from accelsim.machines.systolic.work import cycle_work
 from accelsim.noc import Mesh, NocSpec, load_model, pattern
 from accelsim.noc.work import load_work
+from accelsim.workload import load_workload
 
 
 @pytest.fixture(autouse=True)
@@ -100,6 +111,7 @@ def test_a_full_network_carries_no_more() -> None:
         "noc --rows 4 --cols 4 --injection-rate 0.1 --measure 100000000",
         "infer digits_snn --hw spikeflow --set crossbar.rows=4096 --set crossbar.cols=4096",
         "run digits_snn --hw spikeflow --fidelity cycle --set crossbar.rows=8192 --set crossbar.cols=8192",
+        "run vgg16_tinyimagenet --hw sata_ws --fidelity cycle --set array.rows=1 --set array.cols=1",
     ],
 )
 def test_commands_tell_before_they_start(monkeypatch: pytest.MonkeyPatch, words: str) -> None:
@@ -111,11 +123,136 @@ def test_commands_tell_before_they_start(monkeypatch: pytest.MonkeyPatch, words:
     assert "memory" in str(outcome.exception) or "will take" in str(outcome.exception)
 
 
+def test_folds_add_up_and_spikes_are_looked_at_where_zeros_are_skipped() -> None:
+    workload = load_workload("digits_snn")
+
+    def work(name: str, **settings: Any) -> Work:
+        file = load_hardware(name, settings or None).file
+        assert isinstance(file, SystolicFile)
+        return cycle_work(workload, file)
+
+    small, large = {"array.rows": 4, "array.cols": 4}, {"array.rows": 8, "array.cols": 4}
+    folds = [work("sata_os", **size, **{"sparsity.spikes": "none"}) for size in (small, large)]
+    assert folds[0].seconds == pytest.approx(2 * folds[1].seconds, rel=0.1)  # positions divide by 8, one layer's do not
+    assert folds[0].held_bytes > folds[1].held_bytes
+    looking, dense = (work("sata_os", **small, **{"sparsity.spikes": kind}) for kind in ("skip", "none"))
+    assert looking.seconds > 10 * dense.seconds
+    assert work("prosperity").seconds > 10 * work("eyeriss").seconds
+
+
+def test_images_and_chips_add_up() -> None:
+    workload, file = load_workload("digits_snn"), load_hardware("spikeflow").file
+    noisy = Arithmetic.of(file, workload.precision)
+    ideal = study_work(workload, Arithmetic("ideal", workload.precision), 64, 1).seconds
+    one, two = (study_work(workload, noisy, 64, chips).seconds for chips in (1, 2))
+    assert study_work(workload, Arithmetic("ideal", workload.precision), 128, 1).seconds == pytest.approx(2 * ideal)
+    assert two - ideal == pytest.approx(2 * (one - ideal))
+    assert one > 2 * ideal
+
+
 @pytest.mark.parametrize(
-    "words", ["crossbar --rows 16 --cols 16 --sizes 8", "noc --injection-rate 0.05 --warm-up 100 --measure 100"]
+    "words",
+    [
+        "crossbar --rows 16 --cols 16 --sizes 8",
+        "run digits_resnet --hw sata --fidelity cycle",
+        "noc --injection-rate 0.05 --warm-up 100 --measure 100",
+    ],
 )
 def test_short_work_says_nothing(words: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", LongWork)
         outcome = CliRunner().invoke(app, words.split())
     assert outcome.exit_code == 0
+
+
+# --- what is only known when it runs ------------------------------------------------------------------------------
+
+
+class Clock:
+    """Every look at it takes so long."""
+
+    def __init__(self, *ticks: float) -> None:
+        self.now, self.ticks = 0.0, [*ticks]
+
+    def __call__(self) -> float:
+        self.now += self.ticks.pop(0) if len(self.ticks) > 1 else self.ticks[0]
+        return self.now
+
+
+def warned(monkeypatch: pytest.MonkeyPatch, work: Callable[[], Any], *ticks: float) -> list[str]:
+    """What `work` tells when its pieces take these seconds; the last goes on."""
+    monkeypatch.setattr(effort, "perf_counter", Clock(*ticks))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        work()
+    return [str(warning.message) for warning in caught if issubclass(warning.category, LongWork)]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "seconds", "lines"),
+    [
+        (
+            100,
+            [0, 5, 1],
+            ["96 more pieces of 1 seconds each will take about 1.6 minutes"],
+        ),  # the first starts everything
+        (100, [0, 0.01], []),
+        (60, [0, 1], []),
+        (10**6, [0, 2**-10], ["998,976 more pieces of 0.00098 seconds each will take about 16 minutes"]),
+        (4, [0, 30], ["3 more pieces of 30 seconds each will take about 1.5 minutes"]),  # long pieces at once
+        (4, [0, 11, 40, 40], ["2 more pieces of 40 seconds each will take about 80 seconds"]),
+        (1, [0, 1000], []),
+    ],
+)
+def test_the_rest_is_told_once_from_the_first_pieces(
+    monkeypatch: pytest.MonkeyPatch, pieces: int, seconds: list[float], lines: list[str]
+) -> None:
+    def work() -> None:
+        rest = Rest("pieces", pieces)
+        for _ in range(min(pieces, 2000)):
+            rest.done()
+
+    assert warned(monkeypatch, work, *seconds) == lines
+
+
+def test_training_tells_after_its_first_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = snn.SpikingNet({"flatten": torch.nn.Flatten(), "fc": torch.nn.Linear(4, 3), "lif": snn.LIF()}, 2)
+
+    def work() -> None:
+        images, labels = torch.rand(6, 1, 2, 2), torch.tensor([0, 1, 2, 0, 1, 2])
+        snn.train(net, images, labels, snn.TrainSettings(epochs=10, batch_size=2), torch.Generator().manual_seed(0))
+
+    line = "26 more batches of training of 9 seconds each will take about 3.9 minutes"
+    assert warned(monkeypatch, work, 0, 9) == [line]
+    assert warned(monkeypatch, work, 0, 0.1) == []
+
+
+class Neuron(torch.nn.Module):
+    """Integrate-and-fire, one timestep per call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.leak, self.threshold, self.reset_mode = 1.0, 0.1, "hard"
+        self.reset_state()
+
+    def reset_state(self) -> None:
+        self.mem: torch.Tensor | None = None
+
+    def forward(self, current: torch.Tensor) -> torch.Tensor:
+        membrane = current if self.mem is None else self.mem + current
+        spikes = (membrane >= self.threshold).to(current.dtype)
+        self.mem = membrane * (1 - spikes)
+        return spikes
+
+
+@pytest.mark.parametrize("layout", ["step", "auto"])
+def test_tracing_timestep_by_timestep_tells_after_the_first(monkeypatch: pytest.MonkeyPatch, layout: Any) -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(4, 5), Neuron(), torch.nn.Linear(5, 3))
+
+    def work() -> None:
+        accelsim.trace(model.eval(), torch.rand(9, 2, 4), timesteps=9, layout=layout)
+
+    assert warned(monkeypatch, work, 0, 20) == [
+        "8 more timesteps of tracing of 20 seconds each will take about 2.7 minutes"
+    ]
+    assert warned(monkeypatch, work, 0, 1) == []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
@@ -82,10 +84,8 @@ def load_images(source: str | Path | None, bundle: Bundle) -> Images:
     if labels.shape != (count,) or labels.dtype.kind not in "iu":
         message = f"expected {count} whole-number labels, found {labels.dtype} of {list(labels.shape)}"
         raise InputError(Problem(message, place, where="labels"))
-    classes = classes_of(bundle.workload)
-    if labels.min() < 0 or labels.max() >= classes:
-        message = f"found {labels.min()} to {labels.max()}, the network has {classes} classes, 0 to {classes - 1}"
-        raise InputError(Problem(message, place, where="labels"))
+    with _said_of(place):
+        options.check_labels(labels, classes_of(bundle.workload))
     if "calibration" in arrays:
         calibration, _ = _fitting(bundle, arrays["calibration"], place, "calibration")
         return Images(name, inputs, labels.astype(np.int64), calibration, static, True)
@@ -95,10 +95,17 @@ def load_images(source: str | Path | None, bundle: Bundle) -> Images:
 
 def _fitting(bundle: Bundle, array: Array, name: str, what: str) -> tuple[npt.NDArray[np.float32], bool]:
     """`check_inputs`, whose complaints name the file and the array."""
-    try:
+    with _said_of(name, what):
         return check_inputs(bundle.workload, array)
+
+
+@contextmanager
+def _said_of(place: str, what: str = "labels") -> Iterator[None]:
+    """Complaints name the file (or data set) and the array."""
+    try:
+        yield
     except InputError as error:
-        raise InputError(replace(problem, file=name, where=what) for problem in error.problems) from None
+        raise InputError(replace(problem, file=place, where=what) for problem in error.problems) from None
 
 
 def hybrid(images: Array, timesteps: int) -> npt.NDArray[np.float32]:

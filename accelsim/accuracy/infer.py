@@ -108,7 +108,8 @@ def infer(
     chosen = load_images(data, opened).first(images)
     crossbars = arithmetic.crossbars
     adapted = set() if crossbars is None else adapted_layers(opened, crossbars.remedies)
-    work = study_work(opened.workload, arithmetic, len(chosen.labels), repeats)
+    runs = len(chosen.labels) + chosen.calibration.shape[0 if chosen.static else 1]
+    work = study_work(opened.workload, arithmetic, runs, repeats)
     announce(f"'{opened.workload.name}' on {len(chosen.labels)} images", work)
     reference = reference or reference_runs(opened, chosen, report)
     estimated = estimate(opened.workload)

@@ -36,7 +36,7 @@ def load_workload(source: str | Path, settings: Settings = None) -> wl.Workload:
 
 
 def load_hardware(source: str | Path, settings: Settings = None) -> Hardware:
-    """Read and check a hardware file or a bundled machine (see `accelsim.hardware`).
+    """Read and check a hardware file or a bundled machine (see `accelsim.machines.description`).
 
     Raises:
         InputError: everything that is wrong with the file or the settings.

@@ -2,6 +2,7 @@
 
 Models count their work (solves, flits, reads) and multiply by a rate that stands beside the count: seconds of one core
 of a server processor (AMD EPYC, 2024), measured with this package. An estimate is right within a factor of about three.
+Where nothing is known beforehand (somebody's network), the first few pieces of the work itself are timed (`Rest`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import warnings
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
+from time import perf_counter
 
 from accelsim.core.errors import InputError, Problem
 
@@ -69,6 +72,39 @@ def announce(what: str, work: Work) -> None:
         parts.append(f"about {size(work.held_bytes)} of the {size(memory)} of memory")
     if parts:
         warnings.warn(f"{what} will take {' and '.join(parts)}", LongWork, stacklevel=3)
+
+
+class Rest:
+    """Says once, when a few pieces of like work are through, how long the rest will take, if that is long.
+
+    The first piece starts everything and counts only where it takes long itself; what comes later may be faster or
+    slower than the first few.
+    """
+
+    FEW = 3
+    AFTER_S = 1.0
+
+    def __init__(self, what: str, pieces: int) -> None:
+        self._what, self._left = what, pieces
+        self._begun = self._before = perf_counter()
+        self._times: list[float] = []
+        self._decided = False
+
+    def done(self) -> None:
+        """One more piece is through."""
+        if self._decided:
+            return
+        now = perf_counter()
+        seconds, self._before = now - self._before, now
+        self._left -= 1
+        self._times.append(seconds)
+        later = self._times[1:]
+        is_clear = len(later) >= self.FEW and now - self._begun >= self.AFTER_S
+        if not is_clear and seconds < LONG_S / 6:
+            return
+        each = median(later or self._times)
+        self._decided = is_clear or each * self._left > LONG_S
+        announce(f"{counted(self._left)} more {self._what} of {duration(each)} each", Work(each * self._left))
 
 
 def counted(number: float) -> str:

@@ -216,6 +216,20 @@ def check_finite(values: npt.NDArray[np.floating[Any]], where: str) -> None:
         )
 
 
+def check_labels(labels: npt.NDArray[Any], classes: int, where: str = "labels") -> None:
+    """Refuse labels that are not one whole number for each image, or not of a network's classes, 0 to `classes` - 1."""
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise refuse(
+            f"expected one whole number for each image, found {labels.dtype} of shape {list(labels.shape)}", where
+        )
+    wrong = (labels < 0) | (labels >= classes)
+    if wrong.any():
+        first = int(wrong.argmax())
+        raise refuse(
+            f"found {labels[first]} for image {first}, the network has {classes} classes, 0 to {classes - 1}", where
+        )
+
+
 def mapping(value: Any, where: str, what: str) -> dict[str, Any]:
     """A mapping with text as keys; the values are not looked at."""
     if not isinstance(value, Mapping):

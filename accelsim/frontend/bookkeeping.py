@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import flop_registry
 from torch.utils.weak import WeakIdKeyDictionary
 
+from accelsim.core.effort import Rest
 from accelsim.frontend.axes import Axis, Dim, Layout, Part, has, whole
 from accelsim.frontend.classify import Chunk, compact
 from accelsim.frontend.looking import arranged
@@ -68,6 +69,8 @@ class Bookkeeping:
         self.time = Axis("T", timesteps or 0)
         self.batch = Axis("N", 0)
         self.steps = 0
+        self.rest: Rest | None = None
+        """Where the timesteps are the calls, and their number is known."""
         self.sites: dict[Hashable, Site] = {}
         self.input: Site | None = None
         self.missed: Counter[str] = Counter()
@@ -106,6 +109,8 @@ class Bookkeeping:
     def step(self) -> None:
         """The timestep is over."""
         self.steps += 1
+        if self.rest is not None:
+            self.rest.done()
         self._seen.clear()
 
     @property

@@ -16,6 +16,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from accelsim.core.effort import Rest
 from accelsim.frontend import operations
 from accelsim.frontend.axes import Axis, whole
 from accelsim.frontend.bookkeeping import Bookkeeping, Call, tensors_of
@@ -71,6 +72,8 @@ class Recorder(Bookkeeping, TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._plain_attention = sdpa_kernel(SDPBackend.MATH)
         self._plain_attention.__enter__()
         super().__enter__()  # type: ignore[no-untyped-call]
+        if self.stepwise and self.time.size:
+            self.rest = Rest("timesteps of tracing", self.time.size)
         return self
 
     def __exit__(self, *details: Any) -> None:

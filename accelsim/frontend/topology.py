@@ -15,7 +15,7 @@ that the file leaves out.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ def import_topology(
     path: str | Path,
     *,
     timesteps: int = 4,
-    density: float | Sequence[float] = 0.2,
+    density: float | Iterable[float] | Mapping[str, Any] = 0.2,
     name: str | None = None,
     neurons: bool = True,
 ) -> dict[str, Any]:
@@ -39,7 +39,8 @@ def import_topology(
     Args:
         path: the CSV file.
         timesteps: T of the spiking network made of the layers.
-        density: share of spikes among the inputs of every layer behind the first (which gets analog values).
+        density: share of spikes among the inputs of every layer behind the first (which gets analog values), or one
+            of each timestep; of layers by name where it is a mapping.
         name: of the workload; the file's name by default.
         neurons: put spiking neurons behind every layer but the last.
 
@@ -68,13 +69,24 @@ def import_topology(
         "timesteps": options.count(timesteps, "timesteps"),
         "input": {"shape": shape, "encoding": "direct"},
         "activity": {
-            "density": options.plain(density, "density"),
+            "density": _densities(density),
             "source": "assumed on import",
         },
         "layers": layers,
     }
     resolve_workload(content)  # what was written can be read
     return content
+
+
+def _densities(density: Any) -> Any:
+    """Plain data; what can be gone through but once (a generator) becomes a list."""
+    if (
+        isinstance(density, Iterable)
+        and not isinstance(density, str | bytes | Mapping)
+        and not hasattr(density, "dtype")
+    ):
+        density = options.listing(density, "density", "numbers")
+    return options.plain(density, "density")
 
 
 def topology_workload(path: str | Path, **options: Any) -> Workload:

@@ -62,7 +62,8 @@ def trace(
             batch-norms, so the recorded spikes are those of the network as trained.
         reset: "auto" clears membranes through the methods the usual frameworks have, "none" leaves them, or
             a function of the model that clears them.
-        labels: classes of the images, [N], to be kept beside them.
+        labels: classes of the images, [N], to be kept beside them; whole numbers from 0, less than the network has
+            outputs.
         name: of the workload; the model's class name by default.
         precision: `weight_bits`, `membrane_bits`, `activation_bits` of the deployed network.
 
@@ -218,8 +219,6 @@ def _samples(
         count = recorder.batch.size
         if labels.ndim != 1 or len(labels) < count:
             raise refuse(f"expected one label for each of {count} images, found shape {list(labels.shape)}", "labels")
-        if labels.dtype.kind not in "iu":
-            raise refuse(f"expected whole numbers, found {labels.dtype}", "labels")
         samples["labels"] = labels[:count]
     return samples
 

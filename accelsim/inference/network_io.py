@@ -52,9 +52,8 @@ def check_inputs(workload: Workload, inputs: Array) -> tuple[npt.NDArray[np.floa
 
 
 def classes_of(workload: Workload) -> int:
-    """Classes that the network tells apart: features of the last operation, of one of its tokens where it has them."""
-    shape = workload.graph.operations[-1].out_shape
-    return int(shape[-1] if len(shape) == 2 else np.prod(shape))
+    """Classes that the network tells apart (see `Workload.classes`)."""
+    return workload.classes
 
 
 def class_values(op: Operation, value: Value) -> npt.NDArray[np.float64]:

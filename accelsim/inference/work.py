@@ -1,4 +1,8 @@
-"""How long putting layers into crossbars and reading them will take, and what that holds."""
+"""How long putting layers into crossbars and reading them will take, and what that holds.
+
+The rates are those of the bundled networks (digits_snn, moving_digits, digits_resnet) on arrays of 64 x 64 to
+256 x 256, 32 to 64 images, one core of a server processor under load: orders of magnitude.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +15,12 @@ from accelsim.inference.arithmetic import Arithmetic, Crossbars
 from accelsim.workload import Operation, Workload
 from accelsim.workload.schema import Conv2dSpec
 
-ACTIVE_S = 1e-10
-"""For adding one column of an active row."""
-CONVERSION_S = 4e-9
-"""For a column of a row block: its noise and its conversion."""
-DENSE_S = 3e-10
-"""For a multiplication of the network itself."""
+ACTIVE_S = 5e-11
+"""For adding one column of an active row; no more than that shows beside the conversions."""
+CONVERSION_S = 1e-8
+"""For a column of a row block, its noise and its conversion: 8e-9 to 1e-8, with few channels up to 3e-8."""
+DENSE_S = 5e-10
+"""For a multiplication of the network itself: 4e-10 to 1e-9."""
 DENSITY = 0.15
 """Share of active rows where nothing is known yet."""
 SETTLED_S = 5e-10
@@ -66,7 +70,7 @@ def exact_energy(op: Operation, settings: Crossbars, planes: int, images: int) -
 
 
 def study_work(workload: Workload, arithmetic: Arithmetic, images: int, repeats: int) -> Work:
-    """For trying a network on so many images: without a machine's arithmetic, then on so many chips."""
+    """For running so many images (those for calibration among them): without a machine's arithmetic, then on chips."""
     bits, steps = workload.precision, workload.timesteps
     work = Work()
     for op in workload.graph.weighted:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from accelsim.core.options import count, found, instance, listing, refuse
+from accelsim.core.options import check_labels, count, found, instance, listing, refuse
 
 MOST_TIMESTEPS = 1_000_000
 """More than any network has; encoders are also asked for many, to look at their chances."""
@@ -49,3 +49,17 @@ def images(value: Any, where: str = "images", dims: int | None = None) -> Tensor
 def chance(value: Any, where: str = "generator") -> torch.Generator:
     """A source of random numbers."""
     return instance(value, torch.Generator, where, "a torch.Generator")
+
+
+def labels(value: Any, number: int) -> Tensor:
+    """One whole number for each of so many images."""
+    what = f"a tensor of {number} whole numbers"
+    given = instance(value, Tensor, "labels", what)
+    if given.shape != (number,) or given.is_floating_point() or given.is_complex():
+        raise refuse(f"found {given.dtype} of shape {list(given.shape)}, must be {what}", "labels")
+    return given
+
+
+def labels_of(value: Tensor, logits: Tensor) -> None:
+    """Refuse labels that are none of the classes of some logits [timesteps, images, classes]."""
+    check_labels(value.detach().cpu().numpy(), logits.shape[-1])

@@ -23,6 +23,7 @@ import torch
 from scipy.optimize import differential_evolution
 from torch import Tensor
 
+from accelsim.core.effort import Rest
 from accelsim.training.models import SpikingNet
 from accelsim.training.thresholds import accuracy_in_time, densities, neuron_layers, scaled
 
@@ -190,7 +191,9 @@ def evolve(
         nonlocal evaluations
         evaluations += 1
         drawn = torch.from_numpy(generator.choice(len(images), min(search.images, len(images)), replace=False))
-        return objective(factors, images[drawn], labels[drawn]).cost
+        found = objective(factors, images[drawn], labels[drawn]).cost
+        rest.done()
+        return found
 
     def told(*_: object, **__: object) -> None:
         nonlocal generations
@@ -200,6 +203,7 @@ def evolve(
 
     first = generator.normal(1.0, search.spread, (max(5, search.population), layers))
     first[0] = start
+    rest = Rest("trials of thresholds", (search.generations + 1) * len(first))
     found = differential_evolution(
         cost,
         [(search.lowest, search.highest)] * layers,

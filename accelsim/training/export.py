@@ -90,6 +90,7 @@ def export_bundle(
     labels: Tensor,
     precision: Mapping[str, int],
     encoding: Encoding = "direct",
+    beside: Mapping[str, str] | None = None,
 ) -> Bundle:
     """Run `net` (batch-norms folded, evaluation mode) on `images` and write its bundle.
 
@@ -103,6 +104,7 @@ def export_bundle(
         labels: classes of the images, [N].
         precision: `weight_bits`, `membrane_bits`, `activation_bits` of the deployed network.
         encoding: how the images are coded.
+        beside: text files by name that are written with the bundle, in one exchange.
 
     Raises:
         InputError: a layer that a workload file cannot describe, or a directory that is no bundle.
@@ -127,6 +129,7 @@ def export_bundle(
         weights=_parameters(net),
         trace=recording.trace,
         samples={"inputs": images.numpy(), "labels": labels.numpy(), "logits": recording.logits},
+        beside=beside,
     )
 
 

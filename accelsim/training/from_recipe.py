@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from accelsim.core.errors import InputError, Problem
-from accelsim.core.files import write_atomic
 from accelsim.core.options import function, instance, path, text
 from accelsim.ledger.result import Result
 from accelsim.training import arguments as given
@@ -76,7 +75,7 @@ class Data:
 def train_recipe(
     recipe: schema.Recipe, out: str | Path, command: str | None = None, price: Price | None = None
 ) -> Trained:
-    """Train the recipe's network, fold its batch-norms and write its bundle to `out`.
+    """Train the recipe's network, fold its batch-norms and write its bundle, the training's log in it, to `out`.
 
     The held-out images play no part in training: no epoch is chosen by them. The same recipe gives the same bytes
     (on one machine: another processor may sum in another order).
@@ -123,6 +122,15 @@ def train_recipe(
         images, labels = encode(split.test_images[:count], evaluation_generator()), split.test_labels[:count]
         static = images[0] if encode.encoding == "direct" else images
         exported_accuracy = accuracy(predict_inputs(folded, static), labels)
+        log = {
+            "schema": LOG_SCHEMA,
+            "recipe": recipe.model_dump(mode="json"),
+            "torch": torch.__version__.partition("+")[0],
+            "losses": list(outcome.losses),
+            "test_accuracy": test_accuracy,
+            "test_images": len(split.test_images),
+            **outcome.log,
+        }
         bundle = export_network(
             folded,
             directory,
@@ -140,17 +148,8 @@ def train_recipe(
             labels=labels,
             precision=recipe.precision.model_dump(),
             encoding=encode.encoding,
+            beside={LOG_FILE: json.dumps(log, indent=1, allow_nan=False) + "\n"},
         )
-    log = {
-        "schema": LOG_SCHEMA,
-        "recipe": recipe.model_dump(mode="json"),
-        "torch": torch.__version__.partition("+")[0],
-        "losses": list(outcome.losses),
-        "test_accuracy": test_accuracy,
-        "test_images": len(split.test_images),
-        **outcome.log,
-    }
-    write_atomic(directory / LOG_FILE, json.dumps(log, indent=1, allow_nan=False) + "\n")
     return Trained(bundle, outcome.losses, test_accuracy, exported_accuracy, len(split.test_images), count)
 
 

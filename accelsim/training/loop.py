@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 from torch.nn import functional
 
+from accelsim.core.effort import Rest
 from accelsim.core.options import count, figure, function, instance, refuse
 from accelsim.training import arguments as given
 
@@ -94,6 +95,9 @@ def train(
 
     Returns:
         The mean loss of each epoch.
+
+    Raises:
+        InputError: an argument of the wrong kind, or labels beyond the classes of the network.
     """
     instance(net, nn.Module, "net", "a torch.nn.Module")
     instance(settings, TrainSettings, "settings", "TrainSettings")
@@ -101,7 +105,7 @@ def train(
     for name, asked in (("prepare", prepare), ("penalty", penalty), ("criterion", criterion)):
         if asked is not None:
             function(asked, name)
-    _check_labels(labels, len(images))
+    labels = given.labels(labels, len(images))
     if len(images) < 2:
         raise refuse("found one image, at least two are needed (batch-norm)", "images")
     full, rest = divmod(len(images), settings.batch_size)
@@ -112,7 +116,9 @@ def train(
     )
     net.train()
     criterion = criterion or _of_the_mean
-    losses = []
+    losses: list[float] = []
+    checked = False
+    ahead = Rest("batches of training", settings.epochs * batches)
     with progress() as bar:
         task = bar.add_task("training", total=settings.epochs * batches, loss=float("nan"))
         for _ in range(settings.epochs):
@@ -120,7 +126,11 @@ def train(
             total = 0.0
             for batch in torch.split(order, settings.batch_size)[:batches]:
                 inputs = images[batch] if prepare is None else prepare(images[batch], generator)
-                loss = criterion(net(inputs), labels[batch])
+                outputs = net(inputs)
+                if not checked:
+                    given.labels_of(labels, outputs)
+                    checked = True
+                loss = criterion(outputs, labels[batch])
                 if penalty is not None:
                     loss = loss + penalty()
                 optimizer.zero_grad()
@@ -128,18 +138,11 @@ def train(
                 optimizer.step()
                 schedule.step()
                 total += loss.item()
+                ahead.done()
                 bar.update(task, advance=1, loss=loss.item())
             losses.append(total / batches)
     net.eval()
     return losses
-
-
-def _check_labels(labels: Tensor, number: int) -> None:
-    """One whole number for each image."""
-    what = f"a tensor of {number} whole numbers"
-    instance(labels, Tensor, "labels", what)
-    if labels.shape != (number,) or labels.is_floating_point() or labels.is_complex():
-        raise refuse(f"found {labels.dtype} of shape {list(labels.shape)}, must be {what}", "labels")
 
 
 def _of_the_mean(logits: Tensor, labels: Tensor) -> Tensor:
@@ -181,7 +184,12 @@ def predict(net: nn.Module, images: Tensor, batch_size: int = 120, encode: Prepa
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:
-    """Share of images whose mean logit over timesteps is largest for the right class."""
+    """Share of images whose mean logit over timesteps is largest for the right class.
+
+    Raises:
+        InputError: no logits [timesteps, N, classes], or no labels [N] of these classes.
+    """
     logits = given.images(logits, "logits", dims=3)
-    _check_labels(labels, logits.shape[1])
+    labels = given.labels(labels, logits.shape[1])
+    given.labels_of(labels, logits)
     return float((logits.mean(dim=0).argmax(dim=1) == labels).double().mean())

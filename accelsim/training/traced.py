@@ -16,7 +16,7 @@ from accelsim.training.export import export_bundle
 from accelsim.training.layers import folded_norms
 from accelsim.training.models import SpikingNet
 from accelsim.workload import Bundle
-from accelsim.workload.bundle import check_target
+from accelsim.workload.bundle import check_target, write_bundle
 
 
 def export_network(
@@ -31,6 +31,7 @@ def export_network(
     labels: Tensor,
     precision: Mapping[str, int],
     encoding: Encoding = "direct",
+    beside: Mapping[str, str] | None = None,
 ) -> Bundle:
     """Run `net` (batch-norms folded, evaluation mode) on `images` and write its bundle.
 
@@ -40,7 +41,7 @@ def export_network(
     Args:
         net: the network as it is to be deployed; it takes `images` and gives logits [timesteps, N, classes].
         timesteps: T.
-        directory, name, description, source, images, labels, precision, encoding: as in `export_bundle`.
+        directory, name, description, source, images, labels, precision, encoding, beside: as in `export_bundle`.
 
     Raises:
         InputError: something that a workload file cannot describe, or a directory that is no bundle.
@@ -48,7 +49,7 @@ def export_network(
     if isinstance(net, SpikingNet):
         return export_bundle(
             net, directory, name=name, description=description, source=source, images=images, labels=labels,
-            precision=precision, encoding=encoding,
+            precision=precision, encoding=encoding, beside=beside,
         )  # fmt: skip
     check_target(directory)
     layout: Literal["TN", "N"] = "TN" if images.dim() == 5 else "N"
@@ -56,12 +57,14 @@ def export_network(
     found = traced.workload.file.model_dump(mode="json", exclude={"activity", "files"}, exclude_unset=True)
     head = {"format": found["format"], "name": name, "description": description, "source": source}
     told = {"input": {**found["input"], "encoding": encoding}}  # rate and ttfs look the same to a tracer
-    return Bundle.of(
+    return write_bundle(
+        directory,
         head | {key: value for key, value in found.items() if key not in head} | told,
         weights={**traced.weights, **_norms(net, traced)},
         trace=traced.trace,
         samples=traced.samples,
-    ).save(directory)
+        beside=beside,
+    )
 
 
 def _norms(net: nn.Module, traced: Bundle) -> dict[str, npt.NDArray[Any]]:

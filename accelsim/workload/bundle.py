@@ -102,14 +102,14 @@ class Bundle:
                 ``<op>.gain`` and ``<op>.offset`` of what differs over time.
             trace: inputs of the weighted operations.
             density: in place of a trace, as under `activity.density` of a workload file.
-            samples: ``inputs``, ``labels``, ``logits``, what of these there is.
+            samples: ``inputs``, ``labels``, ``logits``, what of these there is; labels are classes of the network.
             level: "spikes" keeps the trace, "stats" only its per-timestep, per-image counts.
             source: where the activity comes from.
             notes: assumptions made on the way, in words.
 
         Raises:
             InputError: the description, the weights and the trace do not fit one another, or an argument is of the
-                wrong kind: weights that are no finite numbers of float32, say.
+                wrong kind: weights that are no finite numbers of float32, labels beyond the network's classes, say.
         """
         description = options.document(description, "description")
         held_weights, held_samples = _plain(weights, "weights"), _plain(samples, "samples")
@@ -133,6 +133,7 @@ class Bundle:
                 activity = {"stats": "stats.npz", "source": source}
                 workload = resolve_workload({**description, "activity": activity}, stats=stats, notes=notes)
         held = _Content(description, held_weights, held_samples, trace, stats)
+        _check_labels(workload, held_samples)
         bundle = cls(None, replace(workload, weights=held.weights), held)
         check_weights(workload.graph, workload.timesteps, held.weights)
         return bundle
@@ -166,7 +167,11 @@ class Bundle:
     @cached_property
     def samples(self) -> Arrays:
         """``inputs`` [N, ...] or [T, N, ...], ``labels`` [N], ``logits`` [T, N, classes], as far as known."""
-        return self._content.samples if self._content else self._read("samples.npz")
+        if self._content is not None:
+            return self._content.samples
+        samples = self._read("samples.npz")
+        _check_labels(self.workload, samples, str(self.workload.path.parent / "samples.npz"))
+        return samples
 
     @cached_property
     def stats(self) -> Arrays:
@@ -223,6 +228,9 @@ class Bundle:
         Raises:
             InputError: `directory` is a file or holds something that is no bundle.
         """
+        return self._save(options.path(directory, "directory"), {})
+
+    def _save(self, directory: Path, beside: Mapping[str, str]) -> Bundle:
         content = self._content
         if content is None:
             content = _Content(
@@ -232,7 +240,7 @@ class Bundle:
                 self.trace if self.level == "spikes" else None,
                 self.stats,
             )
-        return _write(options.path(directory, "directory"), content, self._stated_activity())
+        return _write(directory, content, self._stated_activity(), beside)
 
     def _stated_activity(self) -> dict[str, Any]:
         spec = self.workload.file.activity
@@ -278,6 +286,20 @@ def _plain(arrays: Mapping[str, npt.ArrayLike], where: str) -> Arrays:
     return {name: options.array(values, f"{where}['{name}']", finite=False) for name, values in given.items()}
 
 
+def _check_labels(workload: Workload, samples: Arrays, file: str | None = None) -> None:
+    """Refuse labels that are none of the classes of the recorded outputs, or else of the last operation."""
+    if "labels" not in samples:
+        return
+    classes = workload.classes
+    for name, axes in (("logits", 3), ("outputs", 2)):
+        if name in samples and samples[name].ndim == axes:
+            classes = samples[name].shape[-1]
+    try:
+        options.check_labels(samples["labels"], classes)
+    except InputError as error:
+        raise InputError(replace(problem, file=file) for problem in error.problems) from None
+
+
 # --- writing ------------------------------------------------------------------------------------------
 
 
@@ -304,6 +326,7 @@ def write_bundle(
     weights: Mapping[str, npt.ArrayLike],
     trace: SpikeTrace,
     samples: Mapping[str, npt.ArrayLike],
+    beside: Mapping[str, str] | None = None,
 ) -> Bundle:
     """Write a bundle, whole or not at all; an existing bundle in `directory` is replaced.
 
@@ -313,22 +336,25 @@ def write_bundle(
         weights: ``<op>.weight`` and ``<op>.bias`` of each weighted operation.
         trace: inputs of the weighted operations.
         samples: ``inputs``, ``labels``, ``logits``.
+        beside: text files by name that come and go with the bundle (the log of a training).
 
     Raises:
         InputError: the description, the weights and the trace do not fit one another, or `directory`
             holds something that is no bundle.
     """
     check_target(directory)
-    return Bundle.of(description, weights=weights, trace=trace, samples=samples).save(directory)
+    return Bundle.of(description, weights=weights, trace=trace, samples=samples)._save(directory, beside or {})
 
 
-def _write(directory: Path, content: _Content, activity: dict[str, Any]) -> Bundle:
+def _write(directory: Path, content: _Content, activity: dict[str, Any], beside: Mapping[str, str]) -> Bundle:
     check_target(directory)
     place = Path(os.path.realpath(directory))  # where a link points to; the link stays
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         with staged_directory(place) as staging:
             _write_files(staging, content, activity)
+            for name, text in beside.items():
+                write_atomic(staging / name, text)
             os.chmod(staging, 0o755)
             replace_directory(staging, place)
     except OSError as error:

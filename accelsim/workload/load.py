@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -89,6 +90,12 @@ class Workload:
     def outputs(self) -> Mapping[str, tuple[Operation, ...]]:
         """For each stage, its operations whose values leave it."""
         return stage_outputs(self.graph, self.stages)
+
+    @property
+    def classes(self) -> int:
+        """Classes that the network tells apart: features of the last operation (of one of its tokens)."""
+        shape = self.graph.operations[-1].out_shape
+        return int(shape[-1] if len(shape) == 2 else math.prod(shape))
 
     def image(self, index: int) -> Workload:
         """The same workload with the activity of one image alone."""

@@ -1,8 +1,7 @@
-"""Folding batch-norm into the weights turns a few spikes per million, no more."""
+"""Folding batch-norm into the weights turns no spikes but those that rounding decides."""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 
@@ -10,8 +9,7 @@ from accelsim.frontend import replay, trace
 from accelsim.training.data import digits
 from accelsim.training.loop import TrainSettings, train
 from accelsim.training.models import digits_net
-
-MOST_FLIPS_PER_MILLION = 20
+from tests.rounding import Reference
 
 
 @pytest.fixture(scope="module")
@@ -26,19 +24,27 @@ def trained():
 
 
 def test_folded_weights_replay_the_recorded_spikes(trained):
+    """Both with the spikes of exact sums, but where a membrane is within rounding of its threshold.
+
+    The network's own batch-norms work on sums that are not folded: |mean| gain + |beta| go through their roundings.
+    """
     net, images, labels = trained
     bundle = trace(net, images, timesteps=4, labels=labels)
     again = replay(bundle.workload, bundle.weights, bundle.samples["inputs"])
-    flips = total = 0
-    for name in list(bundle.trace)[1:]:
-        found, expected = again.trace[name], bundle.trace[name]
-        flips += int(np.bitwise_count(found.bits ^ expected.bits).sum())
-        total += expected.steps * expected.images * expected.elements
-    assert total > 10_000_000
+    norms = [module for module in net.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    assert len(norms) == 3
+    gains = [norm.weight.abs() / (norm.running_var + norm.eps).sqrt() for norm in norms]
+    parts = [norm.running_mean.abs() * gain + norm.bias.abs() for norm, gain in zip(norms, gains, strict=True)]
+    folded = max(float(part.detach().max()) for part in parts)
+    reference = Reference.of(bundle.workload, bundle.weights, bundle.samples["inputs"], folded=folded)
+    recorded = reference.check(bundle.trace, bundle.samples["logits"])
+    replayed = reference.check(again.trace, again.outputs)
+    assert sum(record.dense().size for record in again.trace.values() if record.kind != "real") > 10_000_000
     assert bundle.workload.activity["layers.conv2"].density.mean() > 0.05
-    assert flips <= MOST_FLIPS_PER_MILLION * total / 1e6, f"{flips} of {total} spikes turned"
+    same = recorded.same_images & replayed.same_images
+    assert same.mean() > 0.9
     predicted, traced = again.outputs.mean(0).argmax(1), bundle.samples["logits"].mean(0).argmax(1)
-    assert (predicted == traced).mean() >= 0.995
+    assert (predicted == traced)[same].all()
     assert (traced == labels.numpy()).mean() > 0.9
 
 

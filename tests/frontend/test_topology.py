@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections import deque
 
+import numpy as np
 import pytest
 import yaml
 
@@ -74,6 +77,31 @@ def test_products(csv_file):
     assert workload.graph.by_name["Proj"].inputs == ("QKV.lif",)
     assert workload.graph.by_name["Head"].inputs == ("Head.in",)
     assert workload.activity["Proj"].density == pytest.approx([0.1, 0.3])
+
+
+@pytest.mark.parametrize(
+    "density",
+    [(0.1, 0.3), np.array([0.1, 0.3]), (x for x in (0.1, 0.3)), map(float, ("0.1", "0.3")), deque([0.1, 0.3])],
+)
+def test_densities_of_timesteps_come_in_whatever_holds_numbers(csv_file, density):
+    content = import_topology(csv_file(GEMM), timesteps=2, density=density)
+    assert content["activity"]["density"] == [0.1, 0.3]
+
+
+@pytest.mark.parametrize(
+    ("density", "message"),
+    [
+        (itertools.repeat(0.1), "density: found more than 10,000 numbers"),
+        ({0.1, 0.3}, "density: found set of 2 items, must be a list of numbers"),
+        ((x for x in (0.1, "a")), "expected a number between 0 and 1, found 'a'"),
+        ((x for x in (0.1, object())), r"density\[1\]: found object"),
+        (iter(()), "an empty list of densities"),
+        ("0.1", "expected a number between 0 and 1, found '0.1'"),
+    ],
+)
+def test_densities_that_are_none_are_refused(csv_file, density, message):
+    with pytest.raises(InputError, match=message):
+        import_topology(csv_file(GEMM), density=density)
 
 
 def test_the_text_is_a_workload_file(csv_file, tmp_path):

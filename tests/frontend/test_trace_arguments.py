@@ -74,6 +74,22 @@ def test_a_wrong_option_is_refused_by_name(key: str) -> None:
         assert key in str(refused(lambda: trace(network(), spikes(), **{"timesteps": T, key: value})))  # noqa: B023
 
 
+@pytest.mark.parametrize(("labels", "wrong"), [([0, 37, 38], 37), ([0, 1, 3], 3), ([-1, 0, 1], -1)])
+def test_labels_are_classes_of_the_network(labels: list[int], wrong: int) -> None:
+    line = f"labels: found {wrong} for image {labels.index(wrong)}, the network has 3 classes, 0 to 2"
+    assert str(refused(lambda: trace(network(), spikes(), timesteps=T, labels=labels))) == line
+    net = network()
+    with Tracer(net) as tracer:
+        for frame in torch.from_numpy(spikes()).float():
+            net(frame)
+            tracer.step()
+    assert str(refused(lambda: tracer.bundle(samples={"labels": labels}))) == line
+
+
+def test_labels_of_images_that_are_left_out_are_not_looked_at() -> None:
+    assert trace(network(), spikes(), timesteps=T, images=1, labels=[2, 37, 38]).samples["labels"].tolist() == [2]
+
+
 @pytest.mark.parametrize("key", [key for key in WRONG if key != "labels"])
 def test_a_tracer_says_the_same(key: str) -> None:
     for value in WRONG[key]:

@@ -21,6 +21,7 @@ from accelsim.training.traced import export_network
 from accelsim.workload import Bundle, find_workload
 from accelsim.workload.norms import FIELDS, BatchNorm, read_norm
 from tests.inference.networks import CONV, inputs_for, make, weights_for
+from tests.rounding import DOUBLE_ROUNDOFF, Reference, steps_bound, sum_bound
 
 GOOD = ("adc_range", "bn_adaptation")
 
@@ -75,7 +76,9 @@ def test_committed_bundles_keep_statistics_that_explain_their_biases(name):
             continue
         found += 1
         bias = norm.beta - norm.mean * norm.gain
-        np.testing.assert_allclose(bundle.weights[f"{op.name}.bias"], bias, rtol=1e-5, atol=1e-6)
+        # Folded in single precision: var + eps, root, quotient, product, difference, and eps itself.
+        allowed = steps_bound(6, np.abs(norm.mean * norm.gain) + np.abs(norm.beta))
+        assert (np.abs(bundle.weights[f"{op.name}.bias"] - bias) <= allowed).all()
     assert found == {"digits_snn": 3, "digits_resnet": 21, "moving_digits": 4}[name]
     assert sum(file.stat().st_size for file in bundle.path.iterdir()) < 1_000_000
 
@@ -85,9 +88,15 @@ def test_exporter_and_tracer_keep_the_same_numbers(tmp_path):
     folded = exported(net, tmp_path)
     traced = accelsim.trace(net, torch.rand(2, 2, 6, 6), timesteps=net.timesteps)
     for conv, norm in (("conv1", net.layers["bn1"]), ("conv2", net.layers["bn2"])):
-        wanted = (norm.running_mean, norm.running_var, norm.weight, norm.bias, torch.tensor(norm.eps))
+        wanted = (
+            norm.running_mean,
+            norm.running_var,
+            norm.weight,
+            norm.bias,
+            torch.tensor(norm.eps, dtype=torch.float64),
+        )
         for field, tensor in zip(FIELDS, wanted, strict=True):
-            assert folded.weights[f"{conv}.bn_{field}"] == pytest.approx(tensor.detach().numpy(), rel=1e-6)
+            assert np.array_equal(folded.weights[f"{conv}.bn_{field}"], tensor.detach().numpy())
             assert np.array_equal(folded.weights[f"{conv}.bn_{field}"], traced.weights[f"layers.{conv}.bn_{field}"])
     assert not any(key.startswith("fc.bn") for key in folded.weights)
     again = Bundle.load(folded.path)
@@ -138,13 +147,19 @@ def test_a_bundle_without_statistics_says_so():
 
 
 def test_on_ideal_arithmetic_it_is_pytorchs_batch_norm_in_training_mode(tmp_path):
-    """Statistics measured anew by torch (momentum None: a cumulative average) on the same images."""
+    """Statistics measured anew by torch (momentum None: a cumulative average) on the same images.
+
+    The spikes are torch's but where a membrane is within rounding of its threshold. What may differ: sums of single
+    precision in another order, the batch-norm's arithmetic, and the statistics, whose error is that of the sums they
+    are of: mean and deviation (z times the latter) move a current by 1 + z errors more.
+    """
     net = small_net()
     bundle = exported(net, tmp_path)
     images = torch.rand(40, 2, 6, 6, generator=torch.Generator().manual_seed(2))
     network = Network(bundle.workload, bundle.weights, Arithmetic())
     adapt_norms(network, bundle.weights, images.numpy())
-    found = network.run(images.numpy(), potentials=True)
+    found = network.run(images.numpy())
+    scores = []
     for name in ("bn1", "bn2"):  # one after another, so that the second sees the first as it will be
         norm = net.layers[name]
         norm.reset_running_stats()
@@ -153,17 +168,34 @@ def test_on_ideal_arithmetic_it_is_pytorchs_batch_norm_in_training_mode(tmp_path
         with torch.no_grad():
             net(images)
         net.eval()
+        with torch.no_grad():
+            seen = next(step.input for step in net.steps(images[None]) if step.name == name)
+        deviation = norm.running_var.sqrt().reshape(-1, 1, 1)
+        scores.append(float(((seen - norm.running_mean.reshape(-1, 1, 1)) / deviation).abs().max()))
+    wanted = exported(net, tmp_path / "wanted")
+    largest = max(
+        float(np.abs(weight.reshape(len(weight), -1)).sum(axis=1).max() + np.abs(wanted.weights[f"{op}.bias"]).max())
+        + max(float(np.abs(part).max()) for part in offsets)
+        for op, offsets in network.affine.items()
+        for weight in [wanted.weights[f"{op}.weight"]]
+    )
+    reference = Reference.of(wanted.workload, wanted.weights, images.numpy(), folded=(2 + max(scores)) * largest)
+    agreement = reference.check(found.trace, found.logits)
+    assert agreement.same_images.mean() > 0.5
     with torch.no_grad():
-        wanted = net(images).numpy()
-    np.testing.assert_allclose(found.logits, wanted, atol=1e-4)
+        logits = net(images).numpy()
+    sure = ~reference.close()[-1]
+    assert sure.mean() > 0.25
+    reference.check(reference.run.trace, np.where(sure[:, None], logits, reference.run.logits))
     assert (found.spikes["lif2"].dense() > 0).any()
     plain = Network(bundle.workload, bundle.weights, Arithmetic()).run(images.numpy())
-    assert np.abs(plain.logits - wanted).max() > 0.2
+    assert np.abs(plain.logits - logits).max() > 0.2
 
 
 @settings(max_examples=50)
 @given(st.integers(0, 2**32 - 1), st.floats(0.3, 3.0), st.floats(-1.0, 1.0))
 def test_any_affine_distortion_of_a_channel_is_undone(seed, factor, offset):
+    """Up to eps, which is the same beside a variance that the factor has changed: (var + eps) / (var + eps / f^2)."""
     rng = np.random.default_rng(seed)
     y = rng.normal(0.7, 1.3, (1000, 3))
     gamma, beta = rng.uniform(0.2, 2, 3) * rng.choice([-1, 1], 3), rng.normal(0, 1, 3)
@@ -171,7 +203,11 @@ def test_any_affine_distortion_of_a_channel_is_undone(seed, factor, offset):
     z = norm.gain * (y - norm.mean) + norm.beta
     distorted = factor * z + offset
     scale, shift = readapted(norm, distorted.mean(axis=0), distorted.std(axis=0))
-    np.testing.assert_allclose(scale * distorted + shift, z, atol=1e-3)
+    wanted = beta + (z - beta) * np.sqrt((norm.var + norm.eps) / (norm.var + norm.eps / factor**2))
+    spread = np.abs((y - norm.mean) / np.sqrt(norm.var)).max()
+    magnitude = np.abs(scale) * np.abs(distorted).max() + np.abs(shift) + np.abs(beta)
+    allowed = (2 + spread) * sum_bound(len(y) + 20, magnitude, DOUBLE_ROUNDOFF)
+    assert (np.abs(scale * distorted + shift - wanted) <= allowed).all()
 
 
 def test_a_dead_channel_gives_its_beta():

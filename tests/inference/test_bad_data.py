@@ -20,6 +20,8 @@ Arrays = dict[str, Any]
 SAMPLES = dict(np.load(bundled("workloads") / "digits_snn" / "samples.npz"))
 GOOD: Arrays = {"inputs": SAMPLES["inputs"][:4], "labels": SAMPLES["labels"][:4]}
 
+BEYOND = f"labels: found {GOOD['labels'][0] + 20} for image 0, the network has 10 classes, 0 to 9"
+
 # what is changed in a file of four images, what the message must say after the file's name
 DATA: dict[str, tuple[Arrays, str]] = {
     "no inputs": ({"inputs": None}, "the array 'inputs' is missing"),
@@ -27,7 +29,8 @@ DATA: dict[str, tuple[Arrays, str]] = {
         {"labels": GOOD["labels"] * 1.0},
         "labels: expected 4 whole-number labels, found float64 of [4]",
     ),
-    "labels too large": ({"labels": GOOD["labels"] + 20}, "labels: found 23 to 27, the network has 10 classes, 0 to 9"),
+    "labels too large": ({"labels": GOOD["labels"] + 20}, BEYOND),
+    "labels below": ({"labels": GOOD["labels"] * 0 - 1}, "labels: found -1 for image 0, the network has 10 classes"),
     "fewer labels": ({"labels": GOOD["labels"][:2]}, "labels: expected 4 whole-number labels, found int64 of [2]"),
     "NaN": ({"inputs": GOOD["inputs"] * np.nan}, "inputs: expected finite numbers, found NaN"),
     "infinity": ({"inputs": GOOD["inputs"] + np.inf}, "inputs: expected finite numbers, found infinity"),

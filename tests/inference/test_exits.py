@@ -163,6 +163,7 @@ def test_the_crossbar_machine_waits_for_each_decision():
 def test_the_exit_unit_is_in_the_ledger():
     from accelsim.accuracy.exit_unit import NAME, add_exit_unit, exit_unit
     from accelsim.costs.parts import Demand
+    from accelsim.costs.table import CostTable
     from tests.networks import simulate
 
     bundle = Bundle.load(find_workload("digits_snn").parent)
@@ -171,7 +172,7 @@ def test_the_exit_unit_is_in_the_ledger():
         ledger = simulate(bundle.workload, hardware)
         before = sum(layer.cycles.sum() for layer in ledger.layers)
         add_exit_unit(ledger, 10)
-        table = accelsim.hardware.CostTable(
+        table = CostTable(
             {**hardware.cost_table(Demand.of(bundle.workload)).components, NAME: exit_unit(hardware.file.technology_nm)}
         )
         prices = table.unit_costs(ledger)

@@ -187,7 +187,7 @@ def test_bad_input_is_one_message_and_exit_code_2(arguments, message, monkeypatc
         ({"inputs": np.zeros((0, 1, 16, 16)), "labels": np.zeros(0, int)}, "no images"),
         ({"inputs": np.zeros((3, 1, 16, 16)), "labels": np.zeros(3)}, "expected 3 whole-number labels, found float64"),
         ({"inputs": np.zeros((3, 1, 16, 16)), "labels": np.array([0, 1, 10])}, "the network has 10 classes, 0 to 9"),
-        ({"inputs": np.zeros((3, 1, 16, 16)), "labels": np.array([0, -1, 2])}, "found -1 to 2"),
+        ({"inputs": np.zeros((3, 1, 16, 16)), "labels": np.array([0, -1, 2])}, "found -1 for image"),
         (
             {"inputs": np.zeros((3, 1, 16, 16)), "labels": np.zeros(3, int), "calibration": np.zeros((2, 1, 8, 8))},
             "found float64 of [2, 1, 8, 8]",

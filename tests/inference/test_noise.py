@@ -50,8 +50,10 @@ def test_membranes_are_distributed_as_with_redrawn_cells(runs):
     assert stats.kstest(values, "uniform").pvalue > 1e-3
     spread = exact.std(axis=0)
     assert (spread > 1e-3).all()
+    # A deviation of 60 copies is known within 9.2 %, a ratio of two within 13 %, the median of 12 of them within 4.7 %:
+    # 0.15 are three of these.
     assert np.median(other.std(axis=0) / spread) == pytest.approx(1.0, abs=0.15)
-    assert (runs["none"].potentials["lif1"][0].std(axis=0) < 1e-5).all()
+    assert (np.ptp(runs["none"].potentials["lif1"][0], axis=0) == 0).all()  # no noise: all copies are the same
 
 
 def test_membranes_of_all_layers_and_timesteps_are_distributed_alike(runs):
@@ -62,7 +64,7 @@ def test_membranes_of_all_layers_and_timesteps_are_distributed_alike(runs):
             a, b = exact[step], other[step]
             values = [stats.ks_2samp(a[:, site], b[:, site]).pvalue for site in range(a.shape[1])]
             assert min(values) > 5e-4  # 66 tests in all; the draws are seeded
-            assert np.median(values) > 0.1
+            assert np.median(values) > 0.1  # by chance not once in a thousand: of ten values, five below 0.1
 
 
 def test_the_comparison_would_notice_another_amount_of_noise(runs):
@@ -104,7 +106,8 @@ def test_noise_is_the_image_s_own_whatever_the_batch():
     images = inputs_for(SMALL, images=6)
     for noise in ("exact", "statistical"):
         whole, cut = network(noise).run(images, batch=6), network(noise).run(images, batch=1)
-        np.testing.assert_allclose(whole.logits, cut.logits, rtol=1e-4, atol=1e-4)
+        assert whole.trace.digest() == cut.trace.digest()
+        assert np.array_equal(whole.logits, cut.logits)
 
 
 def test_channel_adaptation_undoes_a_distortion_of_scale():

@@ -244,3 +244,18 @@ def test_such_an_error_is_a_value_error_as_well() -> None:
     with pytest.raises(ValueError, match="did you mean 'vgg5'") as caught:
         vgg("vgg_5")
     assert isinstance(caught.value, AccelsimError)
+
+
+@pytest.mark.parametrize("wrong", [3, 37, -1, -100])
+def test_labels_are_classes_of_the_network(wrong: int) -> None:
+    """PyTorch would leave out the images with label -100 without a word."""
+    line = f"labels: found {wrong} for image 1, the network has 3 classes, 0 to 2"
+    net, labels = small(), torch.tensor([0, wrong])
+    before = [parameter.clone() for parameter in net.parameters()]
+    with pytest.raises(AccelsimError) as caught:
+        train(net, images(), labels, TrainSettings(1, 2), generator())
+    assert str(caught.value) == line
+    assert all(torch.equal(now, then) for now, then in zip(net.parameters(), before, strict=True))
+    with pytest.raises(AccelsimError) as caught:
+        accuracy(torch.rand(4, 2, 3), labels)
+    assert str(caught.value) == line

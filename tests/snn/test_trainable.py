@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,11 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from accelsim.core import staging
 from accelsim.training.from_recipe import train_recipe
 from accelsim.training.models import SpikingNet
 from accelsim.training.neuron import LIF
 from accelsim.training.recipe import load_recipe
 from accelsim.training.trainable import TrainableLIF, settled, trainable
+from accelsim.workload import bundle as bundle_module
 
 
 @given(
@@ -68,7 +71,15 @@ def test_a_network_keeps_its_weights() -> None:
     assert (layer.threshold, layer.leak) == (pytest.approx(0.7), pytest.approx(0.9))
 
 
-def test_recipe_converts_and_tunes(tmp_path) -> None:
+def test_recipe_converts_and_tunes(tmp_path, monkeypatch) -> None:
+    """The bundle and the log of its training take their place in one exchange."""
+    exchanged: list[set[str]] = []
+
+    def replace_directory(staged: Path, target: Path) -> None:
+        exchanged.append({file.name for file in staged.iterdir()})
+        staging.replace_directory(staged, target)
+
+    monkeypatch.setattr(bundle_module, "replace_directory", replace_directory)
     settings_ = {
         "epochs": 1,
         "method.source_epochs": 1,
@@ -79,6 +90,7 @@ def test_recipe_converts_and_tunes(tmp_path) -> None:
     trained = train_recipe(load_recipe("digits_hybrid", settings_), tmp_path / "brief")
     log = json.loads((tmp_path / "brief" / "training.json").read_text())
     assert len(trained.losses) == 2
+    assert exchanged == [{file.name for file in (tmp_path / "brief").iterdir()}]
     records = [op.neuron for op in trained.bundle.workload.graph.operations if op.neuron is not None]
     assert [record.threshold for record in records] == pytest.approx(log["thresholds"])
     assert all(record.reset == "soft" for record in records)

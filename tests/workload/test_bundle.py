@@ -177,6 +177,22 @@ def test_an_exchange_leaves_no_moment_without_a_bundle(tmp_path):
     assert all(one in (old, seen[-1]) for one in seen)
 
 
+def test_what_lies_beside_comes_and_goes_with_the_bundle(tmp_path):
+    """A reader meets the old bundle with the old log or the new one with the new one, whenever the writer is killed."""
+    net, new = tmp_path / "net", parts(1)["weights"]
+    write(net, beside={"training.json": "old"})
+    old = contents(net)
+    seen = []
+    for _ in killed_at_every_step(lambda: write(net, weights=new, beside={"training.json": "new"}), calls=NAMES):
+        seen.append(contents(net))
+        write(net, beside={"training.json": "old"})
+    assert sorted(old) == sorted(seen[-1]) == sorted([*FILES, "training.json"])
+    assert (old["training.json"], seen[-1]["training.json"]) == (b"old", b"new")
+    assert all(one in (old, seen[-1]) for one in seen)
+    write(net)
+    assert sorted(contents(net)) == FILES
+
+
 def test_where_nothing_can_be_exchanged_the_old_bundle_comes_back(tmp_path):
     net, new = tmp_path / "net", parts(1)["weights"]
     write(net)

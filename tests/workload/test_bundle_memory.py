@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from accelsim.core.errors import InputError
+from accelsim.core.files import file_digest
 from accelsim.workload import Bundle, SpikeTrace, load_workload
 from accelsim.workload.load import attach_trace
 from tests.skips import peer
@@ -58,6 +59,33 @@ def test_it_holds_what_it_was_given(make, arrays):
     assert bundle.weights["conv.weight"].shape == (2, 1, 3, 3)
     assert bundle.samples["labels"].tolist() == [0, 1]
     assert bundle.stats["fc.ones"].shape == (T, N)
+
+
+def test_labels_are_classes_of_the_recorded_outputs_or_of_the_last_layer(make, arrays, tmp_path):
+    """DESCRIPTION's last layer has three outputs."""
+    for labels in ([0, 3], [-1, 0], [0, 37]):
+        wrong = max(labels, key=abs)
+        with pytest.raises(InputError, match=rf"labels: found {wrong} for image \d, the network has 3 classes, 0 to 2"):
+            make(samples={"labels": np.array(labels)})
+    with pytest.raises(InputError, match="labels: expected one whole number for each image, found float64"):
+        make(samples={"labels": np.zeros(N)})
+    heads = {"logits": np.zeros((T, N, 5), np.float32), "labels": np.array([0, 4])}
+    assert make(samples=heads).samples["labels"].tolist() == [0, 4]
+    with pytest.raises(InputError, match="found 4 for image 1, the network has 2 classes"):
+        make(samples={"outputs": np.zeros((N, 2)), "labels": np.array([0, 4])})
+    make(samples={"outputs": np.zeros((N, 7, 7))})  # a map, and no labels: nothing to say
+
+
+def test_labels_of_files_are_looked_at_too(make, tmp_path):
+    saved = make().save(tmp_path / "bundle")
+    path = saved.path / "samples.npz"
+    np.savez(path, inputs=saved.samples["inputs"], labels=np.array([1, 37]))
+    text = (saved.path / "workload.yaml").read_text()
+    old = saved.workload.file.files["samples.npz"].sha256
+    (saved.path / "workload.yaml").write_text(text.replace(old, file_digest(path)))
+    with pytest.raises(InputError) as caught:
+        Bundle.load(saved.path).samples  # noqa: B018
+    assert str(caught.value) == f"{path}: labels: found 37 for image 1, the network has 3 classes, 0 to 2"
 
 
 @pytest.mark.parametrize("level", ["spikes", "stats"])
