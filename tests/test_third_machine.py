@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -98,3 +99,82 @@ def test_report_and_lists(toy: Path, said: Said, tmp_path: Path) -> None:
     assert "hardware 'toy16' (toy)" in said("validate", toy)
     assert "adder.add_bits" in said("list", "components", "--hw", toy)
     assert '"const": "toy"' in said("schema", "hardware")
+
+
+def test_a_size_without_figures_is_said_at_its_key(toy: Path) -> None:
+    with pytest.raises(accelsim.InputError, match=r"weights.size_bytes=999"):
+        accelsim.run("digits_snn", toy, settings={"weights.size_bytes": 999})
+
+
+def test_changes_of_a_description_are_checked(toy: Path) -> None:
+    machine = accelsim.load_hardware(toy)
+    assert machine.changed({"weights.width_bytes": 8}).file.model_dump()["weights"]["width_bytes"] == 8
+    for changes in ({"lane": 1}, {"lanes": 0}):
+        with pytest.raises(accelsim.InputError, match="lane"):
+            machine.changed(changes)
+
+
+HEAD = """
+from typing import Literal
+from accelsim.machines import Machine, MachineFile
+from tests.toy_machine import Toy, ToyFile
+
+class File(ToyFile):
+    kind: Literal["broken"]
+"""
+BROKEN = {
+    "import nothing_of_that_name": "cannot be loaded: ModuleNotFoundError",
+    "Broken = 3": "is no subclass of accelsim.machines.Machine",
+    "class Broken(Machine): schema = File": "does not define cost_table, simulate",
+    "class Broken(Toy): schema = None": "has no `schema`",
+    "class Broken(Toy): schema = MachineFile": "has a schema without kind, name, clock_mhz, costs",
+    "class Broken(Toy): pass": "has a schema whose `kind` is not Literal['broken']",
+    "class Broken(Toy): schema, fidelities = File, ()": "offers no fidelity",
+}
+
+
+@pytest.mark.parametrize("body", BROKEN)
+def test_what_is_no_machine_is_refused_by_name_and_hurts_no_other(
+    body: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, file = tmp_path / "source.py", tmp_path / "broken.yaml"
+    source.write_text(f"{HEAD}\n{body}\n")
+    file.write_text(yaml.safe_dump({**TOY, "kind": "broken"}))
+    with installed("broken", source, "Broken", tmp_path, monkeypatch):
+        with pytest.raises(accelsim.InputError, match=re.escape(f"'broken_machine:Broken' {BROKEN[body]}")):
+            accelsim.run("digits_snn", file)
+        assert accelsim.run("digits_snn", "sata").energy_pj > 0
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        ("Ledger([], 1.0, {})", "no layers"),
+        ("Ledger([layer, layer], 1.0, {})", "two layers of the name 'a'"),
+        ("Ledger([LayerLedger('a', 'x', 2)], 1.0, {})", "cycles of 'a' that are not 2 finite numbers"),
+        ("Ledger([LayerLedger('a', 'x', 1, cycles=np.array([np.inf]))], 1.0, {})", "cycles of 'a'"),
+    ],
+)
+def test_ledgers_that_cannot_be_priced_are_refused(
+    made: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, file = tmp_path / "source.py", tmp_path / "broken.yaml"
+    model = f"""
+import numpy as np
+from accelsim.ledger.counts import LayerLedger, Ledger
+
+layer = LayerLedger("a", "x", 1, cycles=np.ones(1))
+
+class Broken(Toy):
+    schema = File
+
+    def simulate(self, workload, fidelity):
+        return {made}
+"""
+    source.write_text(HEAD + model)
+    file.write_text(yaml.safe_dump({**TOY, "kind": "broken"}))
+    with (
+        installed("broken", source, "Broken", tmp_path, monkeypatch),
+        pytest.raises(accelsim.InputError, match=f"kind 'broken' made a ledger with {message}"),
+    ):
+        accelsim.run("digits_snn", file)

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 @contextmanager
 def installed(kind: str, source: Path, name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Machines of `kind` are `name` of the file `source`, for this process and its children."""
-    from accelsim.machines.registry import machines
+    from accelsim.machines.registry import forget
     from accelsim.sweeps.sources import code_version
 
     site, module = folder / "site", f"{kind}_machine"
@@ -27,9 +27,9 @@ def installed(kind: str, source: Path, name: str, folder: Path, monkeypatch: pyt
     (site / f"{kind}-1.0.dist-info" / "entry_points.txt").write_text(f"[accelsim.machines]\n{kind} = {module}:{name}\n")
     monkeypatch.syspath_prepend(str(site))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), str(ROOT)]))
-    machines.cache_clear()
+    forget()
     code_version.cache_clear()  # which counts third machines
     yield
     sys.modules.pop(module, None)
-    machines.cache_clear()
+    forget()
     code_version.cache_clear()

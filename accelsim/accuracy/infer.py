@@ -63,7 +63,7 @@ def infer(
         noise: read noise of crossbars: "statistical", "first_order", "exact" or "none".
         first_layer: analog inputs bit by bit on the "crossbar", or multiplied in a "digital" unit; as the
             machine's description says where it is None.
-        remedies: names of `accelsim.inference.REMEDIES`, or "all" that the bundle allows, or "none".
+        remedies: names of `accelsim.inference.arithmetic.REMEDIES`, or "all" that the bundle allows, or "none".
         repeats: chips made and tried, with seeds `seed`, `seed` + 1, ...
         seed: of programming variation and read noise.
         early_exit: entropy threshold from 0 (never leaves early) to 1, `math.inf` (leaves after the first timestep),
@@ -95,7 +95,7 @@ def infer(
     if report is not None:
         function(report, "report")
     if reference is not None:
-        instance(reference, Reference, "reference", "a Reference (accelsim.inference.reference_runs)")
+        instance(reference, Reference, "reference", "a Reference (accelsim.accuracy.study.reference_runs)")
     opened, machine = open_bundle(bundle, hardware, settings)
     opened.check_weights()
     machine = _with_first_layer(machine, first_layer)
@@ -117,8 +117,7 @@ def infer(
     def price(workload: wl.Workload, on: Hardware, exit_classes: int | None) -> Result:
         ledger = on.simulate(workload, fidelity)
         table = on.cost_table(Demand.of(workload))
-        if crossbars is not None:
-            table = on.machine.mitigated(ledger, table, workload, crossbars.remedies, adapted)
+        table = on.machine.mitigated(ledger, table, workload, frozenset() if ideal else named, adapted)
         if exit_classes is not None:
             add_exit_unit(ledger, exit_classes)
             table = CostTable({**table.components, NAME: exit_unit(on.machine.technology_nm)})

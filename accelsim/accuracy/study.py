@@ -120,7 +120,7 @@ def run_study(
         images: what it is tried on.
         hardware: the machine that pays for it.
         plan: arithmetic, seeds, early exit.
-        price: cost of a workload on a machine (the machine models stand above this room).
+        price: cost of a workload on a machine.
         reference: ideal runs, if they were made before.
         report: progress.
     """

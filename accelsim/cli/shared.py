@@ -203,9 +203,8 @@ def write_timelines(path: Path, results: Iterable[Result]) -> None:
     results = list(results)
     for name, result in zip(names(results), results, strict=True):
         if result.ledger.timeline is None:
-            message = (
-                f"'{result.hardware['name']}' at fidelity '{result.fidelity}' has no timeline; use --fidelity cycle"
-            )
+            hint = "" if result.fidelity == "cycle" else "; use --fidelity cycle"
+            message = f"'{result.hardware['name']}' at fidelity '{result.fidelity}' has no timeline{hint}"
             raise InputError(Problem(message, where="--trace-out"))
         own = path if len(results) == 1 else path.with_name(f"{path.stem}_{name}{path.suffix}")
         write_atomic(own, result.ledger.timeline.to_json(name))

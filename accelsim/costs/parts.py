@@ -81,9 +81,9 @@ class SramSpec(Section):
         """Bits that can be held for reuse."""
         return self.size_bytes * 8 // (2 if self.double_buffered else 1)
 
-    def component(self, name: str, node_nm: int) -> Component:
-        """Costs of the whole memory."""
-        return _sram_component(self.size_bytes, self.width_bytes, self.banks, node_nm, f"memories.{name}", "buffer")
+    def component(self, where: str, node_nm: int) -> Component:
+        """Costs of the whole memory; `where` is its dotted key in the description."""
+        return _sram_component(self.size_bytes, self.width_bytes, self.banks, node_nm, where, "buffer")
 
 
 @lru_cache

@@ -7,17 +7,19 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field, model_validator
 
 from accelsim.core.errors import InputError, Problem, did_you_mean
 from accelsim.core.files import bundled, is_file, read_yaml
+from accelsim.core.options import refuse
 from accelsim.core.settings import Section, validate
 from accelsim.ledger.counts import Ledger
 from accelsim.ledger.result import PartCost, UnitCost
 
 Category = Literal["compute", "lif", "scratchpad", "buffer", "dram", "converter", "interconnect"]
+CATEGORIES: tuple[Category, ...] = get_args(Category)
 
 
 class ActionEntry(Section):
@@ -129,6 +131,10 @@ class Component:
     leakage_mw: float = 0.0
     area_um2: float = 0.0
     source: str = ""
+
+    def __post_init__(self) -> None:
+        if self.category not in CATEGORIES:
+            raise refuse(f"found '{self.category}', allowed: {', '.join(CATEGORIES)}", "category of a component")
 
     @cached_property
     def prices(self) -> Mapping[str, UnitCost]:

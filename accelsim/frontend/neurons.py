@@ -7,7 +7,7 @@ What the frameworks' neurons really compute (checked against the installed versi
   divided by tau; `v_reset=None` is the soft reset.
 - norse `LIFBoxCell`: leak 1 - dt/tau, input times dt/tau, fires at v > theta.
 - sinabs `LIF`, `IAF`: leak exp(-1/tau), input times 1 - leak where `norm_input`, fires at v >= theta.
-- `accelsim.training.LIF`: describes itself.
+- `accelsim.training.neuron.LIF`: describes itself.
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from accelsim.core import options
 from accelsim.core.errors import InputError, Problem, did_you_mean
 from accelsim.core.files import Document, bundled, canonical_json, content_hash, is_file, read_yaml, text_hash
@@ -18,7 +20,7 @@ from accelsim.costs.parts import Demand
 from accelsim.costs.table import CostFile, CostTable, load_costs
 from accelsim.ledger.counts import Ledger
 from accelsim.machines.machine import Machine, MachineFile
-from accelsim.machines.registry import machines
+from accelsim.machines.registry import kinds, machine_of
 from accelsim.workload import Workload
 
 
@@ -56,7 +58,7 @@ class Hardware:
     @property
     def machine(self) -> Machine[MachineFile]:
         """What this machine does: its simulators, prices, arithmetic."""
-        return machines()[self.kind](self.file)
+        return machine_of(self.kind)(self.file)
 
     def check_fidelity(self, fidelity: str) -> str:
         """Refuse a fidelity before any work is done.
@@ -82,11 +84,16 @@ class Hardware:
         """
         fidelity = self.check_fidelity(fidelity)
         with self.placing():
-            return self.machine.simulate(workload, fidelity)
+            return _whole(self.machine.simulate(workload, fidelity), self.kind)
 
     def changed(self, changes: Mapping[str, Any]) -> Hardware:
-        """The machine with some keys of its description changed, under the hash that such a file would have."""
-        file = self.file.model_copy(update=dict(changes))
+        """The machine with some dotted keys of its description changed, under the hash that such a file would have.
+
+        Raises:
+            InputError: a key that the description does not have, or a value that it does not take.
+        """
+        document = Document(self.path, self.file.model_dump(mode="json"))
+        file = validate(type(self.file), document, as_overrides(changes))
         described = [file.model_dump(mode="json"), self.costs.model_dump(mode="json")]
         return replace(self, file=file, hash=content_hash(described))
 
@@ -97,6 +104,24 @@ class Hardware:
             yield
         except InputError as error:
             raise InputError([self.place(problem) for problem in error.problems]) from None
+
+
+def _whole(ledger: Ledger, kind: str) -> Ledger:
+    """A ledger that can be priced; what a model of another package leaves undone is said.
+
+    Raises:
+        InputError: no layers, two of one name, or cycles that are not one finite number per timestep.
+    """
+    names = [layer.name for layer in ledger.layers]
+    wrong = "" if names else "no layers"
+    if len(set(names)) < len(names):
+        wrong = f"two layers of the name '{max(names, key=names.count)}'"
+    for layer in ledger.layers:
+        if layer.cycles.shape != (layer.timesteps,) or not np.isfinite(layer.cycles).all():
+            wrong = f"cycles of '{layer.name}' that are not {layer.timesteps} finite numbers, one per timestep"
+    if wrong:
+        raise InputError(Problem(f"the model of kind '{kind}' made a ledger with {wrong}"))
+    return ledger
 
 
 def bundled_hardware() -> list[str]:
@@ -130,7 +155,7 @@ def schema_of(path: Path, data: Mapping[str, Any], line: int | None) -> type[Mac
     Raises:
         InputError: no kind, or one that no machine model knows.
     """
-    kind, known = data.get("kind"), machines()
+    kind, known = data.get("kind"), kinds()
     if kind is None:
         raise InputError(Problem(f"required key 'kind' is missing (one of: {', '.join(known)})", str(path), 1))
     if not isinstance(kind, str) or kind not in known:
@@ -138,7 +163,7 @@ def schema_of(path: Path, data: Mapping[str, Any], line: int | None) -> type[Mac
         raise InputError(
             Problem(f"kind '{kind}' is unknown, allowed: {', '.join(known)}{hint}", str(path), line, "kind")
         )
-    return known[kind].schema
+    return machine_of(kind).schema
 
 
 def load_hardware(source: str | Path, settings: Mapping[str, Any] | Iterable[str | Override] | None = None) -> Hardware:

@@ -81,7 +81,7 @@ class Row:
     accuracy: float
     """On this machine's arithmetic, with no remedy but its customary converter range."""
     remedies: str
-    """What was done for the accuracy behind (`accelsim.inference.REMEDIES`); empty on machines of exact arithmetic."""
+    """What was done for the accuracy behind (`accelsim.inference.arithmetic.REMEDIES`); empty where sums are exact."""
     remedied_accuracy: float | None
     remedied_energy_pj: float | None
     """Of that very run, remedies and all."""
@@ -160,6 +160,8 @@ def leaderboard(
     if report is not None:
         options.function(report, "report")
     machines = [item if isinstance(item, Hardware) else api.load_hardware(item) for item in api.several(hardware)]
+    for machine in machines:
+        machine.check_fidelity(fidelity)
     entries = [_Entry.open(name) for name in names]
     rows: list[Row] = []
     of = len(entries) * len(machines)
@@ -259,7 +261,7 @@ def spikes_per_neuron(workload: wl.Workload, spikes: Mapping[str, wl.Record]) ->
 
     Args:
         workload: the network.
-        spikes: outputs of its neuron operations (`accelsim.inference.Run.spikes`).
+        spikes: outputs of its neuron operations (`accelsim.inference.run.Run.spikes`).
     """
     leading: set[str] = set()
     for op in reversed(workload.graph.operations):

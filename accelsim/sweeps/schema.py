@@ -68,7 +68,7 @@ class InferSection(Section):
     noise: Noise = "statistical"
     """Model of the read noise."""
     remedies: list[str] = Field(default_factory=lambda: ["adc_range"])
-    """Names of `accelsim.inference.REMEDIES`; `none` is short for an empty list."""
+    """Names of `accelsim.inference.arithmetic.REMEDIES`; `none` is short for an empty list."""
     repeats: int = Field(1, ge=1, le=1000)
     """Chips made and tried, each with a seed of its own."""
     seed: int = Field(0, ge=0, lt=2**31)

@@ -90,7 +90,7 @@ def train_recipe(
         InputError: `out` holds something that is no bundle (said before the training), the data is missing, or
             network and images do not fit one another.
     """
-    instance(recipe, schema.Recipe, "recipe", "a Recipe (accelsim.training.load_recipe)")
+    instance(recipe, schema.Recipe, "recipe", "a Recipe (accelsim.training.recipe.load_recipe)")
     command = None if command is None else text(command, "command")
     price = None if price is None else function(price, "price")
     directory = path(out, "out")
@@ -290,7 +290,7 @@ def build_network(recipe: schema.Recipe, in_shape: tuple[int, int, int], classes
     Raises:
         InputError: network and images do not fit one another.
     """
-    instance(recipe, schema.Recipe, "recipe", "a Recipe (accelsim.training.load_recipe)")
+    instance(recipe, schema.Recipe, "recipe", "a Recipe (accelsim.training.recipe.load_recipe)")
     in_shape, classes = given.image_shape(in_shape), given.size(classes, "classes")
     model, neuron, steps = recipe.model, neuron_of(recipe.neuron), recipe.timesteps
     try:

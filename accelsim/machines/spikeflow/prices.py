@@ -55,7 +55,7 @@ def cost_table(machine: SpikeflowFile, file: CostFile, demand: Demand) -> CostTa
         **time_affine_components(node),
         **digital_helpers(precision, wide, node),
         "pe_buffer": _input_registers(inputs, node),
-        "tile_buffer": machine.memories.tile_buffer.component("tile_buffer", node),
+        "tile_buffer": machine.memories.tile_buffer.component("memories.tile_buffer", node),
         "global_buffer": machine.global_macros(demand).component,
         "membrane": machine.membrane_macros(demand).component,
     }

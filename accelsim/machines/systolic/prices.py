@@ -35,7 +35,7 @@ def cost_table(machine: SystolicFile, file: CostFile, demand: Demand) -> CostTab
         components[name] = register_file(getattr(machine.memories, name).size_bytes, node)
     for name in ("glb_weight", "glb_ifmap", "glb_ofmap"):
         memory: SramSpec = getattr(machine.memories, name)
-        components[name] = memory.component(name, node)
+        components[name] = memory.component(f"memories.{name}", node)
     return CostTable({**components, **related_parts(machine, node)})
 
 

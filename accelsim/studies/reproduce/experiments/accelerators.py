@@ -146,9 +146,8 @@ def _run(bench: Bench) -> Outcome:
 def _result(bench: Bench, given: Spikes, machine: str) -> Result:
     """By the cycle-level model where the machine has one."""
     from accelsim.api import load_hardware
-    from accelsim.machines.registry import machines
 
-    offered = machines()[load_hardware(machine).kind].fidelities
+    offered = load_hardware(machine).machine.fidelities
     return bench.run(given.workload, machine, fidelity=FIDELITY if FIDELITY in offered else "analytical")
 
 
