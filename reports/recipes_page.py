@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from accelsim.core.files import write_atomic
-from accelsim.report.leaderboard import markdown, percent
+from accelsim.report.leaderboard import markdown
 from accelsim.report.training import evolution_figure, sparsity_figure, timesteps_figure
 from accelsim.report.units import energy, ratio, time
+from accelsim.report.units import hundredths as percent
 from accelsim.studies.leaderboard import MACHINES, read_log, recipe_bundles
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -14,7 +14,7 @@ import yaml
 import accelsim
 from accelsim.core.errors import InputError
 from accelsim.core.files import bundled
-from accelsim.report.leaderboard import COLUMNS, leaderboard_figure, lines, markdown
+from accelsim.report.leaderboard import COLUMNS, leaderboard_figure, leaderboard_table, markdown
 from accelsim.report.training import evolution_figure, sparsity_figure, timesteps_figure
 from accelsim.studies import leaderboard as board
 from accelsim.studies.leaderboard import Row, leaderboard, read_log, recipe_bundles, spikes_per_neuron
@@ -229,9 +229,13 @@ def test_a_broken_log_is_refused(changed, text):
 # --- pictures and pages -------------------------------------------------------------------------------------
 
 
+def texts(rows):
+    return [tuple(cell.text for cell in line) for line in leaderboard_table(rows).cells]
+
+
 def test_the_table_has_a_bundles_cells_once(made):
     rows = [asdict(row) for row in made.rows]
-    first, second = lines(rows)
+    first, second = texts(rows)
     assert len(first) == len(second) == len(COLUMNS)
     assert first[:2] == ("brief", "bptt")
     assert set(second[:6]) == {""}
@@ -240,7 +244,7 @@ def test_the_table_has_a_bundles_cells_once(made):
 
 def test_two_bundles_of_one_name_are_two(made):
     first = asdict(made.rows[0])
-    table = list(lines([first, {**first, "bundle": "another"}]))
+    table = texts([first, {**first, "bundle": "another"}])
     assert table[0] == table[1]
     assert table[0][0] == "brief"
 

@@ -65,7 +65,7 @@ def crossbar(
     if format_ is Format.json:
         print_json(report.to_dict())
     elif format_ is Format.csv:
-        from accelsim.report.tables import csv_text
+        from accelsim.report.table import csv_text
 
         sys.stdout.write(csv_text([report.to_dict()["loss_by_size"]]))
     else:

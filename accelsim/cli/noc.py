@@ -181,7 +181,7 @@ def _finish(document: dict[str, Any], out: Path | None, format_: Format) -> None
     from accelsim.core.files import write_atomic
     from accelsim.core.staging import together
     from accelsim.report.noc import noc_tables
-    from accelsim.report.tables import csv_text
+    from accelsim.report.table import csv_text
 
     rows = document.get("curve") or [{k: v for k, v in document.items() if not isinstance(v, dict | list)}]
     if out is not None:

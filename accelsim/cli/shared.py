@@ -154,7 +154,7 @@ def print_rich(*items: Any) -> None:
 
 def bill(results: Iterable[Result]) -> str:
     """Every count x cost of some results, as CSV."""
-    from accelsim.report.tables import csv_text
+    from accelsim.report.table import csv_text
 
     return csv_text(result.rows() for result in results)
 

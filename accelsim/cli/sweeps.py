@@ -64,7 +64,7 @@ def run(
 ) -> None:
     """Evaluate the points of FILE (the word `run` may be left out). Finished points are never done again."""
     from accelsim.report.sweeps import front_table, summary_lines, sweep_progress
-    from accelsim.report.tables import csv_text
+    from accelsim.report.table import csv_text
     from accelsim.sweeps.plan import load_sweep
     from accelsim.sweeps.run import foresee, run_sweep
 

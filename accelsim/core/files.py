@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
+from accelsim.core import json_text
 from accelsim.core.errors import InputError, Problem
 from accelsim.core.staging import staged_file, umask
 from accelsim.core.yaml_text import Keys as Keys
@@ -193,21 +194,9 @@ def read_json(path: str | Path, most: int = MOST_TEXT) -> Any:
     """The content of a JSON file.
 
     Raises:
-        InputError: as `read_text`, or no JSON (which has no NaN and no Infinity).
+        InputError: as `read_text`, or see `accelsim.core.json_text`.
     """
-
-    def refuse(constant: str) -> NoReturn:
-        raise ValueError(f"{constant} is no JSON number")
-
-    text = read_text(path, most)
-    try:
-        return json.loads(text, parse_constant=refuse)
-    except json.JSONDecodeError as error:
-        raise InputError(Problem(f"not valid JSON: {error.msg}", str(path), error.lineno)) from None
-    except RecursionError:
-        raise InputError(Problem("not valid JSON: nested too deeply", str(path))) from None
-    except ValueError as error:  # a whole number of thousands of digits
-        raise InputError(Problem(f"not valid JSON: {str(error).partition(';')[0]}", str(path))) from None
+    return json_text.parse(read_text(path, most), str(path))
 
 
 def file_digest(path: str | Path) -> str:

@@ -12,7 +12,7 @@ from rich.text import Text
 from accelsim.api.single_array import ArrayReport
 from accelsim.report import units
 from accelsim.report.plots import new_figure, save
-from accelsim.report.tables import plain_table
+from accelsim.report.table import plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,18 +21,24 @@ if TYPE_CHECKING:
 def study_tables(report: ArrayReport) -> RenderableType:
     """Errors of column sums, and the loss against size and wire resistance."""
     study, sizes, loss = report.study, report.sizes, report.loss
-    errors = plain_table("error of a column sum (in weight steps)", "mean", "rms", "worst")
-    for row in study.rows():
-        errors.add_row(str(row["kind"]), *(f"{row[key]:.3g}" for key in ("mean_steps", "rms_steps", "worst_steps")))
-    table = plain_table("current lost, all rows on", *(f"{size} x {size}" for size in sizes))
-    for j, ohm in enumerate(report.ohms):
-        table.add_row(f"{ohm:g} ohm per cell", *(f"{loss[i, j]:.1%}" for i in range(len(sizes))))
+    keys = ("mean_steps", "rms_steps", "worst_steps")
+    errors = plain(
+        "error of a column sum (in weight steps)",
+        ("mean", "rms", "worst"),
+        [(str(row["kind"]), *(f"{row[key]:.3g}" for key in keys)) for row in study.rows()],
+        report.title,
+    )
+    lost = [
+        (f"{ohm:g} ohm per cell", *(f"{loss[i, j]:.1%}" for i in range(len(sizes))))
+        for j, ohm in enumerate(report.ohms)
+    ]
+    table = plain("current lost, all rows on", (f"{size} x {size}" for size in sizes), lost)
     summary = Text(
         f"ideal sums {study.ideal.mean():.4g} steps on average, {study.ideal.max():.4g} at most; voltage lost at a "
         f"cell {study.ir_drop.mean():.1%} on average, {study.ir_drop.max():.1%} at worst; power per read "
         f"{units.si(float(study.power_w.mean()), 'W')}"
     )
-    return Group(Text(report.title, style="bold"), errors, summary, table)
+    return Group(errors.rich(), summary, table.rich())
 
 
 def study_figure(report: ArrayReport, path: str | Path | None = None) -> Figure:

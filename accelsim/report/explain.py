@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
 
 from accelsim.ledger.result import CATEGORIES
 from accelsim.report import units
 from accelsim.report.plots import COLOURS, new_figure, save
+from accelsim.report.table import Bold, Column, Table, dim, plain, words
 from accelsim.report.tables import CATEGORY_NAMES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from accelsim.estimate.explanation import Explanation, Row
-
-_MACHINE_COUNTS = ("latency_ns", "cycles", "area_um2")
-_COLUMNS = ("", "energy", "ratio", "accumulations", "MACs", "leaves out")
-
-
-def _cells(row: Row) -> tuple[str, ...]:
-    """name, energy, ratio, accumulations, MACs, what it leaves out."""
-    if row.energy_pj is None:
-        return row.title, "-", "-", "-", "-", "; ".join(row.notes)
-    counts = (units.count(value) if value else "-" for value in (row.accumulations, row.macs))
-    return row.title, units.energy(row.energy_pj), units.ratio(row.ratio), *counts, row.leaves_out
 
 
 def _title(explanation: Explanation) -> str:
@@ -39,37 +26,40 @@ def _title(explanation: Explanation) -> str:
     return f"{workload['name']} (T={workload['timesteps']}{images}): the energy of one inference, by whom you ask"
 
 
+def _table(explanation: Explanation) -> Table:
+    """All conventions and machines side by side."""
+    columns = [
+        words("", whole=True),
+        Column("energy", units.energy, whole=True),
+        Column("ratio", units.ratio, whole=True),
+    ]
+    columns += [Column(name, units.count, whole=True) for name in ("accumulations", "MACs")]
+
+    def cells(row: Row) -> list[Any]:
+        if row.energy_pj is None:
+            return [row.title, *[None] * 4, "; ".join(row.notes)]
+        return [row.title, row.energy_pj, row.ratio, row.accumulations or None, row.macs or None, row.leaves_out]
+
+    quotes = [Bold(cells(row)) if row.name == explanation.reference else cells(row) for row in explanation.quotes]
+    rows = [*quotes, *([None] if explanation.machines else []), *(Bold(cells(row)) for row in explanation.machines)]
+    return Table([*columns, words("leaves out")], rows, _title(explanation))
+
+
 def explanation_tables(explanation: Explanation) -> RenderableType:
     """All conventions and machines side by side, then where the machines' energy goes."""
-    table = Table(header_style="bold", leading=0)
-    for index, column in enumerate(_COLUMNS):
-        first_or_last = index in (0, len(_COLUMNS) - 1)
-        table.add_column(column, justify="left" if first_or_last else "right", no_wrap=index < len(_COLUMNS) - 1)
-    for row in explanation.quotes:
-        table.add_row(*_cells(row), style="bold" if row.name == explanation.reference else "")
-    machines = explanation.machines
-    if machines:
-        table.add_section()
-        for row in machines:
-            table.add_row(*_cells(row), style="bold")
-    parts: list[RenderableType] = [Text(_title(explanation), style="bold"), table]
-    if machines:
-        parts += [Text("Where the machines' energy goes", style="bold"), _breakdown(machines)]
-    return Group(*parts, *(Text(line, style="dim") for line in _footnotes(explanation)))
+    tables = [_table(explanation), *([_breakdown(explanation.machines)] if explanation.machines else [])]
+    return Group(*(table.rich() for table in tables), *dim(_footnotes(explanation)))
 
 
 def _breakdown(machines: Sequence[Row]) -> Table:
-    table = Table(header_style="bold")
-    table.add_column("")
-    for row in machines:
-        table.add_column(row.name, justify="right")
-    for category in CATEGORIES:
-        if any(row.breakdown_pj[category] for row in machines):
-            table.add_row(CATEGORY_NAMES[category], *(_share(row.breakdown_pj, category) for row in machines))
-    table.add_section()
-    table.add_row("latency", *(units.time(row.other["latency_ns"]) for row in machines))
-    table.add_row("area", *(units.area(row.other["area_um2"]) for row in machines))
-    return table
+    rows: list[Sequence[str] | None] = [
+        (CATEGORY_NAMES[category], *(_share(row.breakdown_pj, category) for row in machines))
+        for category in CATEGORIES
+        if any(row.breakdown_pj[category] for row in machines)
+    ]
+    rows += [None, ("latency", *(units.time(row.other["latency_ns"]) for row in machines))]
+    rows.append(("area", *(units.area(row.other["area_um2"]) for row in machines)))
+    return plain("", (row.name for row in machines), rows, "Where the machines' energy goes")
 
 
 def _share(parts: Mapping[str, float], category: str) -> str:
@@ -92,12 +82,7 @@ def _footnotes(explanation: Explanation) -> list[str]:
 
 def explanation_html(explanation: Explanation) -> str:
     """The main table for a notebook."""
-
-    def line(cells: Sequence[str], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
-
-    body = "".join(line(_cells(row), "td") for row in (*explanation.quotes, *explanation.machines))
-    return f"<table><caption>{html.escape(_title(explanation))}</caption>{line(_COLUMNS, 'th')}{body}</table>"
+    return _table(explanation).html()
 
 
 def explanation_figure(explanation: Explanation, path: str | Path | None = None) -> Figure:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from accelsim.report import units
 from accelsim.report.plots import COLOURS, new_figure, save
+from accelsim.report.table import Column, Row, Table, plain, words
 from accelsim.report.tables import CATEGORY_NAMES
 
 if TYPE_CHECKING:
@@ -28,102 +28,88 @@ def inference_tables(result: InferenceResult, *, membranes: bool = False) -> Ren
     where = "ideal arithmetic, priced on" if not arithmetic.is_machine else f"{arithmetic.kind} arithmetic of"
     title = f"{result.bundle['name']} (T={result.bundle['timesteps']}): {where} {result.hardware['name']}"
     parts: list[RenderableType] = [
-        Text(f"{title}, {result.data['images']} images of {result.data['name']}", style="bold"),
-        _headline(result),
+        _headline(result, f"{title}, {result.data['images']} images of {result.data['name']}")
     ]
     if arithmetic.is_machine and result.spike_mismatch:
-        parts += [Text("share of spikes that differ from the ideal network", style="bold"), _mismatches(result)]
+        parts.append(_mismatches(result))
     if membranes and result.membrane_error.rms:
-        text = f"membrane error (RMS in thresholds; bias), first {result.membrane_error.images} images"
-        parts += [Text(text, style="bold"), _membranes(result)]
+        parts.append(_membranes(result))
     if result.ablation:
-        parts += [Text("one non-ideality after another", style="bold"), _ablation(result)]
+        parts.append(_ablation(result))
     if result.early_exit is not None:
-        parts += [Text("early exit, per image", style="bold"), _exits(result, result.early_exit)]
-        parts.append(Text(_exit_remark(result, result.early_exit)))
-    parts += [Text(f"note: {note}") for note in result.notes]
-    return Group(*parts)
+        parts += [_exits(result, result.early_exit), Text(_exit_remark(result, result.early_exit))]
+    return Group(*parts, *(Text(f"note: {note}") for note in result.notes))
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f} %"
-
-
-def _headline(result: InferenceResult) -> Table:
-    table = Table(show_header=False)
-    table.add_column("")
-    table.add_column("", justify="right")
+def _headline(result: InferenceResult, title: str) -> RenderableType:
     headline = result.headline
-    low, high = headline.accuracy_ci
+    low, high = map(units.hundredths, headline.accuracy_ci)
     totals, early = headline.totals, ", leaving early" if headline.left_early else ""
-    table.add_row(f"accuracy{early}", f"{_percent(headline.accuracy)}  [{_percent(low)}, {_percent(high)}]")
-    table.add_row("ideal accuracy", _percent(result.ideal_accuracy))
-    if len(result.accuracies) > 1:
-        table.add_row("repeats", str(len(result.accuracies)))
-    table.add_row(f"energy{early}", units.energy(totals["energy_pj"]))
-    table.add_row(f"latency{early}", units.time(totals["latency_ns"]))
-    table.add_row(f"energy x delay{early}", f"{totals['edp_pj_ns'] * 1e-21:.4g} J s")
-    table.add_row("area", units.area(totals["area_um2"]))
-    for name, energy_pj in result.quotes.items():
-        table.add_row(f"energy by convention '{name}'", units.energy(energy_pj))
-    return table
+    rows = [
+        (f"accuracy{early}", f"{units.hundredths(headline.accuracy)}  [{low}, {high}]"),
+        ("ideal accuracy", units.hundredths(result.ideal_accuracy)),
+        *([("repeats", str(len(result.accuracies)))] if len(result.accuracies) > 1 else []),
+        (f"energy{early}", units.energy(totals["energy_pj"])),
+        (f"latency{early}", units.time(totals["latency_ns"])),
+        (f"energy x delay{early}", f"{totals['edp_pj_ns'] * 1e-21:.4g} J s"),
+        ("area", units.area(totals["area_um2"])),
+        *((f"energy by convention '{name}'", units.energy(energy_pj)) for name, energy_pj in result.quotes.items()),
+    ]
+    return Table([words(""), Column("")], rows, title, header=False).rich()
 
 
-def _mismatches(result: InferenceResult) -> Table:
-    steps = len(next(iter(result.spike_mismatch.values())))
-    table = Table(header_style="bold")
-    table.add_column("neurons")
-    for step in range(steps):
-        table.add_column(f"t={step + 1}", justify="right")
-    table.add_column("mean", justify="right")
-    for name, shares in result.spike_mismatch.items():
-        table.add_row(name, *(f"{100 * share:.3g} %" for share in (*shares, shares.mean())))
-    return table
+def _steps(result: InferenceResult) -> list[str]:
+    return [f"t={step + 1}" for step in range(result.bundle["timesteps"])]
 
 
-def _membranes(result: InferenceResult) -> Table:
+def _mismatches(result: InferenceResult) -> RenderableType:
+    rows = [
+        (name, *(f"{100 * share:.3g} %" for share in (*shares, shares.mean())))
+        for name, shares in result.spike_mismatch.items()
+    ]
+    title = "share of spikes that differ from the ideal network"
+    return plain("neurons", (*_steps(result), "mean"), rows, title).rich()
+
+
+def _membranes(result: InferenceResult) -> RenderableType:
     errors = result.membrane_error
-    table = Table(header_style="bold")
-    table.add_column("neurons")
-    for step in range(result.bundle["timesteps"]):
-        table.add_column(f"t={step + 1}", justify="right")
-    for name, steps in errors.rms.items():
-        table.add_row(name, *(f"{rms:.3f} ({bias:+.3f})" for rms, bias in zip(steps, errors.bias[name], strict=True)))
-    return table
+    rows = [
+        (name, *(f"{rms:.3f} ({bias:+.3f})" for rms, bias in zip(steps, errors.bias[name], strict=True)))
+        for name, steps in errors.rms.items()
+    ]
+    title = f"membrane error (RMS in thresholds; bias), first {errors.images} images"
+    return plain("neurons", _steps(result), rows, title).rich()
 
 
-def _ablation(result: InferenceResult) -> Table:
-    table = Table(header_style="bold")
-    table.add_column("added")
-    for column in ("accuracy", "lowest", "highest", "spikes that differ"):
-        table.add_column(column, justify="right")
-    for point in result.ablation:
-        low, high = min(point.accuracies), max(point.accuracies)
-        cells = (_percent(point.accuracy), _percent(low), _percent(high), f"{100 * point.spike_mismatch:.3g} %")
-        table.add_row(point.added, *cells)
-    return table
-
-
-def _exits(result: InferenceResult, early: EarlyExit) -> Table:
-    table = Table(header_style="bold")
-    table.add_column("entropy threshold")
-    for column in ("accuracy", "mean T", "exits after t = 1, 2, ...", "energy", "latency", "energy x delay"):
-        table.add_column(column, justify="right")
-    steps = result.bundle["timesteps"]
-    for way, costs, last in (
-        (f"all T, {early.usual}", early.full, False),
-        ("all T, deciding after each", early.costs.whole(), True),
-    ):
-        table.add_row(
-            way,
-            _percent(result.accuracies[0]),
-            f"{steps}",
-            "",
-            units.energy(costs["energy_pj"]),
-            units.time(costs["latency_ns"]),
-            f"{costs['edp_pj_ns'] * 1e-21:.3g} J s",
-            end_section=last,
+def _ablation(result: InferenceResult) -> RenderableType:
+    rows = [
+        (
+            point.added,
+            *map(units.hundredths, (point.accuracy, min(point.accuracies), max(point.accuracies))),
+            f"{100 * point.spike_mismatch:.3g} %",
         )
+        for point in result.ablation
+    ]
+    titles = ("accuracy", "lowest", "highest", "spikes that differ")
+    return plain("added", titles, rows, "one non-ideality after another").rich()
+
+
+def _exits(result: InferenceResult, early: EarlyExit) -> RenderableType:
+    columns = [
+        words("entropy threshold"),
+        Column("accuracy", units.hundredths),
+        Column("mean T"),
+        Column("exits after t = 1, 2, ..."),
+        Column("energy", units.energy),
+        Column("latency", units.time),
+        Column("energy x delay", units.joule_seconds),
+    ]
+    keys = ("energy_pj", "latency_ns", "edp_pj_ns")
+    rows: list[Row] = [
+        (way, result.accuracies[0], result.bundle["timesteps"], "", *(costs[key] for key in keys))
+        for way, costs in ((f"all T, {early.usual}", early.full), ("all T, deciding after each", early.costs.whole()))
+    ]
+    rows.append(None)
     chosen = early.chosen(result.accuracies[0])
     points = list(early.points)
     if len(points) > _SHOWN_POINTS:
@@ -131,16 +117,10 @@ def _exits(result: InferenceResult, early: EarlyExit) -> Table:
         points = [point for index, point in enumerate(points) if index in keep]
     for point in points:
         mark = "  <- chosen" if point is chosen and early.is_sweep else ""
-        table.add_row(
-            f"{point.exits.threshold:.4g}{mark}",
-            _percent(point.accuracy),
-            f"{point.exits.mean_timesteps:.2f}",
-            " ".join(map(str, point.histogram)),
-            units.energy(point.energy_pj),
-            units.time(point.latency_ns),
-            f"{point.edp_pj_ns * 1e-21:.3g} J s",
-        )
-    return table
+        left = f"{point.exits.mean_timesteps:.2f}", " ".join(map(str, point.histogram))
+        costs = point.energy_pj, point.latency_ns, point.edp_pj_ns
+        rows.append((f"{point.exits.threshold:.4g}{mark}", point.accuracy, *left, *costs))
+    return Table(columns, rows, "early exit, per image").rich()
 
 
 def _exit_remark(result: InferenceResult, early: EarlyExit) -> str:

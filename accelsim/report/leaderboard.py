@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
-from rich.text import Text
 
 from accelsim.report import units
 from accelsim.report.plots import new_figure, save
-from accelsim.report.tables import plain_table
+from accelsim.report.table import Column, Row, Table, dim, words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,35 +21,24 @@ Rows = Sequence[Mapping[str, Any]]
 MARKERS = "osD^vP*X"
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 COLUMNS = (
-    "network", "method", "T", "held out", "spikes", "claimed", "on", "energy", "real", "own ANN", "accuracy",
-    "remedied",
+    words("network", whole=True), words("method"), Column("T"), Column("held out", units.hundredths),
+    Column("spikes", "{:.3f}".format), Column("claimed", units.ratio), words("on"), Column("energy", units.energy),
+    Column("real", units.ratio), Column("own ANN", units.ratio), Column("accuracy", units.hundredths),
+    Column("remedied", units.hundredths),
 )  # fmt: skip
-_CODE = ("network", "on")
-"""Columns of names."""
+_OF_A_BUNDLE = ("workload", "method", "timesteps", "held_out_accuracy", "spikes_per_neuron", "claimed_gain")
+_OF_A_MACHINE = ("machine", "energy_pj", "real_gain", "ann_machine_gain", "accuracy", "remedied_accuracy")
 
 
-def percent(share: float | None) -> str:
-    """A share in per cent, to a hundredth."""
-    return "-" if share is None else f"{100 * share:.2f} %"
-
-
-def lines(rows: Rows) -> Iterator[tuple[str, ...]]:
-    """The cells of `COLUMNS`, one line per bundle and machine; a bundle's own cells on its first line only."""
+def leaderboard_table(rows: Rows) -> Table:
+    """One line per bundle and machine; a bundle's own cells on its first line only."""
+    lines: list[Row] = []
     for _, group in groupby(rows, key=lambda row: row["bundle"]):
+        lines += [None] if lines else []
         for index, row in enumerate(group):
-            own = (
-                row["workload"], row["method"] or "-", str(row["timesteps"]), percent(row["held_out_accuracy"]),
-                f"{row['spikes_per_neuron']:.3f}", units.ratio(row["claimed_gain"]),
-            )  # fmt: skip
-            yield (
-                *(own if index == 0 else ("",) * len(own)),
-                row["machine"],
-                units.energy(row["energy_pj"]),
-                units.ratio(row["real_gain"]),
-                units.ratio(row["ann_machine_gain"]),
-                percent(row["accuracy"]),
-                percent(row["remedied_accuracy"]),
-            )
+            own = ("",) * len(_OF_A_BUNDLE) if index else (None if row[key] == "" else row[key] for key in _OF_A_BUNDLE)
+            lines.append((*own, *(row[key] for key in _OF_A_MACHINE)))
+    return Table(COLUMNS, lines)
 
 
 def explanation(rows: Rows) -> list[str]:
@@ -66,24 +54,19 @@ def explanation(rows: Rows) -> list[str]:
 
 def leaderboard_tables(rows: Rows) -> RenderableType:
     """For the terminal."""
-    table = plain_table(COLUMNS[0], *COLUMNS[1:])
-    for name in ("method", "on"):
-        table.columns[COLUMNS.index(name)].justify = "left"
-    table.columns[0].no_wrap = True
-    for number, line in enumerate(lines(rows)):
-        if line[0] and number:
-            table.add_section()
-        table.add_row(*map(escape, line))
-    return Group(table, *(Text(line, style="dim") for line in explanation(rows)))
+    return Group(leaderboard_table(rows).rich(), *dim(explanation(rows)))
 
 
 def markdown(rows: Rows) -> str:
-    """For a page."""
-    table = [COLUMNS, ("---",) * len(COLUMNS)]
-    for line in lines(rows):
-        cells = zip(COLUMNS, line, strict=True)
-        table.append(tuple(f"`{cell}`" if cell and column in _CODE else cell for column, cell in cells))
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in table)
+    """For a page; names of networks and machines as code."""
+    table = leaderboard_table(rows)
+    names = [index for index, column in enumerate(COLUMNS) if column.title in ("network", "on")]
+    coded = [
+        [f"`{value}`" if value and index in names else value for index, value in enumerate(row)]
+        for row in table.rows
+        if row is not None
+    ]
+    return replace(table, rows=coded).markdown()
 
 
 def leaderboard_figure(rows: Rows, path: str | Path | None = None) -> Figure:

@@ -14,7 +14,7 @@ from accelsim.core.version import __version__
 from accelsim.noc import LoadModel, LoadResult, Mesh, NocRun, NocSpec, Pattern, load_model
 from accelsim.noc.load import TELLING_OVERLOAD
 from accelsim.report.plots import new_figure, save
-from accelsim.report.tables import plain_table
+from accelsim.report.table import Table, plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -137,43 +137,46 @@ def noc_tables(document: dict[str, Any]) -> RenderableType:
     network, traffic = document["network"], document["traffic"]
     shape = f"{network['rows']} x {network['cols']} {'torus' if network['torus'] else 'mesh'}"
     title = f"{shape}, {network['vcs']} virtual channels x {network['buffer_flits']} flits, {traffic['name']} traffic"
-    table = plain_table("", "simulated", "closed form")
     closed = document["analytical"]
 
     def number(value: float | None, form: str = ".2f") -> str:
         return "-" if value is None else f"{value:{form}}"
 
-    table.add_row(
-        "mean packet latency (cycles)",
-        number(document["mean_packet_latency_cycles"]),
-        number(closed["mean_packet_latency_cycles"]),
-    )
-    table.add_row("mean network latency (cycles)", number(document["mean_network_latency_cycles"]), "")
-    for name, value in document["packet_latency_percentiles_cycles"].items():
-        table.add_row(f"packet latency, {name}", number(value, ".0f"), "")
-    if "offered_flit_rate" in document:
-        table.add_row("flits offered per node and cycle", number(document["offered_flit_rate"], ".4f"), "")
-    table.add_row("flits accepted per node and cycle", number(document["accepted_flit_rate"], ".4f"), "")
-    table.add_row("busiest link (flits per cycle)", number(document["busiest_link_flits_per_cycle"], ".3f"), "")
-    table.add_row("mean hops", number(document["mean_hops"]), "")
-    table.add_row("saturated", "yes" if document["saturated"] else "no", "")
-    parts: list[RenderableType] = [Text(title, style="bold"), table]
+    shown = [
+        ("mean network latency (cycles)", "mean_network_latency_cycles", ".2f"),
+        ("flits offered per node and cycle", "offered_flit_rate", ".4f"),
+        ("flits accepted per node and cycle", "accepted_flit_rate", ".4f"),
+        ("busiest link (flits per cycle)", "busiest_link_flits_per_cycle", ".3f"),
+        ("mean hops", "mean_hops", ".2f"),
+    ]
+    network_latency, *others = [(name, number(document[key], form), "") for name, key, form in shown if key in document]
+    rows = [
+        ("mean packet latency (cycles)", *(number(one["mean_packet_latency_cycles"]) for one in (document, closed))),
+        network_latency,
+        *(
+            (f"packet latency, {name}", number(value, ".0f"), "")
+            for name, value in document["packet_latency_percentiles_cycles"].items()
+        ),
+        *others,
+        ("saturated", "yes" if document["saturated"] else "no", ""),
+    ]
+    parts = [plain("", ("simulated", "closed form"), rows, title).rich()]
     unseen = document.get("unseen_overload")
     if unseen is not None and unseen > TELLING_OVERLOAD:
         parts.append(Text(f"so short a time cannot tell saturation: an overload below {unseen:.0%} would not show"))
     if "curve" in document:
-        parts.append(_curve_table(document))
+        parts.append(_curve_table(document).rich())
     return Group(*parts)
 
 
-def _curve_table(document: dict[str, Any]) -> RenderableType:
-    table = plain_table("packets per node and cycle", "packet latency", "network latency", "flits accepted", "")
+def _curve_table(document: dict[str, Any]) -> Table:
+    rows = []
     for row in document["curve"]:
         latencies = (row[f"mean_{kind}_latency_cycles"] for kind in ("packet", "network"))
         shown = ["-" if row["saturated"] or value is None else f"{value:.2f}" for value in latencies]
         state = "saturated" if row["saturated"] else ""
-        table.add_row(f"{row['injection_rate']:.4f}", *shown, f"{row['accepted_flit_rate']:.4f}", state)
-    return table
+        rows.append((f"{row['injection_rate']:.4f}", *shown, f"{row['accepted_flit_rate']:.4f}", state))
+    return plain("packets per node and cycle", ("packet latency", "network latency", "flits accepted", ""), rows)
 
 
 def curve_figure(

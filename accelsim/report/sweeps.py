@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.console import Console, Group, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from rich.text import Text
 
 from accelsim.report.plots import new_figure, save
+from accelsim.report.table import Column, Table, bold, dim, words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -252,20 +252,15 @@ def front_table(
 ) -> RenderableType:
     """The points of a front, sorted by its first figure."""
     best = frame[front].sort_values(list(objectives))
-    table = Table(header_style="bold")
-    for name in parameters:
-        table.add_column(name)
-    for name, way in objectives.items():
-        table.add_column(f"{name} ({'min' if way == 'minimise' else 'max'})", justify="right")
-    for _, row in best.head(MOST_ROWS).iterrows():
-        table.add_row(*(_short(row[name]) for name in parameters), *(f"{row[name]:.5g}" for name in objectives))
-    parts: list[RenderableType] = [
-        Text(f"Pareto front: {len(best)} of {len(frame)} points", style="bold"),
-        table,
+    columns = [words(name) for name in parameters]
+    columns += [Column(f"{name} ({'min' if way == 'minimise' else 'max'})") for name, way in objectives.items()]
+    rows = [
+        (*(_short(row[name]) for name in parameters), *(f"{row[name]:.5g}" for name in objectives))
+        for _, row in best.head(MOST_ROWS).iterrows()
     ]
-    if len(best) > MOST_ROWS:
-        parts.append(Text(f"... and {len(best) - MOST_ROWS} more (--format csv has all)"))
-    return Group(*parts)
+    table = Table(columns, rows, f"Pareto front: {len(best)} of {len(frame)} points").rich()
+    more = f"... and {len(best) - MOST_ROWS} more (--format csv has all)"
+    return Group(table, Text(more)) if len(best) > MOST_ROWS else table
 
 
 def summary_lines(answers: Answers) -> RenderableType:
@@ -275,7 +270,7 @@ def summary_lines(answers: Answers) -> RenderableType:
     counts = frame["status"].value_counts().to_dict()
     outside = int(((frame["status"] == "done") & ~frame["feasible"]).sum())
     text = f"{answers.record.name} ({answers.record.state}): " + ", ".join(f"{n} {what}" for what, n in counts.items())
-    parts.append(Text(text + (f", {outside} outside of the constraints" if outside else ""), style="bold"))
+    parts.append(bold(text + (f", {outside} outside of the constraints" if outside else "")))
     for error, number in frame["error"].dropna().value_counts().head(3).items():
         parts.append(Text(f"{number} x {str(error).splitlines()[0]}"))
     volume = answers.hypervolume
@@ -283,14 +278,11 @@ def summary_lines(answers: Answers) -> RenderableType:
         parts.append(Text(f"hypervolume {volume['share']:.4f} of the box between best and worst values"))
     rows = answers.sensitivity["shares"]
     if rows:
-        table = Table(header_style="bold", title_justify="left")
-        for name in ("objective", "parameter", "share of variance", "with interactions"):
-            table.add_column(name, justify="left" if name in ("objective", "parameter") else "right")
-        for row in rows[:MOST_ROWS]:
-            total = f"{row['total']:.1%}" if "total" in row else "-"
-            table.add_row(row["objective"], row["parameter"], f"{row['first_order']:.1%}", total)
-        parts += [Text("What matters", style="bold"), table]
-        parts.append(Text(f"assumed: {answers.sensitivity['assumption']}", style="dim"))
+        lines = [(row["objective"], row["parameter"], row["first_order"], row.get("total")) for row in rows[:MOST_ROWS]]
+        columns = [words("objective"), words("parameter")]
+        columns += [Column(name, "{:.1%}".format) for name in ("share of variance", "with interactions")]
+        parts.append(Table(columns, lines, "What matters").rich())
+        parts += dim([f"assumed: {answers.sensitivity['assumption']}"])
     return Group(*parts)
 
 

@@ -1,18 +1,16 @@
-"""Results as tables for the terminal (rich) and as CSV."""
+"""Runs and comparisons as tables for the terminal."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from accelsim.ledger.result import CATEGORIES, Estimate, Result
 from accelsim.report import units
+from accelsim.report.table import Bold, Column, Row, Table, dim, plain, words
 
 CATEGORY_NAMES = {
     "compute": "compute",
@@ -24,104 +22,86 @@ CATEGORY_NAMES = {
     "interconnect": "interconnect",
     "leakage": "leakage",
 }
-
-
 _TIME = {"fill_drain": "fill and drain", "lif": "LIF units", "pool": "pooling"}
 
 
-def _title(text: str) -> Text:
-    """Above a table, not as its title: rich would wrap it to the table's width."""
-    return Text(text, style="bold")
+def layer_columns(percent: Callable[[Any], str], stalled: str = "stall", used: str = "util") -> list[Column]:
+    """The columns of `layer_rows`."""
+    return [
+        words("layer"),
+        words("kind"),
+        Column("cycles", units.whole),
+        Column(stalled, units.whole),
+        Column(used, percent),
+        Column("latency", units.time),
+        Column("accumulations", units.count),
+        Column("MACs", units.count),
+        Column("energy", units.energy),
+        Column("share", percent),
+    ]
 
 
-def plain_table(first: str, *columns: str) -> Table:
-    """A table with its first column left and the others right."""
-    table = Table(header_style="bold")
-    table.add_column(first)
-    for column in columns:
-        table.add_column(column, justify="right")
-    return table
+def layer_rows(document: Mapping[str, Any]) -> Iterator[list[Any]]:
+    """What each layer of a document of a result took."""
+    keys = ("kind", "cycles", "stall_cycles", "utilization", "latency_ns", "accumulations", "macs", "energy_pj")
+    whole = document["totals"]["energy_pj"]
+    for layer in document["layers"]:
+        yield [layer["name"], *(layer[key] for key in keys), units.part(layer["energy_pj"], whole)]
 
 
 def result_tables(result: Result) -> RenderableType:
     """Layers, totals and breakdown of one run."""
     document = result.to_dict()
-    workload, hardware = document["workload"], document["hardware"]
+    workload, hardware, totals = document["workload"], document["hardware"], document["totals"]
+
+    def total(key: str) -> float:
+        return sum(layer[key] for layer in document["layers"])
+
+    energy = totals["energy_pj"]
+    whole = ["total", "", totals["cycles"], total("stall_cycles"), "", totals["latency_ns"]]
+    whole += [total("accumulations"), total("macs"), energy, "100.0%"]
     title = f"{workload['name']} on {hardware['name']} (T={workload['timesteps']}), per image"
-    table = plain_table(
-        "layer", "kind", "cycles", "stall", "util", "latency", "accumulations", "MACs", "energy", "share"
-    )
-    totals = document["totals"]
-    for layer in document["layers"]:
-        table.add_row(
-            layer["name"],
-            layer["kind"],
-            f"{layer['cycles']:,.0f}",
-            f"{layer['stall_cycles']:,.0f}",
-            f"{layer['utilization']:.1%}",
-            units.time(layer["latency_ns"]),
-            units.count(layer["accumulations"]),
-            units.count(layer["macs"]),
-            units.energy(layer["energy_pj"]),
-            _share(layer["energy_pj"], totals["energy_pj"]),
-        )
-    table.add_section()
-    table.add_row(
-        "total",
-        "",
-        f"{totals['cycles']:,.0f}",
-        f"{sum(layer['stall_cycles'] for layer in document['layers']):,.0f}",
-        "",
-        units.time(totals["latency_ns"]),
-        units.count(sum(layer["accumulations"] for layer in document["layers"])),
-        units.count(sum(layer["macs"] for layer in document["layers"])),
-        units.energy(totals["energy_pj"]),
-        "100.0%",
-    )
-    where = plain_table("", "energy", "share")
-    for name, value in result.breakdown().items():
-        if value:
-            where.add_row(CATEGORY_NAMES[name], units.energy(value), _share(value, totals["energy_pj"]))
-    claimed = result.estimated.ann_energy_pj if workload["as_ann"] else result.estimated.energy_pj
-    summary = Text(
-        f"area {units.area(totals['area_um2'])}, EDP {totals['edp_pj_ns']:.4g} pJ ns, "
-        f"static {_share(totals['static_energy_pj'], totals['energy_pj'])} of the energy; "
-        f"papers' estimate {units.energy(claimed)}"
-    )
-    parts: list[RenderableType] = [
-        _title(title),
-        table,
-        *_time(document),
-        _title("Where the energy goes"),
-        where,
-        summary,
-        *_images(result),
+    where = [
+        (CATEGORY_NAMES[name], units.energy(value), _share(value, energy))
+        for name, value in result.breakdown().items()
+        if value
     ]
-    return Group(*parts, *_notes([result]))
+    claimed = result.estimated.ann_energy_pj if workload["as_ann"] else result.estimated.energy_pj
+    return Group(
+        Table(layer_columns("{:.1%}".format), [*layer_rows(document), None, whole], title).rich(),
+        *_time(document),
+        plain("", ("energy", "share"), where, "Where the energy goes").rich(),
+        Text(
+            f"area {units.area(totals['area_um2'])}, EDP {totals['edp_pj_ns']:.4g} pJ ns, "
+            f"static {_share(totals['static_energy_pj'], energy)} of the energy; "
+            f"papers' estimate {units.energy(claimed)}"
+        ),
+        *_images(result),
+        *_notes([result]),
+    )
 
 
 def _time(document: Mapping[str, Any]) -> list[RenderableType]:
     """What the cycles of each layer were spent on, where the fidelity knows."""
-    whole = document.get("details", {}).get("cycles")
-    if not whole:
+    kinds = [kind for kind, cycles in document.get("details", {}).get("cycles", {}).items() if cycles]
+    if not kinds:
         return []
-    kinds = [kind for kind, cycles in whole.items() if cycles]
-    table = plain_table("layer", "cycles", *(_TIME.get(kind, kind) for kind in kinds), "PEs empty", "waits for")
-    rows = [(layer["name"], layer["cycles"], layer.get("details", {})) for layer in document["layers"]]
-    for name, cycles, details in [*rows, ("total", document["totals"]["cycles"], document["details"])]:
-        if name == "total":
-            table.add_section()
+
+    def line(name: str, cycles: float, details: Mapping[str, Any]) -> Sequence[str]:
         spent, waits = details.get("cycles", {}), details.get("stall_cycles", {})
         longest = max(waits, key=lambda operand: waits[operand], default=None)
-        share = _share(waits[longest], sum(waits.values())) if longest else ""
-        table.add_row(
+        return (
             name,
-            f"{cycles:,.0f}",
+            units.whole(cycles),
             *(f"{spent.get(kind, 0.0):,.0f} {_share(spent.get(kind, 0.0), cycles):>6}" for kind in kinds),
             _share(details.get("unmapped_cycles", 0.0), spent.get("ideal", 0.0)),
-            f"{longest.replace('_', ' ')} {share}" if longest else "-",
+            f"{longest.replace('_', ' ')} {_share(waits[longest], sum(waits.values()))}" if longest else "-",
         )
-    return [_title("Where the time goes, in cycles"), table]
+
+    rows: list[Row] = [line(one["name"], one["cycles"], one.get("details", {})) for one in document["layers"]]
+    rows += [None, line("total", document["totals"]["cycles"], document["details"])]
+    titles = ("cycles", *(_TIME.get(kind, kind) for kind in kinds), "PEs empty", "waits for")
+    return [plain("layer", titles, rows, "Where the time goes, in cycles").rich()]
 
 
 def _images(result: Result) -> list[Text]:
@@ -138,9 +118,8 @@ def _share(part: float, whole: float) -> str:
     return f"{part / whole:.1%}" if whole else "-"
 
 
-def _notes(results: Iterable[Result]) -> list[Text]:
-    lines = {f"note ({result.hardware['name']}): {note}" for result in results for note in result.notes}
-    return [Text(line, style="dim") for line in sorted(lines)]
+def _notes(results: Iterable[Result]) -> list[RenderableType]:
+    return dim(sorted({f"note ({result.hardware['name']}): {note}" for result in results for note in result.notes}))
 
 
 def comparison_tables(
@@ -148,33 +127,43 @@ def comparison_tables(
 ) -> RenderableType:
     """Estimated against realistic energy, where the difference comes from, and the gain over the ANN."""
     workload = results[0].workload
-    title = f"{workload['name']} (T={workload['timesteps']}), per image: what papers would claim, what machines need"
-    table = plain_table("", *(row["hardware"] for row in rows))
 
-    def line(name: str, cells: Iterable[str], style: str = "") -> None:
-        table.add_row(name, *cells, style=style)
+    def line(name: str, key: str, show: Callable[[Any], str]) -> list[str]:
+        return [name, *(show(row[key]) for row in rows)]
 
-    line("estimated energy", (units.energy(row["estimated_pj"]) for row in rows))
-    line("realistic energy", (units.energy(row["realistic_pj"]) for row in rows), style="bold")
-    line("realistic / estimated", (units.ratio(row["ratio"]) for row in rows))
-    table.add_section()
-    for name in CATEGORIES:
-        parts = [(row["breakdown_pj"][name], row["realistic_pj"]) for row in rows]
-        if any(part for part, _ in parts):
-            line(
-                f"  {CATEGORY_NAMES[name]}",
-                (f"{units.energy(part)} {_share(part, whole):>6}" for part, whole in parts),
-            )
-    table.add_section()
-    line("latency", (units.time(row["latency_ns"]) for row in rows))
-    line("area", (units.area(row["area_um2"]) for row in rows))
-    table.add_section()
-    line("ANN, estimated energy", (units.energy(row["estimated_ann_pj"]) for row in rows))
-    line("ANN, same machine", (units.energy(row["realistic_ann_pj"]) for row in rows))
-    line("ANN latency", (units.time(row["ann_latency_ns"]) for row in rows))
-    line("claimed gain over the ANN", (units.ratio(row["claimed_gain"]) for row in rows))
-    line("real gain on this machine", (units.ratio(row["realistic_gain"]) for row in rows), style="bold")
-    return Group(_title(title), table, Text(_convention(estimated), style="dim"), *_notes([*results, *ann]))
+    shares = [
+        [
+            f"  {CATEGORY_NAMES[name]}",
+            *(
+                f"{units.energy(row['breakdown_pj'][name])} {_share(row['breakdown_pj'][name], row['realistic_pj']):>6}"
+                for row in rows
+            ),
+        ]
+        for name in CATEGORIES
+        if any(row["breakdown_pj"][name] for row in rows)
+    ]
+    table = plain(
+        "",
+        (row["hardware"] for row in rows),
+        [
+            line("estimated energy", "estimated_pj", units.energy),
+            Bold(line("realistic energy", "realistic_pj", units.energy)),
+            line("realistic / estimated", "ratio", units.ratio),
+            None,
+            *shares,
+            None,
+            line("latency", "latency_ns", units.time),
+            line("area", "area_um2", units.area),
+            None,
+            line("ANN, estimated energy", "estimated_ann_pj", units.energy),
+            line("ANN, same machine", "realistic_ann_pj", units.energy),
+            line("ANN latency", "ann_latency_ns", units.time),
+            line("claimed gain over the ANN", "claimed_gain", units.ratio),
+            Bold(line("real gain on this machine", "realistic_gain", units.ratio)),
+        ],
+        f"{workload['name']} (T={workload['timesteps']}), per image: what papers would claim, what machines need",
+    )
+    return Group(table.rich(), *dim([_convention(estimated)]), *_notes([*results, *ann]))
 
 
 def _convention(estimated: Estimate) -> str:
@@ -187,16 +176,3 @@ def _convention(estimated: Estimate) -> str:
         f"{count(estimated.macs)} MACs x {details['e_mac_pj']:g} pJ (analog input, {repeat}); "
         f"ANN: {count(details['ann_macs'])} MACs"
     )
-
-
-def csv_text(frames: Iterable[Iterable[Mapping[str, Any]]]) -> str:
-    """Rows of mappings as CSV with one header."""
-    stream = io.StringIO()
-    writer: csv.DictWriter[str] | None = None
-    for rows in frames:
-        for row in rows:
-            if writer is None:
-                writer = csv.DictWriter(stream, list(row), lineterminator="\n")
-                writer.writeheader()
-            writer.writerow(row)
-    return stream.getvalue()

@@ -48,3 +48,28 @@ def count(value: float) -> str:
 def ratio(value: float | None) -> str:
     """How many times."""
     return "-" if value is None else f"{value:.3g}x"
+
+
+def whole(value: float) -> str:
+    """A number in full: 1,234."""
+    return f"{value:,.0f}"
+
+
+def percent(share: float) -> str:
+    """A share of 1 in per cent."""
+    return f"{100 * share:.1f} %"
+
+
+def hundredths(share: float | None) -> str:
+    """A share of 1 in per cent, to a hundredth."""
+    return "-" if share is None else f"{100 * share:.2f} %"
+
+
+def joule_seconds(pj_ns: float) -> str:
+    """Energy x delay given in pJ ns."""
+    return f"{pj_ns * 1e-21:.3g} J s"
+
+
+def part(value: float, of: float) -> float | None:
+    """A share of 1 where there is a whole."""
+    return value / of if of else None

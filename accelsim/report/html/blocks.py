@@ -4,53 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any
 
 from accelsim.ledger.result import CATEGORIES
 from accelsim.report.plots import COLOURS
+from accelsim.report.table import Table
 from accelsim.report.tables import CATEGORY_NAMES
 
 Show = Callable[[float], str]
 
 NEUTRAL = "#7a8699"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """What a table shows, and what it is sorted by."""
-
-    text: str
-    value: float | str | None = None
-    tone: Literal["", "good", "bad", "faint"] = ""
-
-    @property
-    def key(self) -> str:
-        """For sorting; empty stands last."""
-        if self.value is None:
-            return "" if self.text in ("", "-") else self.text
-        return repr(float(self.value)) if isinstance(self.value, int | float) else self.value
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a table."""
-
-    title: str
-    numeric: bool = True
-    wide: bool = False
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table that sorts by any column."""
-
-    title: str
-    columns: Sequence[Column]
-    rows: Sequence[Sequence[Cell]]
-    note: str = ""
-    open: bool = True
-    """Shown at once; otherwise folded away."""
-    kind: str = "table"
 
 
 @dataclass(frozen=True)
@@ -174,3 +137,11 @@ def waterfall(
         level += change
     bars.append(Bar(last, show(level), [Piece(0.0, level * scale, NEUTRAL, last)], strong=True))
     return Bars(title, bars)
+
+
+def footer(version: str, workload: dict[str, Any], hardware: dict[str, Any] | None = None) -> str:
+    """Version and inputs of a page."""
+    parts = [f"accelsim {version}".strip(), f"workload {workload['name']} {workload['hash']}".strip()]
+    if hardware is not None:
+        parts.append(f"hardware {hardware['name']} {hardware['hash']}".strip())
+    return ", ".join(parts)

@@ -80,6 +80,6 @@ def _cell(text: str) -> str:
 
 def to_csv(done: Sequence[Done]) -> str:
     """All rows as CSV, with the experiment they are of."""
-    from accelsim.report.tables import csv_text
+    from accelsim.report.table import csv_text
 
     return csv_text([{"experiment": one.experiment.name, **row.to_dict()} for row in one.outcome.rows] for one in done)
