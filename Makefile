@@ -125,7 +125,7 @@ sweeps: $(VENV)/.core
 	done
 
 digits: $(VENV)/.dev
-	$(BIN)/python -m accelsim.training.digits --out workloads/digits_snn --seed 0
+	$(BIN)/accelsim train digits_snn --out workloads/digits_snn
 
 recipes: $(VENV)/.dev
 	$(BIN)/python reports/recipes.py train

@@ -116,7 +116,7 @@ def hybrid(images: Array, timesteps: int) -> npt.NDArray[np.float32]:
 
 
 def digits(shape: tuple[int, ...]) -> dict[str, Array]:
-    """scikit-learn's handwritten digits as `accelsim.training.digits` splits them; neither package is needed.
+    """scikit-learn's handwritten digits as `accelsim.training.data` splits them; neither package is needed.
 
     ``inputs`` and ``labels`` are the 360 held-out images in that order, ``calibration`` the first 64 training
     images, all upsampled bilinearly from 8 x 8 to [1, size, size].

@@ -1,8 +1,6 @@
 """The recipe of `digits_snn` is alive: a brief training that ends in a sound bundle, twice the same."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,17 +8,20 @@ import torch
 
 from accelsim.core.errors import InputError
 from accelsim.training.data import digits
-from accelsim.training.digits import DigitsResult, main, train_digits
+from accelsim.training.from_recipe import Trained, train_recipe
 from accelsim.training.loop import TrainSettings, predict, reproducible, train
 from accelsim.training.models import digits_net, fold_batchnorm
+from accelsim.training.recipe import load_recipe
 from accelsim.workload import Bundle
+
+BRIEF = ("train", "digits_snn", "--seed", "3", "--set", "epochs=2")
 
 
 @pytest.fixture(scope="module")
-def brief(tmp_path_factory) -> tuple[Path, DigitsResult]:
+def brief(tmp_path_factory) -> tuple[Path, Trained]:
     """Two epochs instead of ten: a few seconds."""
     out = tmp_path_factory.mktemp("recipe") / "digits"
-    return out, train_digits(out, seed=3, epochs=2)
+    return out, train_recipe(load_recipe("digits_snn", {"epochs": 2}, 3), out, " ".join(("accelsim", *BRIEF)))
 
 
 def test_two_epochs_learn_far_more_than_chance(brief):
@@ -45,14 +46,15 @@ def test_the_bundle_loads_and_is_consistent(brief):
         "conv1": "real", "conv2": "binary", "conv3": "binary", "fc1": "binary", "fc2": "binary",
     }  # fmt: skip
     assert f"{100 * result.test_accuracy:.2f} % on the 360 held-out images" in workload.file.source
-    assert "--seed 3 --epochs 2" in workload.file.source
+    assert "--seed 3 --set epochs=2" in workload.file.source
 
 
-def test_the_same_seed_gives_the_same_bytes_through_the_command(brief, tmp_path, capsys):
+def test_the_same_seed_gives_the_same_bytes_through_the_command(brief, tmp_path, command):
     out, _ = brief
     again = tmp_path / "again"
-    assert main(["--out", str(again), "--seed", "3", "--epochs", "2"]) == 0
-    assert re.search(r"accuracy \d+\.\d\d % on 360 held-out images", capsys.readouterr().out)
+    outcome = command(*BRIEF, "--out", str(again))
+    assert outcome.code == 0
+    assert re.search(r"accuracy \d+\.\d\d % on 360 held-out images", outcome.out)
     names = sorted(path.name for path in out.iterdir())
     assert names == sorted(path.name for path in again.iterdir())
     assert [name for name in names if (out / name).read_bytes() != (again / name).read_bytes()] == []
@@ -98,30 +100,19 @@ def test_other_seeds_give_other_networks():
     assert not torch.equal(*batches)
 
 
-def test_nothing_but_a_bundle_is_overwritten_and_that_is_said_first(tmp_path, capsys, monkeypatch):
+def test_nothing_but_a_bundle_is_overwritten_and_that_is_said_first(tmp_path, command, monkeypatch):
     monkeypatch.setattr(torch.Tensor, "backward", lambda *_: pytest.fail("trained before it looked"))
     (tmp_path / "thesis.txt").write_text("chapter 1")
     with pytest.raises(InputError, match="no bundle"):
-        train_digits(tmp_path)
-    assert main(["--out", str(tmp_path)]) == 2
-    assert "nothing was written" in capsys.readouterr().err
+        train_recipe(load_recipe("digits_snn"), tmp_path)
+    outcome = command("train", "digits_snn", "--out", str(tmp_path))
+    assert outcome.code == 2
+    assert "nothing was written" in outcome.err
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 @pytest.mark.parametrize("epochs", ["0", "-1"])
-def test_no_epochs_are_refused(epochs, tmp_path, capsys):
-    with pytest.raises(SystemExit) as stop:
-        main(["--out", str(tmp_path / "x"), "--epochs", epochs])
-    assert stop.value.code == 2
-    assert "at least 1" in capsys.readouterr().err
-
-
-def test_the_module_runs_as_a_command():
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "accelsim.training.digits", "--help"],
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parents[2],
-    )
-    assert done.returncode == 0, done.stderr
-    assert "--seed" in done.stdout
+def test_no_epochs_are_refused(epochs, tmp_path, command):
+    outcome = command("train", "digits_snn", "--set", f"epochs={epochs}", "--out", str(tmp_path / "x"))
+    assert outcome.code == 2
+    assert f"found {epochs}, must be at least 1" in outcome.err
