@@ -17,10 +17,13 @@ import numba
 import numpy as np
 import pytest
 
-from accelsim.crossbar import Adc, Device, Wires, solve_reads, solve_transfer
+from accelsim.crossbar.converters import Adc
+from accelsim.crossbar.devices import Device
 from accelsim.crossbar.dissection import plan_for
 from accelsim.crossbar.kernels.mvm import multiply, pack_matrices, pack_spikes
 from accelsim.crossbar.noise import statistical_variance
+from accelsim.crossbar.reads import solve_reads
+from accelsim.crossbar.solution import Wires, solve_transfer
 from tests.skips import peer
 
 READS = 4096

@@ -18,7 +18,8 @@ import torch
 from torch.nn import functional
 
 from accelsim.accuracy.exits import normalised_entropy
-from accelsim.crossbar import Device, Wires
+from accelsim.crossbar.devices import Device
+from accelsim.crossbar.solution import Wires
 from accelsim.inference import kept
 from accelsim.inference.arithmetic import Crossbars
 from accelsim.inference.crossbar_product import CrossbarProduct

@@ -12,7 +12,12 @@ import time
 import numpy as np
 import pytest
 
-from accelsim.noc import Mesh, Messages, NocSpec, analytical, load_test, pattern, simulate
+from accelsim.noc.closed_form import analytical
+from accelsim.noc.load import load_test
+from accelsim.noc.patterns import pattern
+from accelsim.noc.simulation import simulate
+from accelsim.noc.topology import Mesh
+from accelsim.noc.traffic import Messages, NocSpec
 from tests import golden
 
 STABLE = [record for record in golden.document("booksim.json")["results"] if not record["unstable"]]

@@ -7,8 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from accelsim.crossbar import Device, Wires, solve_transfer, study_array
-from accelsim.noc import Mesh, Messages, NocSpec, pattern, simulate
+from accelsim.crossbar.devices import Device
+from accelsim.crossbar.solution import Wires, solve_transfer
+from accelsim.crossbar.study import study_array
+from accelsim.noc.patterns import pattern
+from accelsim.noc.simulation import simulate
+from accelsim.noc.topology import Mesh
+from accelsim.noc.traffic import Messages, NocSpec
 from tests.arguments import (
     COUNT,
     FIGURE,

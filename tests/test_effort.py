@@ -18,14 +18,17 @@ from accelsim.cli import app
 from accelsim.core import effort
 from accelsim.core.effort import LongWork, Rest, Work, announce, duration, memory_bytes
 from accelsim.core.errors import InputError
-from accelsim.crossbar import Wires
+from accelsim.crossbar.solution import Wires
 from accelsim.crossbar.work import solving
 from accelsim.inference.arithmetic import Arithmetic
 from accelsim.inference.work import study_work
 from accelsim.machines.description import load_hardware
 from accelsim.machines.systolic.description import SystolicFile
 from accelsim.machines.systolic.work import cycle_work
-from accelsim.noc import Mesh, NocSpec, load_model, pattern
+from accelsim.noc.closed_form import load_model
+from accelsim.noc.patterns import pattern
+from accelsim.noc.topology import Mesh
+from accelsim.noc.traffic import NocSpec
 from accelsim.noc.work import load_work
 from accelsim.workload import load_workload
 

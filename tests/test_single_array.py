@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 from accelsim.api import single_array
 from accelsim.cli import app
 from accelsim.core.errors import InputError
-from accelsim.crossbar import Device, Wires, solve_transfer
+from accelsim.crossbar.devices import Device
+from accelsim.crossbar.solution import Wires, solve_transfer
 
 SETTINGS = single_array.ArraySettings("neurosim_default", 12, 9, 2, 1.0, 2.0, 3.0, 4.0, 0.3, 40, 7)
 

@@ -11,7 +11,7 @@ from accelsim.accuracy.datasets import Images
 from accelsim.accuracy.result import AblationPoint
 from accelsim.accuracy.statistics import mismatch
 from accelsim.accuracy.study import Plan, Reference, Report, accuracy, prepared
-from accelsim.crossbar import Wires
+from accelsim.crossbar.solution import Wires
 from accelsim.inference.arithmetic import Arithmetic
 from accelsim.workload import Bundle
 

@@ -13,8 +13,9 @@ import numpy.typing as npt
 from accelsim.core.effort import Work, announce
 from accelsim.core.errors import InputError, Problem
 from accelsim.core.views import plot
-from accelsim.crossbar import Device, Wires, to_spice
-from accelsim.crossbar.devices import MOST_READ_V
+from accelsim.crossbar.devices import MOST_READ_V, Device
+from accelsim.crossbar.solution import Wires
+from accelsim.crossbar.spice import to_spice
 from accelsim.crossbar.study import ArrayStudy, check_study, loss_table, study_array
 from accelsim.crossbar.work import solving
 

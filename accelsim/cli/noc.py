@@ -15,7 +15,9 @@ from accelsim.core.effort import announce, duration
 from accelsim.core.errors import InputError, Problem
 
 if TYPE_CHECKING:
-    from accelsim.noc import Mesh, Messages, NocSpec, Pattern
+    from accelsim.noc.patterns import Pattern
+    from accelsim.noc.topology import Mesh
+    from accelsim.noc.traffic import Messages, NocSpec
 
 MOST_TRAVERSALS = 10**10
 """Flits x routers of a replay: more would run for an hour or longer."""
@@ -57,8 +59,9 @@ def noc(
     format_: FormatOption = Format.table,
 ) -> None:
     """Load-test a mesh of tiles: latency, throughput, saturation. With --out, also the latency-throughput curve."""
-    from accelsim.noc import Mesh, NocSpec, pattern
-    from accelsim.noc.patterns import PATTERNS
+    from accelsim.noc.patterns import PATTERNS, pattern
+    from accelsim.noc.topology import Mesh
+    from accelsim.noc.traffic import NocSpec
     from accelsim.noc.traffic_file import read_traffic
 
     try:
@@ -120,9 +123,9 @@ def _load(
     out: Path | None,
 ) -> dict[str, Any]:
     from accelsim.core.progress import progress_bar
-    from accelsim.noc import load_model, load_test
+    from accelsim.noc.closed_form import load_model
     from accelsim.noc.curve import latency_curve
-    from accelsim.noc.load import check_test
+    from accelsim.noc.load import check_test, load_test
     from accelsim.noc.work import curve_rates, load_work
     from accelsim.report.noc import curve_figure, load_document
 
@@ -144,7 +147,7 @@ def _load(
 def _closed(
     mesh: Mesh, spec: NocSpec, chosen: Pattern, rate: float, packet_flits: int, traffic: dict[str, Any]
 ) -> dict[str, Any]:
-    from accelsim.noc import load_model
+    from accelsim.noc.closed_form import load_model
     from accelsim.noc.load import check_load
     from accelsim.report.noc import closed_load_document
 
@@ -154,7 +157,9 @@ def _closed(
 
 def _replay(mesh: Mesh, spec: NocSpec, messages: Messages, traffic: dict[str, Any], cycles: bool) -> dict[str, Any]:
     from accelsim.core.progress import progress_bar
-    from accelsim.noc import Messages, analytical, simulate
+    from accelsim.noc.closed_form import analytical
+    from accelsim.noc.simulation import simulate
+    from accelsim.noc.traffic import Messages
     from accelsim.noc.work import replay_work
     from accelsim.report.noc import closed_replay_document, replay_document
 

@@ -7,7 +7,9 @@ from typing import Any, Literal
 
 from accelsim.core.errors import InputError, Problem
 from accelsim.core.options import choice, names, refuse
-from accelsim.crossbar import NOISE_MODELS, Device, Wires
+from accelsim.crossbar.devices import Device
+from accelsim.crossbar.noise import NOISE_MODELS
+from accelsim.crossbar.solution import Wires
 from accelsim.workload.schema import Precision
 
 Kind = Literal["ideal", "quantized", "crossbar"]

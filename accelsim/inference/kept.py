@@ -21,7 +21,9 @@ import numpy.typing as npt
 import accelsim.crossbar
 from accelsim.core import cache as shelf
 from accelsim.core.cachedir import user_cache
-from accelsim.crossbar import Encoding, ProgrammedLayer, RowBlocks
+from accelsim.crossbar.layer import ProgrammedLayer
+from accelsim.crossbar.mapping import RowBlocks
+from accelsim.crossbar.weights import Encoding
 
 MEMORY_BYTES = 256_000_000
 DISK_BYTES = 1_000_000_000

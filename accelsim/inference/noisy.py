@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.crossbar import NoisyArray
+from accelsim.crossbar.noise import NoisyArray
 from accelsim.inference.arithmetic import Crossbars
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.crossbar import ProgrammedLayer, RowBlocks, conv_blocks, linear_blocks, program_layer
 from accelsim.crossbar.kernels.mvm import multiply, pack_matrices
+from accelsim.crossbar.layer import ProgrammedLayer, program_layer
+from accelsim.crossbar.mapping import RowBlocks, conv_blocks, linear_blocks
 from accelsim.inference.arithmetic import Crossbars
 from accelsim.inference.kept import kept
 from accelsim.inference.kernels import reassemble

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from accelsim.core.effort import Work
-from accelsim.crossbar import encode
+from accelsim.crossbar.weights import encode
 from accelsim.crossbar.work import solving
 from accelsim.inference.arithmetic import Arithmetic, Crossbars
 from accelsim.workload import Operation, Workload

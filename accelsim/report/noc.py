@@ -11,8 +11,12 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from accelsim.core.version import __version__
-from accelsim.noc import LoadModel, LoadResult, Mesh, NocRun, NocSpec, Pattern, load_model
-from accelsim.noc.load import TELLING_OVERLOAD
+from accelsim.noc.closed_form import LoadModel, load_model
+from accelsim.noc.load import TELLING_OVERLOAD, LoadResult
+from accelsim.noc.patterns import Pattern
+from accelsim.noc.simulation import NocRun
+from accelsim.noc.topology import Mesh
+from accelsim.noc.traffic import NocSpec
 from accelsim.report.plots import new_figure, save
 from accelsim.report.table import Table, plain
 

@@ -7,16 +7,12 @@ import numpy as np
 import pytest
 
 from accelsim.core.errors import InputError
-from accelsim.crossbar import (
-    Device,
-    Wires,
-    conv_blocks,
-    patches,
-    program_layer,
-    solve_gated,
-    solve_transfer,
-    to_spice,
-)
+from accelsim.crossbar.devices import Device
+from accelsim.crossbar.layer import program_layer
+from accelsim.crossbar.mapping import conv_blocks, patches
+from accelsim.crossbar.reads import solve_gated
+from accelsim.crossbar.solution import Wires, solve_transfer
+from accelsim.crossbar.spice import to_spice
 from accelsim.crossbar.weights import encode, quantise
 from tests.skips import needs
 

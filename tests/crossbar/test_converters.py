@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accelsim.core.errors import InputError
-from accelsim.crossbar import Adc, Dac
+from accelsim.crossbar.converters import Adc, Dac
 
 
 @given(st.lists(st.integers(0, 31), min_size=1, max_size=20))

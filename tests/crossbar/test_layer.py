@@ -6,8 +6,9 @@ import pytest
 from scipy import stats
 
 from accelsim.core.errors import InputError
-from accelsim.crossbar import Adc, Dac, Device, Wires, conv_blocks, patches, program_layer, study_array
 from accelsim.crossbar import layer as programmed
+from accelsim.crossbar.converters import Adc, Dac
+from accelsim.crossbar.devices import Device
 from accelsim.crossbar.kernels.mvm import multiply, pack_matrices, pack_spikes
 from accelsim.crossbar.kernels.normal import (
     GROUP,
@@ -16,7 +17,10 @@ from accelsim.crossbar.kernels.normal import (
     fill_keys,
     philox2x32,
 )
-from accelsim.crossbar.study import loss_table
+from accelsim.crossbar.layer import program_layer
+from accelsim.crossbar.mapping import conv_blocks, patches
+from accelsim.crossbar.solution import Wires
+from accelsim.crossbar.study import loss_table, study_array
 from accelsim.crossbar.weights import COMPLEMENTS, SCHEMES
 from tests.oracles import crossbar as plainly
 

@@ -4,13 +4,16 @@ import numpy as np
 import pytest
 
 from accelsim.core.errors import InputError
-from accelsim.crossbar import NOISE_MODELS, NoisyArray, Wires, device_voltages_v, solve_reads, solve_transfer
 from accelsim.crossbar.noise import (
+    NOISE_MODELS,
+    NoisyArray,
     row_response,
     sense_response,
     sense_voltages,
     statistical_variance,
 )
+from accelsim.crossbar.reads import device_voltages_v, solve_reads
+from accelsim.crossbar.solution import Wires, solve_transfer
 from tests.oracles import crossbar as plainly
 
 SIZE, OHM = 24, 4.0

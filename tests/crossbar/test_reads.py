@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from accelsim.core.errors import InputError
-from accelsim.crossbar import Wires, change_cell, device_voltages_v, solve_gated, solve_reads, solve_transfer
+from accelsim.crossbar.reads import change_cell, device_voltages_v, solve_gated, solve_reads
+from accelsim.crossbar.solution import Wires, solve_transfer
 from tests.oracles.circuits import gated_read
 
 OHMS = {"wordline_ohm": 1.0, "bitline_ohm": 2.0, "driver_ohm": 30.0, "sense_ohm": 4.0}

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelsim.core.errors import InputError
-from accelsim.crossbar import Wires, solve_reads, solve_transfer
 from accelsim.crossbar.kernels.mesh import PANEL, TILE_SIZE, eliminate
+from accelsim.crossbar.reads import solve_reads
+from accelsim.crossbar.solution import Wires, solve_transfer
 from tests.oracles import crossbar as plainly
 from tests.oracles.circuits import nodal_solution, riccati_transfer
 

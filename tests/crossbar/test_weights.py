@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy.signal import correlate
 
 from accelsim.core.errors import InputError
-from accelsim.crossbar import conv_blocks, encode, linear_blocks, patches
-from accelsim.crossbar.weights import COMPLEMENTS, SCHEMES, SIGNS
+from accelsim.crossbar.mapping import conv_blocks, linear_blocks, patches
+from accelsim.crossbar.weights import COMPLEMENTS, SCHEMES, SIGNS, encode
 
 
 @settings(max_examples=150)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import accelsim
 from accelsim.accuracy.adapt import adapt_channels, adapt_norms, adapted_layers, readapted
 from accelsim.core.errors import InputError
-from accelsim.crossbar import Wires
+from accelsim.crossbar.solution import Wires
 from accelsim.inference.arithmetic import Arithmetic
 from accelsim.inference.executor import Network
 from accelsim.training.models import SpikingNet, fold_batchnorm

@@ -7,7 +7,10 @@ import pytest
 
 from accelsim.core import cache as shelf
 from accelsim.core import cachedir
-from accelsim.crossbar import Device, Wires, linear_blocks, program_layer
+from accelsim.crossbar.devices import Device
+from accelsim.crossbar.layer import program_layer
+from accelsim.crossbar.mapping import linear_blocks
+from accelsim.crossbar.solution import Wires
 from accelsim.inference import kept
 
 CELL = Device.preset("neurosim_default").replace(read_noise_sigma=0.02)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from accelsim.core.errors import InputError
-from accelsim.crossbar import Device, Wires
+from accelsim.crossbar.devices import Device
+from accelsim.crossbar.solution import Wires
 from accelsim.inference.arithmetic import Arithmetic, Crossbars
 from accelsim.inference.executor import Network
 from accelsim.machines.description import load_hardware

@@ -7,7 +7,8 @@ import pytest
 
 import accelsim
 from accelsim.core.errors import InputError
-from accelsim.crossbar import Device, Wires
+from accelsim.crossbar.devices import Device
+from accelsim.crossbar.solution import Wires
 from accelsim.machines.description import load_hardware
 from accelsim.workload.schema import Precision
 from tests.inference.networks import inputs_for, make, weights_for

@@ -8,7 +8,8 @@ from scipy import stats
 
 from accelsim.accuracy.adapt import adapt_channels
 from accelsim.core.errors import InputError
-from accelsim.crossbar import Device, Wires
+from accelsim.crossbar.devices import Device
+from accelsim.crossbar.solution import Wires
 from accelsim.inference.arithmetic import Arithmetic, Crossbars
 from accelsim.inference.executor import Network
 from tests.inference.networks import inputs_for, make, weights_for

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
-from accelsim.noc import Mesh, Messages, NocSpec
+from accelsim.noc.topology import Mesh
+from accelsim.noc.traffic import Messages, NocSpec
 
 
 @st.composite

@@ -6,8 +6,11 @@ accepted rate lies 4.5 % above the rate asked for.
 
 import pytest
 
-from accelsim.noc import LoadResult, Mesh, NocSpec, load_test, pattern
 from accelsim.noc.curve import latency_curve
+from accelsim.noc.load import LoadResult, load_test
+from accelsim.noc.patterns import pattern
+from accelsim.noc.topology import Mesh
+from accelsim.noc.traffic import NocSpec
 from tests import golden
 
 RECORDS = golden.document("booksim.json")["results"]

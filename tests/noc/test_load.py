@@ -6,8 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelsim.core.errors import InputError
-from accelsim.noc import Mesh, NocSpec, load_model, load_test, pattern, unloaded_latency
-from accelsim.noc.patterns import PATTERNS, from_matrix
+from accelsim.noc.closed_form import load_model
+from accelsim.noc.load import load_test
+from accelsim.noc.patterns import PATTERNS, from_matrix, pattern
+from accelsim.noc.topology import Mesh
+from accelsim.noc.traffic import NocSpec
+from accelsim.noc.unloaded import unloaded_latency
 from tests.noc.strategies import meshes, specs
 
 SHORT = {"warm_up": 500, "measure": 2000}

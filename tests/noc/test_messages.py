@@ -6,8 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelsim.core.errors import InputError
-from accelsim.noc import LOCAL, Mesh, Messages, NocSpec, analytical, simulate, unloaded_latency
-from accelsim.noc.unloaded import follow, follow_plainly
+from accelsim.noc.closed_form import analytical
+from accelsim.noc.simulation import simulate
+from accelsim.noc.topology import LOCAL, Mesh
+from accelsim.noc.traffic import Messages, NocSpec
+from accelsim.noc.unloaded import follow, follow_plainly, unloaded_latency
 from tests.noc.strategies import meshes, messages, specs
 from tests.oracles.noc import simulate_plainly
 

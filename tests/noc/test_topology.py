@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelsim.core.errors import InputError
-from accelsim.noc import LOCAL, Mesh
+from accelsim.noc.topology import LOCAL, Mesh
 from tests.noc.strategies import meshes
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from accelsim import load_hardware, run
 from accelsim.accuracy.datasets import load_images
 from accelsim.core.errors import InputError
-from accelsim.crossbar import Wires
+from accelsim.crossbar.solution import Wires
 from accelsim.estimate import estimate
 from accelsim.inference.arithmetic import Arithmetic
 from accelsim.inference.executor import Network

@@ -14,7 +14,9 @@ from accelsim.machines.spikeflow.cycle import simulate as simulate_cycle
 from accelsim.machines.spikeflow.kernels.rows import peak
 from accelsim.machines.spikeflow.pipeline import Delays, Service, schedule
 from accelsim.machines.spikeflow.windows import windows_of
-from accelsim.noc import Mesh, NocSpec, unloaded_latency
+from accelsim.noc.topology import Mesh
+from accelsim.noc.traffic import NocSpec
+from accelsim.noc.unloaded import unloaded_latency
 from accelsim.workload import Operation, Workload, as_ann
 from tests.networks import documents, network, spikeflow
 from tests.spikeflow.test_counts import MEMORIES

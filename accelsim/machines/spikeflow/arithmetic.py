@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from accelsim.crossbar import Wires
+from accelsim.crossbar.solution import Wires
 from accelsim.inference.arithmetic import Arithmetic, Crossbars, check_choices
 from accelsim.machines.spikeflow.description import SpikeflowFile
 from accelsim.workload.schema import Precision

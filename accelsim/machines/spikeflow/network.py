@@ -13,7 +13,9 @@ from accelsim.machines.spikeflow.kernels.rows import unloaded_delays
 from accelsim.machines.spikeflow.packets import Packets, flits_of
 from accelsim.machines.spikeflow.pipeline import Delays, Times
 from accelsim.machines.spikeflow.placement import Chip, Placed
-from accelsim.noc import Messages, NocSpec, simulate, unloaded_latency
+from accelsim.noc.simulation import simulate
+from accelsim.noc.traffic import Messages, NocSpec
+from accelsim.noc.unloaded import unloaded_latency
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

@@ -23,8 +23,7 @@ from accelsim.machines.spikeflow.first_layer import needs_products
 from accelsim.machines.spikeflow.kernels.tiles import fill_exchanged, fill_nearest
 from accelsim.machines.spikeflow.mapping import Blocks, Crossbar, Mapping
 from accelsim.machines.spikeflow.packets import LayerTraffic, Packets, executed, input_rows
-from accelsim.noc import Mesh
-from accelsim.noc.topology import MAX_NODES
+from accelsim.noc.topology import MAX_NODES, Mesh
 from accelsim.workload import Workload
 from accelsim.workload.graph import ceil_div
 
