@@ -6,12 +6,14 @@ anything at any time: an entry that is missing, broken or cannot be written is c
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import time
+import typing
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +22,7 @@ from accelsim.core.errors import InputError
 from accelsim.core.files import write_atomic
 
 Arrays = Mapping[str, npt.NDArray[Any]]
+T = TypeVar("T")
 
 WORTH_KEEPING_S = 0.05
 """What takes less is computed again sooner than read."""
@@ -97,3 +100,47 @@ def write(path: Path, arrays: Arrays) -> None:
         write_atomic(path, stream.getvalue())
     except InputError:
         return
+
+
+# --- dataclasses as arrays ------------------------------------------------------------------------------
+
+
+def packed(thing: Any, prefix: str = "") -> dict[str, npt.NDArray[Any]]:
+    """The fields of a dataclass as arrays, those of one within it as ``field.inner``.
+
+    Whole numbers are in the narrowest type that holds them; a field that is None is left out.
+    """
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    for field in dataclasses.fields(thing):
+        value = getattr(thing, field.name)
+        if dataclasses.is_dataclass(value):
+            arrays |= packed(value, f"{prefix}{field.name}.")
+        elif value is not None:
+            array = np.asarray(value)
+            arrays[prefix + field.name] = _narrow(array) if array.dtype == np.int64 else array
+    return arrays
+
+
+def unpacked(kind: type[T], arrays: Arrays, prefix: str = "") -> T:
+    """What was `packed`: arrays with whole numbers of 64 bits again, and single values."""
+    values: dict[str, Any] = {}
+    for name, hint in typing.get_type_hints(kind).items():
+        if dataclasses.is_dataclass(hint):
+            values[name] = unpacked(typing.cast("type[Any]", hint), arrays, f"{prefix}{name}.")
+        elif prefix + name in arrays:
+            array = arrays[prefix + name]
+            if hint in (int, float, str, bool):
+                values[name] = hint(array[()])
+            else:
+                values[name] = array.astype(np.int64) if array.dtype.kind == "i" else array
+        else:
+            values[name] = None
+    return kind(**values)
+
+
+def _narrow(whole: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+    low, high = int(whole.min(initial=0)), int(whole.max(initial=0))
+    for kind in (np.int8, np.int16, np.int32):
+        if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
+            return whole.astype(kind)
+    return whole

@@ -8,7 +8,7 @@ import pytest
 from accelsim.core import cache as shelf
 from accelsim.core import cachedir
 from accelsim.crossbar.devices import Device
-from accelsim.crossbar.layer import program_layer
+from accelsim.crossbar.layer import ProgrammedLayer, program_layer
 from accelsim.crossbar.mapping import linear_blocks
 from accelsim.crossbar.solution import Wires
 from accelsim.inference import kept
@@ -53,7 +53,7 @@ def same(one, other):
 )
 def test_a_layer_survives_the_way_through_arrays(change):
     layer = solve(**change, blocks=linear_blocks(40, 16))
-    back = kept.unpacked(kept.packed(layer))
+    back = shelf.unpacked(ProgrammedLayer, shelf.packed(layer))
     spikes = np.random.default_rng(1).random((50, 40)) < 0.3
     seed = None if layer.variance_s2 is None else 4
     assert np.array_equal(back.read(spikes, seed=seed).values, layer.read(spikes, seed=seed).values)
@@ -94,9 +94,9 @@ def test_a_broken_entry_is_solved_again_and_replaced(place, harm):
     elif harm == "other arrays":
         np.savez(entry, x=np.arange(3))
     elif harm == "pickle":
-        np.savez(entry, **(kept.packed(first) | {"transfer_s": np.array([{"a": 1}], dtype=object)}))
+        np.savez(entry, **(shelf.packed(first) | {"transfer_s": np.array([{"a": 1}], dtype=object)}))
     else:
-        np.savez(entry, **(kept.packed(first) | {"transfer_s": first.transfer_s[:, :-1]}))
+        np.savez(entry, **(shelf.packed(first) | {"transfer_s": first.transfer_s[:, :-1]}))
     kept.forget()
     assert same(kept.kept(("a",), solver), first)
     assert solver.calls == 2
