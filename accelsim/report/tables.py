@@ -25,14 +25,15 @@ CATEGORY_NAMES = {
 _TIME = {"fill_drain": "fill and drain", "lif": "LIF units", "pool": "pooling"}
 
 
-def layer_columns(percent: Callable[[Any], str], stalled: str = "stall", used: str = "util") -> list[Column]:
-    """The columns of `layer_rows`."""
+def layer_columns(*, page: bool = False) -> list[Column]:
+    """The columns of `layer_rows`, for the terminal or a page."""
+    percent = units.percent if page else "{:.1%}".format
     return [
         words("layer"),
-        words("kind"),
+        Column("kind", left=page),
         Column("cycles", units.whole),
-        Column(stalled, units.whole),
-        Column(used, percent),
+        Column("stalled" if page else "stall", units.whole),
+        Column("utilisation" if page else "util", percent),
         Column("latency", units.time),
         Column("accumulations", units.count),
         Column("MACs", units.count),
@@ -68,7 +69,7 @@ def result_tables(result: Result) -> RenderableType:
     ]
     claimed = result.estimated.ann_energy_pj if workload["as_ann"] else result.estimated.energy_pj
     return Group(
-        Table(layer_columns("{:.1%}".format), [*layer_rows(document), None, whole], title).rich(),
+        Table(layer_columns(), [*layer_rows(document), None, whole], title).rich(),
         *_time(document),
         plain("", ("energy", "share"), where, "Where the energy goes").rich(),
         Text(

@@ -154,7 +154,7 @@ def _read(value: Any, kind: Kind, place: Keys, wrong: list[tuple[Keys, str]]) ->
             return value
     if kind is float and type(value) is int:
         return float(value)
-    wanted = kind if isinstance(kind, type) else type(kind)
+    wanted: Any = kind if isinstance(kind, type) else type(kind)
     if type(value) is not wanted:
         wrong.append((place, _found(f"input should be a valid {_NAMES[wanted]}", value)))
     elif wanted is list:

@@ -97,7 +97,7 @@ def _layer_blocks(one: Document) -> list[Block]:
     else:  # older files do not say to which category an action belongs
         bars = plain("Energy by layer", [(x["name"], x["energy_pj"]) for x in one["layers"]], units.energy)
     rows = [[Cell(name, float(index)), *others] for index, (name, *others) in enumerate(layer_rows(one))]
-    return [bars, _cycles(one["layers"]), Table(layer_columns(units.percent, "stalled", "utilisation"), rows, "Layers")]
+    return [bars, _cycles(one["layers"]), Table(layer_columns(page=True), rows, "Layers")]
 
 
 def _cycles(layers: Iterable[Document]) -> Bars:
