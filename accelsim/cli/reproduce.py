@@ -12,10 +12,6 @@ from accelsim.cli.shared import Format, FormatOption, app, out_directory, print_
 from accelsim.core.errors import InputError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rich.console import RenderableType
-
     from accelsim.studies.reproduce.experiment import Done
 
 
@@ -66,7 +62,12 @@ def reproduce(
 
         sys.stdout.write(to_csv(done))
     else:
-        print_rich(*_tables(done))
+        from rich.text import Text
+
+        from accelsim.studies.reproduce.writing import table
+
+        for one in done:
+            print_rich(table(one).rich(), *(Text(f"note: {note}") for note in one.outcome.notes))
     if strict:
         left = outside(done)
         for name, row in left:
@@ -77,34 +78,6 @@ def reproduce(
             )
         if left:
             raise typer.Exit(1)
-
-
-def _tables(done: Sequence[Done]) -> list[RenderableType]:
-    from rich.markup import escape
-    from rich.table import Table
-    from rich.text import Text
-
-    from accelsim.studies.reproduce.writing import number
-
-    parts: list[RenderableType] = []
-    for one in done:
-        parts.append(Text(f"{one.experiment.name}: {one.experiment.title}", style="bold"))
-        table = Table(header_style="bold")
-        for column in ("item", "figure"):
-            table.add_column(column)
-        for column in ("printed", "reproduced", "physical"):
-            table.add_column(column, justify="right", no_wrap=True)
-        table.add_column("unit")
-        table.add_column("error", justify="right", no_wrap=True)
-        table.add_column("within")
-        for row in one.outcome.rows:
-            error = "" if row.relative_error is None else f"{100 * row.relative_error:+.2f} %"
-            within = {True: "yes", False: "no", None: ""}[row.within_tolerance]
-            cells = [row.item, row.column, *map(number, (row.printed, row.reproduced, row.physical)), row.unit]
-            table.add_row(*map(escape, cells), error, within)
-        parts.append(table)
-        parts += [Text(f"note: {note}") for note in one.outcome.notes]
-    return parts
 
 
 @app.command(epilog="Example: accelsim report out/result.json")

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from accelsim.workload import Workload
 
 SCHEMA = "accelsim.reproduce/1"
-PAPER = "Bhattacharjee et al., 'Are SNNs Truly Energy-efficient? A Hardware Perspective', arXiv:2309.03388"
 
 Draw = Callable[["Path | None"], "Figure"]
 
@@ -98,33 +97,6 @@ class Row:
             "note": self.note,
             "source": self.source,
         }
-
-
-def row(
-    item: str,
-    column: str,
-    unit: str,
-    source: str,
-    *,
-    printed_as: str | None = None,
-    reproduced: float | None = None,
-    physical: float | None = None,
-    tolerance: float | None = None,
-    note: str = "",
-) -> Row:
-    """A row; the tolerance is half a unit of the last printed digit unless one is given."""
-    read = printed(printed_as) if printed_as is not None else None
-    return Row(
-        item,
-        column,
-        unit,
-        source,
-        None if read is None else read.value,
-        reproduced,
-        physical,
-        tolerance if tolerance is not None else (None if read is None else read.tolerance),
-        note,
-    )
 
 
 @dataclass

@@ -5,7 +5,10 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+from accelsim.core.files import read_text
+from accelsim.report.table import Column, Table
 from accelsim.studies.reproduce.experiment import Done, Row
+from accelsim.studies.reproduce.sata_sim import DATA
 
 MARK = "<!-- written by accelsim reproduce; changes will be overwritten -->"
 NEEDED = ("table2", "fig4b", "ann_vs_snn", "op_energy")
@@ -16,7 +19,14 @@ def story(done: Sequence[Done]) -> str | None:
     tables = {one.experiment.name: one.outcome.rows for one in done}
     if any(name not in tables for name in NEEDED):
         return None
-    return "\n".join([MARK, *_opening(tables), *_table2(tables), *_break_even(tables), *_exits(tables), *_list(done)])
+    parts = read_text(DATA / "story.md").format(**_told(tables)).strip().split("\n\n")
+    # Headings, pictures and the lines before the list stand as they are; paragraphs are wrapped.
+    wrapped = [part if part[0] in "#!E" and not part.startswith("Each") else _wrapped(part) for part in parts]
+    return "\n\n".join([f"{MARK}\n{wrapped[0]}", *wrapped[1:], _list(done)])
+
+
+def _wrapped(text: str) -> str:
+    return "\n".join(textwrap.wrap(" ".join(text.split()), 118, break_long_words=False, break_on_hyphens=False))
 
 
 def _find(rows: Sequence[Row], item: str, column: str) -> Row:
@@ -37,121 +47,43 @@ def _inside(rows: Sequence[Row]) -> str:
     return f"{sum(1 for line in rows if line.within_tolerance)} of {len(rows)}"
 
 
-def _paragraph(*parts: str) -> list[str]:
-    """Sentences as lines of Markdown, and an empty line."""
-    return [*textwrap.wrap(" ".join(parts), 118, break_long_words=False, break_on_hyphens=False), ""]
-
-
-def _opening(tables: dict[str, Sequence[Row]]) -> list[str]:
-    rows = tables["op_energy"]
-    claimed = [line.reproduced for line in _column(rows, "ANN over SNN energy, estimate 45nm_int32")]
-    systolic = [line.physical for line in _column(rows, "ANN over SNN energy, systolic")]
-    crossbar = [line.physical for line in _column(rows, "ANN over SNN energy, crossbar")]
-    return [
-        "# Are SNNs truly energy-efficient? The published figures, done again",
-        "",
-        *_paragraph(
-            "Each published figure is set beside two others: the same figure by the arithmetic behind the print (the",
-            "public tools restated, `accelsim/studies/reproduce/sata_sim.py` and `spikesim_ela.py`), and the",
-            "**physical** one, what accelsim's machines need for the same network. Nothing is tuned; what does not",
-            "come out says why.",
-        ),
-        *_paragraph(
-            f"In short: by counting operations at 45 nm the SNNs here need {_span(claimed)} times less energy than",
-            f"their ANNs. As whole machines the factor is {_span(systolic, 2)} on a systolic array and",
-            f"{_span(crossbar, 2)} on crossbars.",
-        ),
-    ]
-
-
-def _table2(tables: dict[str, Sequence[Row]]) -> list[str]:
-    rows = tables["table2"]
-    energies = {name: _inside(_column(rows, f"{name} energy")) for name in ("estimated", "SATA", "SpikeSim")}
-    public = [line.reproduced for line in _column(rows, "SATA over estimated")]
-    physical = [line.physical for line in _column(rows, "SATA over estimated")]
-    flow = [line.physical for line in _column(rows, "SpikeSim over estimated")]
-    return [
-        "## 1. The estimate is off by two orders of magnitude, and the tool that corrects it counts other things",
-        "",
-        "![Table II: printed, reproduced, physical](table2.png)",
-        "",
-        *_paragraph(
-            f"Table II comes out to the printed digits: estimated column {energies['estimated']}, SATA column",
-            f"{energies['SATA']}, SpikeSim column {energies['SpikeSim']} (the two VGG9 rows are 11 to 13 % high: which",
-            f"shape was used is not known). The SATA tool puts {_span(public)} times the estimate; accelsim's array",
-            f"needs {_span(physical)} times, its crossbar machine {_span(flow)} times. The tool charges a whole DRAM",
-            "access per element whatever its width and T, a 32-byte line per SRAM element, nine times the",
-            "fully-connected layers,",
-            "and takes the same cells at 400 MHz that the estimate takes at 250 MHz; the SpikeSim column is at 65",
-            "nm, not",
-            "at the 28 nm of the caption.",
-        ),
-    ]
-
-
-def _break_even(tables: dict[str, Sequence[Row]]) -> list[str]:
-    rows = tables["ann_vs_snn"]
+def _told(tables: dict[str, Sequence[Row]]) -> dict[str, str]:
+    """What is filled into ``data/story.md``."""
+    ops, table2, ratios, exits = (tables[name] for name in ("op_energy", "table2", "ann_vs_snn", "fig4b"))
 
     def steps(machine: str) -> str:
-        found = [_find(rows, f"{machine}, {density:g} %", "break-even timesteps").physical for density in (2, 10, 30)]
+        found = [_find(ratios, f"{machine}, {density:g} %", "break-even timesteps").physical for density in (2, 10, 30)]
         return f"below {_span(found, 2)} timesteps" if any(value is not None for value in found) else "nowhere"
 
-    return [
-        "## 2. An SNN wins by few timesteps, not by few spikes",
-        "",
-        "![When does an SNN need less energy than the ANN of the same layers?](ann_vs_snn.png)",
-        "",
-        *_paragraph(
-            f"The SNN needs less than the ANN of the same layers {steps('systolic')} on the systolic array, and",
-            f"{steps('crossbar')} on crossbars, for 2 to 30 % spikes: what dominates (leakage, weights,",
-            "converters) does",
-            "not get less with silent inputs. By the papers' 32-bit estimate no SNN of up to 32 timesteps could",
-            "lose at",
-            "any density. The operating points of Table II and published claims are marked.",
-        ),
-    ]
+    over = _column(table2, "SATA over estimated")
+    saved = _find(exits, "VGG9, DT-SNN over T=4", "energy saved")
+    batched = _find(exits, "VGG9, DT-SNN over T=4, tick batching", "energy saved")
+    most = _find(exits, "VGG9, T=1 over T=4", "energy saved")
+    price = _find(exits, "VGG9, T=4, step by step", "energy")
+    return {
+        "claimed": _span([line.reproduced for line in _column(ops, "ANN over SNN energy, estimate 45nm_int32")]),
+        "systolic": _span([line.physical for line in _column(ops, "ANN over SNN energy, systolic")], 2),
+        "crossbar": _span([line.physical for line in _column(ops, "ANN over SNN energy, crossbar")], 2),
+        **{name: _inside(_column(table2, f"{name} energy")) for name in ("estimated", "SATA", "SpikeSim")},
+        "public": _span([line.reproduced for line in over]),
+        "array": _span([line.physical for line in over]),
+        "tiles": _span([line.physical for line in _column(table2, "SpikeSim over estimated")]),
+        "steps_systolic": steps("systolic"),
+        "steps_crossbar": steps("crossbar"),
+        "saved_printed": f"{saved.printed:.1f}",
+        "saved": f"{saved.reproduced:.1f}",
+        "saved_physical": f"{saved.physical:.0f}",
+        "batched": f"{batched.reproduced:.1f}",
+        "most": f"{most.reproduced:.1f}",
+        "price": f"{price.physical:.2f}",
+    }
 
 
-def _exits(tables: dict[str, Sequence[Row]]) -> list[str]:
-    rows = tables["fig4b"]
-    claimed = _find(rows, "VGG9, DT-SNN over T=4", "energy saved")
-    batched = _find(rows, "VGG9, DT-SNN over T=4, tick batching", "energy saved")
-    most = _find(rows, "VGG9, T=1 over T=4", "energy saved")
-    price = _find(rows, "VGG9, T=4, step by step", "energy")
-    return [
-        "## 3. Leaving early and batching timesteps exclude each other",
-        "",
-        "![Computation and data movement against T](fig4b.png)",
-        "",
-        *_paragraph(
-            f"The published saving of {claimed.printed:.1f} % by early exit is exactly 1 - 2.14/4 =",
-            f"{claimed.reproduced:.1f} %: an energy proportional to T. With tick batching, claimed at the same",
-            "time, the",
-            f"public tool moves its data once for all timesteps: it saves {batched.reproduced:.1f} %, and could",
-            "not save",
-            f"more than {most.reproduced:.1f} % if every image left at T=1. An array that works step by step can leave",
-            f"early (accelsim saves {claimed.physical:.0f} % then), but it needs {price.physical:.2f} times the",
-            "energy of",
-            "the batching one at T=4 to begin with.",
-        ),
-    ]
-
-
-def _list(done: Sequence[Done]) -> list[str]:
-    lines = [
-        "## All experiments",
-        "",
-        "Every row with its source, tolerance and reason: [reproduce.md](reproduce.md), "
-        "[reproduce.html](reproduce.html) (sortable), [reproduce.json](reproduce.json).",
-        "`make reproduce` writes all of it again.",
-        "",
-        "| experiment | what | figures | compared | within tolerance |",
-        "|---|---|---|---|---|",
-    ]
+def _list(done: Sequence[Done]) -> str:
+    columns = map(Column, ("experiment", "what", "figures", "compared", "within tolerance"))
+    rows = []
     for one in done:
         compared = [line for line in one.outcome.rows if line.within_tolerance is not None]
-        lines.append(
-            f"| {one.experiment.name} | {one.experiment.title} | {len(one.outcome.rows)} | {len(compared)} | "
-            f"{sum(1 for line in compared if line.within_tolerance)} |"
-        )
-    return [*lines, ""]
+        inside = sum(1 for line in compared if line.within_tolerance)
+        rows.append((one.experiment.name, one.experiment.title, len(one.outcome.rows), len(compared), inside))
+    return Table(list(columns), rows).markdown("---")

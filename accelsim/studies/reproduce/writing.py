@@ -9,6 +9,9 @@ from pathlib import Path
 
 from accelsim.core.files import exists, read_text, write_atomic
 from accelsim.core.staging import together
+from accelsim.report.html import page
+from accelsim.report.html.documents import checked
+from accelsim.report.table import Column, Table, csv_text, words
 from accelsim.studies.reproduce.experiment import Done, Row, document
 from accelsim.studies.reproduce.story import MARK, story
 
@@ -19,9 +22,6 @@ def write_all(done: Sequence[Done], out: Path) -> list[Path]:
     Raises:
         InputError: the place cannot be written.
     """
-    from accelsim.report.html import page
-    from accelsim.report.html.documents import checked
-
     readme = out / "README.md"
     told = story(done)
     if exists(readme) and not read_text(readme).startswith(MARK):
@@ -47,39 +47,48 @@ def write_all(done: Sequence[Done], out: Path) -> list[Path]:
     return sorted(written)
 
 
+COLUMNS = (
+    words("item"),
+    words("figure"),
+    *(Column(name, whole=True) for name in ("printed", "reproduced", "physical")),
+    words("unit"),
+    Column("error", whole=True),
+    words("within"),
+)
+_WITHIN = {True: "yes", False: "no", None: ""}
+
+
+def _texts(row: Row) -> list[str]:
+    figures = ("" if value is None else f"{value:.5g}" for value in (row.printed, row.reproduced, row.physical))
+    error = "" if row.relative_error is None else f"{100 * row.relative_error:+.2f} %"
+    return [row.item, row.column, *figures, row.unit, error, _WITHIN[row.within_tolerance]]
+
+
+def table(one: Done) -> Table:
+    """All rows of an experiment, for the terminal."""
+    return Table(COLUMNS, list(map(_texts, one.outcome.rows)), f"{one.experiment.name}: {one.experiment.title}")
+
+
 def markdown(done: Sequence[Done]) -> str:
     """All rows as tables."""
     lines = ["# Published figures: printed, reproduced, physical", ""]
     for one in done:
         lines += [f"## {one.experiment.name}: {one.experiment.title}", "", f"Source: {one.experiment.source}", ""]
         lines += [f"![{name}]({name}.png)\n" for name in one.outcome.figures]
-        lines += [
-            "| item | figure | printed | reproduced | physical | unit | error | within | note |",
-            "|---|---|---|---|---|---|---|---|---|",
+        rows = [
+            [*map(_cell, texts), "**no**" if within == "no" else within, _cell(row.note)]
+            for row in one.outcome.rows
+            for *texts, within in [_texts(row)]
         ]
-        lines += [_line(row) for row in one.outcome.rows]
-        lines += ["", *(f"- {_cell(note)}" for note in one.outcome.notes), ""]
+        lines.append(Table([*COLUMNS, words("note")], rows).markdown("---"))
+        lines += [*(f"- {_cell(note)}" for note in one.outcome.notes), ""]
     return "\n".join(lines)
 
 
-def _line(row: Row) -> str:
-    error = "" if row.relative_error is None else f"{100 * row.relative_error:+.2f} %"
-    within = {True: "yes", False: "**no**", None: ""}[row.within_tolerance]
-    cells = [row.item, row.column, number(row.printed), number(row.reproduced), number(row.physical), row.unit]
-    return "| " + " | ".join(map(_cell, [*cells, error, within, row.note])) + " |"
-
-
-def number(value: float | None) -> str:
-    """Five digits, or nothing."""
-    return "" if value is None else f"{value:.5g}"
-
-
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ").replace("*", "\\*") if text != "**no**" else text
+    return text.replace("|", "\\|").replace("\n", " ").replace("*", "\\*")
 
 
 def to_csv(done: Sequence[Done]) -> str:
     """All rows as CSV, with the experiment they are of."""
-    from accelsim.report.table import csv_text
-
     return csv_text([{"experiment": one.experiment.name, **row.to_dict()} for row in one.outcome.rows] for one in done)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +14,12 @@ import numpy.typing as npt
 from accelsim.core.errors import InputError, Problem
 from accelsim.core.files import is_file, read_yaml
 from accelsim.core.settings import Section, validate
+from accelsim.ledger.result import CATEGORIES
 from accelsim.machines.description import bundled_hardware
-from accelsim.studies.reproduce.experiment import Bench, Experiment, Outcome, Row, row
+from accelsim.report.plots import COLOURS, new_figure, save
+from accelsim.report.tables import CATEGORY_NAMES
+from accelsim.studies.reproduce.experiment import Bench, Outcome, Row
+from accelsim.studies.reproduce.published import Published
 from accelsim.studies.reproduce.sata_sim import DATA
 from accelsim.workload import SpikeTrace
 from accelsim.workload.load import attach_trace
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from accelsim.ledger.result import Result
     from accelsim.workload import Workload
 
+FIGURE = Published("accelerators")
 MACHINES = ("eyeriss", "spinalflow", "ptb", "sato", "mint", "prosperity", "sata")
 NETWORK = "vgg9_cifar10"
 BUNDLED = "digits_snn"
@@ -35,10 +39,9 @@ SEED = 0
 FIDELITY = "cycle"
 
 
-class Published(Section):
+class Records(Section):
     """``data/accelerators.yaml``."""
 
-    source: str
     layers: dict[str, str]
     """Names of the trace's layers, and of the same in the bundled workload."""
     cycles: dict[str, float]
@@ -46,9 +49,9 @@ class Published(Section):
 
 
 @cache
-def published() -> Published:
+def published() -> Records:
     """What the public simulator gives."""
-    return validate(Published, read_yaml(DATA / "accelerators.yaml"))
+    return validate(Records, read_yaml(DATA / "accelerators.yaml"))
 
 
 @dataclass(frozen=True)
@@ -132,15 +135,9 @@ def _run(bench: Bench) -> Outcome:
         for machine in MACHINES:
             rows += _rows(machine, given, results.get(machine), results.get("eyeriss"), refused[machine])
         if results:
-            figures[f"accelerators_{given.workload.name}"] = _picture(results, given)
+            figures[f"accelerators_{given.workload.name}"] = partial(_draw, results, given)
         notes.append(f"{given.workload.name}: {given.about}. All machines get the same spikes.")
-    notes += [
-        "Published cycles are of the public Prosperity simulator on the real VGG9 trace; other spikes cannot give the "
-        "same figures, so nothing is compared with them. The trace is part of its artefact: --trace vgg9_cifar10.npz.",
-        "Each machine has its own number of PEs, clock and buffers, as published; their cost tables name a source for "
-        "each price. SpinalFlow takes spikes in order of time and so wants networks with few spikes per neuron.",
-    ]
-    return Outcome(rows, notes, figures)
+    return Outcome(rows, [*notes, *FIGURE.notes()], figures)
 
 
 def _result(bench: Bench, given: Spikes, machine: str) -> Result:
@@ -152,104 +149,55 @@ def _result(bench: Bench, given: Spikes, machine: str) -> Result:
 
 
 def _rows(machine: str, given: Spikes, result: Result | None, reference: Result | None, refused: str) -> list[Row]:
-    facts = published()
-    label = f"{machine} on {given.workload.name}"
+    facts, label = published(), f"{machine} on {given.workload.name}"
     listed = facts.cycles.get(machine) if given.workload.name == NETWORK else None
+    text = None if listed is None else f"{listed:.0f}"
     if result is None:
-        return [row(label, "cycles", "cycles", facts.source, printed_as=_text(listed), note=refused)]
-    chosen = set(facts.layers.values())
-    layers = [layer for layer in result.ledger.layers if layer.name in chosen]
-    cycles, waiting = (
-        sum(numbers)
-        for numbers in ((float(layer.cycles.sum()) for layer in layers), (layer.stall_cycles for layer in layers))
-    )
-    own = "the roundings and overlaps of the public simulator are not taken over"
-    if waiting > 0.01 * cycles:
-        own += f"; {waiting:,.0f} of these cycles wait for DRAM, {cycles - waiting:,.0f} do not"
-    compared = given.is_published and listed is not None
+        return [FIGURE.row("refused", printed_as=text, label=label, note=refused)]
+    layers = [layer for layer in result.ledger.layers if layer.name in facts.layers.values()]
+    cycles, waiting = sum(float(layer.cycles.sum()) for layer in layers), sum(layer.stall_cycles for layer in layers)
     rows = []
     if listed is not None:
-        rows.append(
-            row(
-                f"{label}, six layers",
-                "cycles",
-                "cycles",
-                facts.source,
-                printed_as=_text(listed),
-                reproduced=cycles if compared else None,
-                physical=cycles,
-                tolerance=0.02,
-                note=own if compared else f"not compared: spikes are {given.about}; give the trace with --trace",
-            )
-        )
+        note = f"not compared: spikes are {given.about}; give the trace with --trace"
+        if given.is_published:
+            note = "the roundings and overlaps of the public simulator are not taken over"
+            if waiting > 0.01 * cycles:
+                note += f"; {waiting:,.0f} of these cycles wait for DRAM, {cycles - waiting:,.0f} do not"
+        own = cycles if given.is_published else None
+        names = {"label": label, "note": note}
+        rows.append(FIGURE.row("cycles", printed_as=text, reproduced=own, physical=cycles, tolerance=0.02, **names))
+    dram = 100 * result.breakdown()["dram"] / result.energy_pj
     rows += [
-        row(
-            label,
-            "latency",
-            "ms",
-            "accelsim",
-            physical=result.latency_ns * 1e-6,
-            note=f"{result.fidelity} model; spikes: {given.about}",
-        ),
-        row(
-            label,
-            "energy",
-            "uJ",
-            "accelsim",
-            physical=result.energy_pj * 1e-6,
-            note=f"DRAM {100 * result.breakdown()['dram'] / result.energy_pj:.0f} % of it",
-        ),
-        row(label, "area", "mm2", "accelsim", physical=sum(result.area.values()) * 1e-6),
+        FIGURE.row("latency", physical=result.latency_ns * 1e-6, label=label, model=result.fidelity, about=given.about),
+        FIGURE.row("energy", physical=result.energy_pj * 1e-6, label=label, dram=dram),
+        FIGURE.row("area", physical=sum(result.area.values()) * 1e-6, label=label),
     ]
     if reference is not None and result is not reference:
-        rows += [
-            row(label, "speed over eyeriss", "x", "accelsim", physical=reference.latency_ns / result.latency_ns),
-            row(
-                label,
-                "energy efficiency over eyeriss",
-                "x",
-                "accelsim",
-                physical=reference.energy_pj / result.energy_pj,
-            ),
-        ]
+        rows.append(FIGURE.row("speed", physical=reference.latency_ns / result.latency_ns, label=label))
+        rows.append(FIGURE.row("efficiency", physical=reference.energy_pj / result.energy_pj, label=label))
     return rows
 
 
-def _text(value: float | None) -> str | None:
-    return None if value is None else f"{value:.0f}"
+def _draw(results: dict[str, Result], given: Spikes, path: Path | None = None) -> Figure:
+    figure = new_figure(9.5, 3.6)
+    energy, time = figure.subplots(1, 2, width_ratios=(2, 1))
+    names = list(results)
+    left = [0.0] * len(names)
+    for category in CATEGORIES:
+        values = [results[name].breakdown()[category] * 1e-6 for name in names]
+        if any(values):
+            energy.barh(names, values, left=left, color=COLOURS[category], label=CATEGORY_NAMES[category])
+        left = [a + b for a, b in zip(left, values, strict=True)]
+    energy.set_xlabel("energy per inference (uJ)")
+    figure.legend(*energy.get_legend_handles_labels(), loc="outside lower center", ncols=8, fontsize=8, frameon=False)
+    time.barh(names, [results[name].latency_ns * 1e-6 for name in names], color="#0072B2")
+    time.set_xlabel("latency (ms)")
+    time.set_yticklabels([])
+    for axes in (energy, time):
+        axes.invert_yaxis()
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(f"{given.workload.name}, T={given.workload.timesteps}: the same spikes for all")
+    return save(figure, path)
 
 
-def _picture(results: dict[str, Result], given: Spikes) -> Callable[[Path | None], Figure]:
-    def draw(path: Path | None = None) -> Figure:
-        from accelsim.ledger.result import CATEGORIES
-        from accelsim.report.plots import COLOURS, new_figure, save
-        from accelsim.report.tables import CATEGORY_NAMES
-
-        figure = new_figure(9.5, 3.6)
-        energy, time = figure.subplots(1, 2, width_ratios=(2, 1))
-        names = list(results)
-        left = [0.0] * len(names)
-        for category in CATEGORIES:
-            values = [results[name].breakdown()[category] * 1e-6 for name in names]
-            if any(values):
-                energy.barh(names, values, left=left, color=COLOURS[category], label=CATEGORY_NAMES[category])
-            left = [a + b for a, b in zip(left, values, strict=True)]
-        energy.set_xlabel("energy per inference (uJ)")
-        figure.legend(
-            *energy.get_legend_handles_labels(), loc="outside lower center", ncols=8, fontsize=8, frameon=False
-        )
-        time.barh(names, [results[name].latency_ns * 1e-6 for name in names], color="#0072B2")
-        time.set_xlabel("latency (ms)")
-        time.set_yticklabels([])
-        for axes in (energy, time):
-            axes.invert_yaxis()
-            axes.spines[["top", "right"]].set_visible(False)
-        figure.suptitle(f"{given.workload.name}, T={given.workload.timesteps}: the same spikes for all")
-        return save(figure, path)
-
-    return draw
-
-
-EXPERIMENT = Experiment(
-    "accelerators", "Spiking accelerators on the same spikes", published().source, _run, cheap=False
-)
+EXPERIMENT = FIGURE.experiment(_run, cheap=False)

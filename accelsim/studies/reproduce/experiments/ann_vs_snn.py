@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.estimate import op_energy
-from accelsim.studies.reproduce.experiment import PAPER, Bench, Experiment, Outcome, Row, row
+from accelsim.report.plots import new_figure, save
+from accelsim.studies.reproduce.experiment import Bench, Outcome, Row
+from accelsim.studies.reproduce.published import Claim, Published, everything
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 
+FIGURE = Published("ann_vs_snn")
 NETWORK = "vgg9_cifar10"
 ANN_DENSITY = 0.5
 """Share of non-zero ReLU outputs of the ANN: the 50 % that the conversion literature compares with."""
@@ -36,61 +40,9 @@ class Pair:
     name: str
     snn: str
     ann: str
-    about: str
 
 
-PAIRS = (
-    Pair(
-        "systolic", "sata", "ann_systolic", "128 PEs, same buffers and clock, 28 nm; the ANN's with 8-bit multipliers"
-    ),
-    Pair("crossbar", "spikeflow", "spikeflow", "64x64 RRAM tiles, 65 nm; the ANN's 8-bit inputs bit by bit"),
-)
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A published figure for an SNN against an ANN, or a published operating point."""
-
-    label: str
-    timesteps: int
-    density: float
-    printed: str | None
-    """ANN over SNN energy."""
-    source: str
-    note: str = ""
-
-
-DATTA21 = "Datta et al., 'Training Energy-Efficient Deep SNNs with Single-Spike Hybrid Input Encoding', IJCNN 2021"
-DATTA23 = "Datta et al., 'When Bio-Inspired Computing meets Deep Learning' (ANN-to-SNN conversion), 2023"
-
-CLAIMS = (
-    Claim(
-        "hybrid encoding, CIFAR-10",
-        5,
-        0.056,
-        "70",
-        f"{DATTA21}, Sec. VI-B",
-        "density from the claim itself by the paper's formula (see op_energy)",
-    ),
-    Claim(
-        "hybrid encoding, CIFAR-100",
-        5,
-        0.015,
-        "125",
-        f"{DATTA21}, Sec. VI-B",
-        "density from the claim itself by the paper's formula (see op_energy)",
-    ),
-    Claim("conversion, CIFAR", 4, 0.25, "15.1", f"{DATTA23}, appendix 9.4", "largest of 7.2 to 15.1; sparsity 71-79 %"),
-    Claim(
-        "SpinalFlow's worst case",
-        16,
-        0.10,
-        "0.0625",
-        f"{PAPER}, Sec. III-A, citing SpinalFlow",
-        "'as large as 16 times' against the SNN; density not given, 10 % taken",
-    ),
-)
-
+PAIRS = (Pair("systolic", "sata", "ann_systolic"), Pair("crossbar", "spikeflow", "spikeflow"))
 POINTS = (
     ("S-BP", 50, 0.10),
     ("BNTT", 20, 0.095),
@@ -157,70 +109,46 @@ def _run(bench: Bench) -> Outcome:
         rows += [_line_row(pair, steps, fields[pair.name]) for steps in LISTED]
         rows += [_steps_row(pair, density, fields[pair.name]) for density in LISTED_DENSITIES]
     rows += [_estimate_row(steps, ops) for steps in LISTED for ops in ("45nm_int32", "45nm_int8")]
-    rows += [_claim_row(bench, claim, pair) for claim in CLAIMS for pair in PAIRS]
+    rows += [_claim_row(bench, claim, pair) for claim in everything().claims for pair in PAIRS]
     for name, steps, density in POINTS:
-        rows += [
-            row(
-                f"{name} (T={steps}, {100 * density:.3g} % spikes)",
-                f"ANN over SNN energy, {pair.name}",
-                "x",
-                f"operating point of {PAPER}, Table II",
-                physical=gain_at(bench, pair, steps, density),
-                note=f"on {NETWORK}; the table compares SNNs with SNNs, not with ANNs",
-            )
-            for pair in PAIRS
-        ]
-    notes = [
-        f"Network: {NETWORK}, one density for all spiking inputs, the image itself into the first layer. ANN: the same "
-        f"layers, 8-bit activations, {100 * ANN_DENSITY:.0f} % of them not zero, one pass.",
-        *(f"{pair.name}: SNN on {pair.snn}, ANN on {pair.ann} ({pair.about})." for pair in PAIRS),
-        "A value above 1 means that the SNN needs less. Nothing here says anything about accuracy.",
-    ]
-    return Outcome(rows, notes, {"ann_vs_snn": _picture(fields)})
-
-
-DENSITY_UNIT = "spikes per neuron and timestep"
+        names = {"label": name, "t": steps, "percent": 100 * density, "network": NETWORK}
+        for pair in PAIRS:
+            rows.append(FIGURE.row("point", physical=gain_at(bench, pair, steps, density), pair=pair.name, **names))
+    notes = FIGURE.notes(network=NETWORK, density=100 * ANN_DENSITY)
+    return Outcome(rows, notes, {"ann_vs_snn": partial(_draw, fields)})
 
 
 def _estimate_row(steps: int, ops: str) -> Row:
     limit = papers_break_even(steps, ops)
-    return row(
-        f"papers' estimate ({ops}), T={steps}",
-        "break-even spike density",
-        DENSITY_UNIT,
-        f"T d E_AC = E_MAC; {op_energy(ops).source}",
-        reproduced=limit,
-        note="above 1: by the estimate no SNN can lose" if limit > 1 else "",
-    )
+    note = "above 1: by the estimate no SNN can lose" if limit > 1 else ""
+    return FIGURE.row("estimate", reproduced=limit, ops=ops, t=steps, table=op_energy(ops).source, note=note)
 
 
 def _claim_row(bench: Bench, claim: Claim, pair: Pair) -> Row:
-    about = [f"{NETWORK} at {100 * claim.density:.3g} % spikes", claim.note, "how the print is computed: op_energy"]
-    return row(
-        f"{claim.label} (T={claim.timesteps})",
-        f"ANN over SNN energy, {pair.name}",
-        "x",
-        claim.source,
+    about = f"{NETWORK} at {100 * claim.density:.3g} % spikes; {claim.note}; how the print is computed: op_energy"
+    return FIGURE.row(
+        "claim",
         printed_as=claim.printed,
         physical=gain_at(bench, pair, claim.timesteps, claim.density),
-        note="; ".join(part for part in about if part),
+        label=claim.label,
+        t=claim.timesteps,
+        pair=pair.name,
+        claimed=claim.source.format(**everything().sources),
+        note=about,
     )
 
 
 def _line_row(pair: Pair, steps: int, field: Field) -> Row:
     ratios = field.energy[TIMESTEPS.index(steps)]
     limit = break_even(ratios)
-    dense, sparse = 100 * DENSITIES[-1], 100 * DENSITIES[0]
-    span = f"ANN over SNN {ratios[-1]:.2f} to {ratios[0]:.2f} for {dense:g} to {sparse:g} % spikes"
     if limit is None:
-        text = f"never: even nearly silent the SNN needs more than the ANN ({span})"
+        text = "never: even nearly silent the SNN needs more than the ANN"
     elif np.isinf(limit):
-        limit, text = None, f"always, up to {100 * DENSITIES[-1]:g} % spikes ({span})"
+        limit, text = None, f"always, up to {100 * DENSITIES[-1]:g} % spikes"
     else:
-        text = f"below this density the SNN needs less ({span})"
-    return row(
-        f"{pair.name}, T={steps}", "break-even spike density", DENSITY_UNIT, "accelsim", physical=limit, note=text
-    )
+        text = "below this density the SNN needs less"
+    span = {"least": ratios[-1], "most": ratios[0], "dense": 100 * DENSITIES[-1], "sparse": 100 * DENSITIES[0]}
+    return FIGURE.row("line", physical=limit, pair=pair.name, t=steps, note=text, **span)
 
 
 def break_even_timesteps(field: Field, density: float) -> float | None:
@@ -235,48 +163,37 @@ def break_even_timesteps(field: Field, density: float) -> float | None:
 
 def _steps_row(pair: Pair, density: float, field: Field) -> Row:
     limit = break_even_timesteps(field, density)
-    return row(
-        f"{pair.name}, {100 * density:g} % spikes",
-        "break-even timesteps",
-        "timesteps",
-        "accelsim",
-        physical=limit,
-        note="with fewer timesteps the SNN needs less" if limit else "none between 1 and 50",
+    note = "with fewer timesteps the SNN needs less" if limit else "none between 1 and 50"
+    return FIGURE.row("steps", physical=limit, pair=pair.name, percent=100 * density, note=note)
+
+
+def _draw(fields: dict[str, Field], path: Path | None = None) -> Figure:
+    figure = new_figure(11, 5.6)
+    panels = figure.subplots(1, len(PAIRS), sharey=True)
+    for axes, pair in zip(panels, PAIRS, strict=True):
+        mesh = _panel(axes, fields[pair.name])
+        axes.set_title(f"{pair.name}: {pair.snn} against {pair.ann} (ANN)", fontsize=11)
+        axes.set_xlabel("timesteps T")
+    panels[0].set_ylabel("spikes per neuron and timestep")
+    handles, labels = panels[0].get_legend_handles_labels()
+    marks = [
+        panels[0].plot([], [], "o", color="black", markersize=5)[0],
+        panels[0].plot([], [], "*", color="#E69F00", markersize=11, markeredgecolor="black")[0],
+    ]
+    figure.legend(
+        [*handles, *marks],
+        [*labels, "SNNs of Table II", "published claims (ANN over SNN)"],
+        loc="outside lower center",
+        ncols=5,
+        fontsize=8.5,
+        frameon=False,
     )
-
-
-def _picture(fields: dict[str, Field]) -> Callable[[Path | None], Figure]:
-    def draw(path: Path | None = None) -> Figure:
-        from accelsim.report.plots import new_figure, save
-
-        figure = new_figure(11, 5.6)
-        panels = figure.subplots(1, len(PAIRS), sharey=True)
-        for axes, pair in zip(panels, PAIRS, strict=True):
-            mesh = _panel(axes, fields[pair.name])
-            axes.set_title(f"{pair.name}: {pair.snn} against {pair.ann} (ANN)", fontsize=11)
-            axes.set_xlabel("timesteps T")
-        panels[0].set_ylabel("spikes per neuron and timestep")
-        handles, labels = panels[0].get_legend_handles_labels()
-        marks = [
-            panels[0].plot([], [], "o", color="black", markersize=5)[0],
-            panels[0].plot([], [], "*", color="#E69F00", markersize=11, markeredgecolor="black")[0],
-        ]
-        figure.legend(
-            [*handles, *marks],
-            [*labels, "SNNs of Table II", "published claims (ANN over SNN)"],
-            loc="outside lower center",
-            ncols=5,
-            fontsize=8.5,
-            frameon=False,
-        )
-        bar = figure.colorbar(mesh, ax=list(panels), shrink=0.85, pad=0.015)
-        ticks = [1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8, 16]
-        bar.set_ticks(list(np.log2(ticks)), labels=["1/16", "1/8", "1/4", "1/2", "1", "2", "4", "8", "16"])
-        bar.set_label("ANN energy / SNN energy")
-        figure.suptitle("When does an SNN need less energy than the ANN of the same layers? (VGG-9, CIFAR-10)")
-        return save(figure, path)
-
-    return draw
+    bar = figure.colorbar(mesh, ax=list(panels), shrink=0.85, pad=0.015)
+    ticks = [1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8, 16]
+    bar.set_ticks(list(np.log2(ticks)), labels=["1/16", "1/8", "1/4", "1/2", "1", "2", "4", "8", "16"])
+    bar.set_label("ANN energy / SNN energy")
+    figure.suptitle("When does an SNN need less energy than the ANN of the same layers? (VGG-9, CIFAR-10)")
+    return save(figure, path)
 
 
 def _finer(field: Field, steps: int = 160) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -313,8 +230,8 @@ def _panel(axes: Axes, field: Field) -> QuadMesh:
             ha="center",
             bbox=box,
         )
-    for claim in CLAIMS:
-        value = float(claim.printed or 0)
+    for claim in everything().claims:
+        value = float(claim.printed)
         text = (
             f"{claim.label.partition(',')[0]}: {value:g}x" if value > 1 else f"SpinalFlow, worst case: 1/{1 / value:g}"
         )
@@ -352,9 +269,4 @@ def _panel(axes: Axes, field: Field) -> QuadMesh:
     return mesh
 
 
-EXPERIMENT = Experiment(
-    "ann_vs_snn",
-    "When is an SNN better than the ANN of the same layers?",
-    f"accelsim; published claims from {DATTA21}; {DATTA23}; {PAPER}",
-    _run,
-)
+EXPERIMENT = FIGURE.experiment(_run)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from accelsim.report.plots import new_figure, save
 from accelsim.studies.reproduce import networks, sata_sim
-from accelsim.studies.reproduce.experiment import PAPER, Bench, Experiment, Outcome, row
+from accelsim.studies.reproduce.experiment import Bench, Outcome
 from accelsim.studies.reproduce.experiments.fig4a import MEAN_EXIT, TIMESTEPS, exit_bounds
+from accelsim.studies.reproduce.published import Published
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from accelsim.ledger.result import Result
 
-SOURCE = f"{PAPER}, Sec. IV and Fig. 4(b)"
-CODE = "public SATA tool restated in sata_sim (VGG9 as in Table II, 91 % sparsity)"
+FIGURE = Published("fig4b")
 SPARSITY = 0.91
 MOVEMENT = ("scratchpad", "buffer", "dram", "interconnect")
 
@@ -41,115 +43,56 @@ def _run(bench: Bench) -> Outcome:
         for t in TIMESTEPS
     }
     rows = []
-    for t in TIMESTEPS:
-        moved = public[t]["dram_total"] + public[t]["sram_total"]
-        real = movement_pj(tick[t]) * 1e-3
-        rows += [
-            row(
-                f"VGG9, T={t}",
-                "computation",
-                "nJ",
-                f"{SOURCE}; {CODE}",
-                reproduced=public[t]["comp_total"],
-                physical=tick[t].energy_pj * 1e-3 - real,
-                note="printed as a bar only",
-            ),
-            row(
-                f"VGG9, T={t}",
-                "data movement",
-                "nJ",
-                f"{SOURCE}; {CODE}",
-                reproduced=moved,
-                physical=real,
-                note="printed as a bar only; the dynamic part does not depend on T in the tool",
-            ),
-        ]
+    for t, figures in public.items():
+        moved, real = figures["dram_total"] + figures["sram_total"], movement_pj(tick[t]) * 1e-3
+        physical = tick[t].energy_pj * 1e-3 - real
+        rows.append(FIGURE.row("computation", reproduced=figures["comp_total"], physical=physical, t=t))
+        rows.append(FIGURE.row("movement", reproduced=moved, physical=real, t=t))
     total = {t: figures["grand_total"] for t, figures in public.items()}
-    physical = {t: result.energy_pj for t, result in stepping.items()}
-    proportional = 1 - MEAN_EXIT / TIMESTEPS[-1]
+    whole = {t: result.energy_pj for t, result in stepping.items()}
     # In T the tool is affine, so the mean alone decides; the machine's saving lies between two bounds.
-    saved = 100 * (1 - exit_bounds(MEAN_EXIT, total.__getitem__)[0] / total[4])
-    real_saved = [100 * (1 - mean / physical[4]) for mean in exit_bounds(MEAN_EXIT, physical.__getitem__)]
-    at_most = 100 * (1 - total[1] / total[4])
-    given_up = physical[4] / tick[4].energy_pj
+    batched = 100 * (1 - exit_bounds(MEAN_EXIT, total.__getitem__)[0] / total[4])
+    near, far = (100 * (1 - mean / whole[4]) for mean in exit_bounds(MEAN_EXIT, whole.__getitem__))
+    saved, most = 100 * (1 - MEAN_EXIT / TIMESTEPS[-1]), 100 * (1 - total[1] / total[4])
     rows += [
-        row(
-            "VGG9, DT-SNN over T=4",
-            "energy saved",
-            "%",
-            f"{SOURCE}; 1 - {MEAN_EXIT}/4",
-            printed_as="46.5",
-            reproduced=100 * proportional,
-            physical=sum(real_saved) / 2,
-            note="the print is exactly the saving of an energy proportional to T, with the mean T of VGG16 on "
-            "TinyImageNet; physical: accelsim's array working step by step, so that it can stop at all "
-            f"({real_saved[1]:.1f} to {real_saved[0]:.1f} % by how the exits are spread)",
+        FIGURE.row("saved", reproduced=saved, physical=sum((near, far)) / 2, mean=MEAN_EXIT, near=near, far=far),
+        FIGURE.row("batched", reproduced=batched, most=most),
+        FIGURE.row("most", reproduced=most, physical=100 * (1 - tick[1].energy_pj / tick[4].energy_pj)),
+        FIGURE.row("given_up", physical=whole[4] / tick[4].energy_pj),
+    ]
+    return Outcome(rows, (), {"fig4b": partial(_draw, public, tick, stepping)})
+
+
+def _draw(
+    public: Mapping[int, Mapping[str, float]],
+    tick: Mapping[int, Result],
+    stepping: Mapping[int, Result],
+    path: Path | None = None,
+) -> Figure:
+    figure = new_figure(9.5, 3.6)
+    panels = figure.subplots(1, 3, sharex=True, sharey=True)
+    bars = [
+        (
+            "SATA tool",
+            [(f["comp_total"] * 1e-3, (f["dram_total"] + f["sram_total"]) * 1e-3) for f in public.values()],
         ),
-        row(
-            "VGG9, DT-SNN over T=4, tick batching",
-            "energy saved",
-            "%",
-            f"{SOURCE}; {CODE}",
-            printed_as="46.5",
-            reproduced=saved,
-            note="with tick batching, which the paper claims at the same time, memory traffic "
-            f"happens once for all timesteps: the tool saves at most {at_most:.1f} % even if every image left at T=1",
-        ),
-        row(
-            "VGG9, T=1 over T=4, tick batching",
-            "energy saved",
-            "%",
-            CODE,
-            reproduced=at_most,
-            physical=100 * (1 - tick[1].energy_pj / tick[4].energy_pj),
-            note="the most that leaving early could save",
-        ),
-        row(
-            "VGG9, T=4, step by step over tick batching",
-            "energy",
-            "x",
-            "accelsim",
-            physical=given_up,
-            note="what must be given up first: an array that batches timesteps cannot leave early",
+        *(
+            (name, [((r.energy_pj - movement_pj(r)) * 1e-6, movement_pj(r) * 1e-6) for r in results.values()])
+            for name, results in (("accelsim, tick batching", tick), ("accelsim, step by step", stepping))
         ),
     ]
-    return Outcome(rows, (), {"fig4b": _picture(public, tick, stepping)})
+    for axes, (title, pairs) in zip(panels, bars, strict=True):
+        compute, moved = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        axes.bar(TIMESTEPS, moved, color="#CC79A7", label="data movement")
+        axes.bar(TIMESTEPS, compute, bottom=moved, color="#0072B2", label="computation")
+        axes.set_title(title, fontsize=10)
+        axes.set_xticks(TIMESTEPS)
+        axes.set_xlabel("timesteps")
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("energy (uJ)")
+    panels[0].legend(fontsize=8, frameon=False)
+    figure.suptitle("VGG9 on CIFAR-10, systolic arrays")
+    return save(figure, path)
 
 
-def _picture(
-    public: Mapping[int, Mapping[str, float]], tick: Mapping[int, Result], stepping: Mapping[int, Result]
-) -> Callable[[Path | None], Figure]:
-    def draw(path: Path | None = None) -> Figure:
-        from accelsim.report.plots import new_figure, save
-
-        figure = new_figure(9.5, 3.6)
-        panels = figure.subplots(1, 3, sharex=True, sharey=True)
-        bars = [
-            (
-                "SATA tool",
-                [(f["comp_total"] * 1e-3, (f["dram_total"] + f["sram_total"]) * 1e-3) for f in public.values()],
-            ),
-            *(
-                (name, [((r.energy_pj - movement_pj(r)) * 1e-6, movement_pj(r) * 1e-6) for r in results.values()])
-                for name, results in (("accelsim, tick batching", tick), ("accelsim, step by step", stepping))
-            ),
-        ]
-        for axes, (title, pairs) in zip(panels, bars, strict=True):
-            compute, moved = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-            axes.bar(TIMESTEPS, moved, color="#CC79A7", label="data movement")
-            axes.bar(TIMESTEPS, compute, bottom=moved, color="#0072B2", label="computation")
-            axes.set_title(title, fontsize=10)
-            axes.set_xticks(TIMESTEPS)
-            axes.set_xlabel("timesteps")
-            axes.spines[["top", "right"]].set_visible(False)
-        panels[0].set_ylabel("energy (uJ)")
-        panels[0].legend(fontsize=8, frameon=False)
-        figure.suptitle("VGG9 on CIFAR-10, systolic arrays")
-        return save(figure, path)
-
-    return draw
-
-
-EXPERIMENT = Experiment(
-    "fig4b", "Fig. 4(b): computation and data movement against T, and early exit, on SATA", SOURCE, _run
-)
+EXPERIMENT = FIGURE.experiment(_run)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from accelsim.report.plots import new_figure, save
 from accelsim.studies.reproduce import sata_sim
-from accelsim.studies.reproduce.experiment import PAPER, Bench, Experiment, Outcome, row
+from accelsim.studies.reproduce.experiment import Bench, Outcome
+from accelsim.studies.reproduce.published import Published
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from accelsim.ledger.result import Result
 
-SOURCE = f"{PAPER}, Sec. IV and Fig. 5(b)"
-CODE = "cell powers of the public SATA tool: LIF 0.07511 mW, accumulation 0.04435 mW; scratchpads not counted"
+FIGURE = Published("fig5b")
 SHARING = (1, 2, 4, 8)
 
 
@@ -35,85 +37,38 @@ def lif_share(result: Result) -> float:
 
 
 def _run(bench: Bench) -> Outcome:
-    pes = sata_sim.machine().array.pes
+    pes, kernels = sata_sim.machine().array.pes, sata_sim.machine().kernels
     network = bench.workload("vgg9_cifar10")
     public = {n: sata_sim.lif_power_share(units=pes // n) for n in SHARING}
     runs = {n: bench.run(network, "sata", lif__share=n) for n in SHARING}
-    kernels = sata_sim.machine().kernels
-    ratio = public[1] / (1 - public[1])
+    real = {n: lif_share(result) for n, result in runs.items()}
     rows = [
-        row(
-            "SATA, 128 LIF units",
-            "LIF share of computation power",
-            "%",
-            f"{SOURCE}; {CODE}",
-            printed_as="61.6",
-            reproduced=100 * public[1],
-            physical=100 * lif_share(runs[1]),
-            note="the tool has every LIF unit compare and subtract in every cycle; on accelsim's machine it works once "
-            "per neuron and timestep, a few per mille of the accumulations",
-        ),
-        row(
-            "SATA, 128 LIF units",
-            "LIF over accumulation power",
-            "x",
-            f"{SOURCE}; {CODE}",
-            printed_as="2",
-            reproduced=ratio,
-            note="'approximately 2x'; the 61.6 % of the paper itself are 1.6x",
-        ),
+        FIGURE.row("share", reproduced=100 * public[1], physical=100 * real[1]),
+        FIGURE.row("ratio", reproduced=public[1] / (1 - public[1])),
     ]
     for n in SHARING[1:]:
-        rows.append(
-            row(
-                f"SATA, C#{n}",
-                "LIF power saved",
-                "%",
-                f"{SOURCE}; 1 - 1/{n} of the units",
-                printed_as="75.1" if n == 4 else None,
-                reproduced=100 * (1 - 1 / n),
-                physical=100 * (1 - lif_power_mw(runs[n]) / lif_power_mw(runs[1])),
-                note="as many updates by fewer units: on accelsim's machine only leakage is saved",
-            )
-        )
-        rows.append(
-            row(
-                f"SATA, C#{n}",
-                "LIF share of computation power",
-                "%",
-                CODE,
-                reproduced=100 * public[n],
-                physical=100 * lif_share(runs[n]),
-            )
-        )
-    active = [kernels[name].ungated_mw + kernels[name].gated_mw for name in ("lif", "spike-mac")]
-    notes = [
-        f"62.9 % against the printed 61.6 %: {active[0]:.5f} mW of a LIF unit against {active[1]:.5f} mW of an "
-        "accumulation, both as published; the small rest is not explained."
-    ]
-    return Outcome(rows, notes, {"fig5b": _picture(public, {n: lif_share(result) for n, result in runs.items()})})
+        saved = 100 * (1 - lif_power_mw(runs[n]) / lif_power_mw(runs[1]))
+        rows.append(FIGURE.row("saved", reproduced=100 * (1 - 1 / n), physical=saved, n=n))
+        rows.append(FIGURE.row("shared", reproduced=100 * public[n], physical=100 * real[n], n=n))
+    lif, mac = (kernels[name].ungated_mw + kernels[name].gated_mw for name in ("lif", "spike-mac"))
+    return Outcome(rows, FIGURE.notes(lif=lif, mac=mac), {"fig5b": partial(_draw, public, real)})
 
 
-def _picture(public: Mapping[int, float], real: Mapping[int, float]) -> Callable[[Path | None], Figure]:
-    def draw(path: Path | None = None) -> Figure:
-        from accelsim.report.plots import new_figure, save
-
-        figure = new_figure(6, 3.6)
-        axes = figure.subplots()
-        for offset, (label, shares, colour) in enumerate(
-            (("cells all switching (SATA tool)", public, "#D55E00"), ("accelsim, per inference", real, "#0072B2"))
-        ):
-            places = [index + 0.38 * offset - 0.19 for index in range(len(SHARING))]
-            bars = axes.bar(places, [100 * shares[n] for n in SHARING], 0.36, color=colour, label=label)
-            axes.bar_label(bars, fmt="%.3g", fontsize=8)
-        axes.plot([-0.19], [61.6], "*", color="black", markersize=10, label="printed")
-        axes.set_xticks(range(len(SHARING)), ["one each", *(f"C#{n}" for n in SHARING[1:])])
-        axes.set_ylabel("LIF share of computation (%)")
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(fontsize=8, frameon=False)
-        return save(figure, path)
-
-    return draw
+def _draw(public: Mapping[int, float], real: Mapping[int, float], path: Path | None = None) -> Figure:
+    figure = new_figure(6, 3.6)
+    axes = figure.subplots()
+    for offset, (label, shares, colour) in enumerate(
+        (("cells all switching (SATA tool)", public, "#D55E00"), ("accelsim, per inference", real, "#0072B2"))
+    ):
+        places = [index + 0.38 * offset - 0.19 for index in range(len(SHARING))]
+        bars = axes.bar(places, [100 * shares[n] for n in SHARING], 0.36, color=colour, label=label)
+        axes.bar_label(bars, fmt="%.3g", fontsize=8)
+    axes.plot([-0.19], [float(FIGURE.printed("share"))], "*", color="black", markersize=10, label="printed")
+    axes.set_xticks(range(len(SHARING)), ["one each", *(f"C#{n}" for n in SHARING[1:])])
+    axes.set_ylabel("LIF share of computation (%)")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(fontsize=8, frameon=False)
+    return save(figure, path)
 
 
-EXPERIMENT = Experiment("fig5b", "Fig. 5(b): LIF power against sharing", SOURCE, _run)
+EXPERIMENT = FIGURE.experiment(_run)

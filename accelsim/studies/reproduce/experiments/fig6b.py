@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accelsim.core.errors import InputError
-from accelsim.studies.reproduce.experiment import PAPER, Bench, Experiment, Outcome, Row, row
+from accelsim.report.plots import new_figure, save
+from accelsim.studies.reproduce.experiment import Bench, Outcome, Row
+from accelsim.studies.reproduce.published import Published
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SOURCE = f"{PAPER}, Sec. IV and Fig. 6(b)"
+FIGURE = Published("fig6b")
 BUNDLES = ("digits_snn", "digits_resnet")
-MISSING = (
-    "VGG16 trained on TinyImageNet with 4-bit weights, the images, and the read noise of the device (not published); "
-    "none of them is here"
-)
 
 
 @dataclass(frozen=True)
@@ -90,93 +89,47 @@ def _accuracies(bench: Bench, bundle: str, chip: Chip) -> Found:
 
 
 def _rows(bundle: str, chip: Chip, found: Found) -> list[Row]:
-    label = f"{bundle}, {chip.name}"
-    one = f"one image is {100 / found.images:.2g} %"
-    about = f"accelsim infer {bundle} --hw spikeflow, {found.images} images of the bundle"
+    one, shares = f"one image is {100 / found.images:.2g} %", found.shares
+
+    def line(what: str, share: float | None, note: str = one, **filled: str) -> Row:
+        physical = None if share is None else 100 * share
+        names = {"bundle": bundle, "chip": chip.name, "images": found.images, "note": note, **filled}
+        return FIGURE.row(what, physical=physical, **names)
+
     rows = [
-        row(
-            label,
-            f"accuracy, {name}",
-            "%",
-            about,
-            physical=100 * found.shares[name] if name in found.shares else None,
-            note=found.refused.get(name, one),
-        )
-        for name in ("ideal", *REMEDIES)
+        line("accuracy", shares.get(name), found.refused.get(name, one), name=name) for name in ("ideal", *REMEDIES)
     ]
-    best = max(share for name, share in found.shares.items() if "encoding and" in name)
-    gained = found.shares["weight encoding"] - found.shares["non-ideal"]
-    rows += [
-        row(label, "accuracy gained by weight encoding", "%", about, physical=100 * gained, note=one),
-        row(
-            label,
-            "accuracy lost with encoding and the better adaptation",
-            "%",
-            about,
-            physical=100 * (found.shares["ideal"] - best),
-            note=one,
-        ),
-    ]
-    return rows
+    best = max(share for name, share in shares.items() if "encoding and" in name)
+    rows.append(line("gained", shares["weight encoding"] - shares["non-ideal"]))
+    return [*rows, line("lost", shares["ideal"] - best)]
 
 
 def _run(bench: Bench) -> Outcome:
     table = {(bundle, chip.name): (chip, _accuracies(bench, bundle, chip)) for bundle in BUNDLES for chip in CHIPS}
-    rows = [
-        row(
-            "VGG16 on TinyImageNet, 4-bit weights",
-            "accuracy gained by weight encoding",
-            "%",
-            SOURCE,
-            printed_as="40.13",
-            note=f"needs {MISSING}; the same remedies on networks trained here follow",
-        ),
-        row(
-            "VGG16 on TinyImageNet, 4-bit weights",
-            "accuracy lost with both",
-            "%",
-            SOURCE,
-            printed_as="1.22",
-            note=f"needs {MISSING}; the public script has neither wires nor noise nor adaptation in the path it runs",
-        ),
-    ]
+    rows = [FIGURE.row(name, bundle="", images=0) for name in ("encoding", "both")]
     for (bundle, _), (chip, found) in table.items():
         rows += _rows(bundle, chip, found)
-    notes = [
-        "BN adaptation measures batch-norm statistics again on the machine; channel adaptation matches each channel's "
-        "mean and spread to ideal arithmetic and needs no batch-norm.",
-        "Not a reproduction of the figure: other networks, other images. What is reproduced is the method, weight "
-        "encoding and adaptation on crossbars that lose current in their wires (docs/accuracy.md).",
-        "The public script solves with wire resistance 0, so it shows no loss that a remedy could restore.",
-    ]
     pictured = {key: found.shares for key, (_, found) in table.items()}
-    return Outcome(rows, notes, {"fig6b": _picture(pictured)})
+    return Outcome(rows, FIGURE.notes(), {"fig6b": partial(_draw, pictured)})
 
 
-def _picture(table: Mapping[tuple[str, str], Mapping[str, float]]) -> Callable[[Path | None], Figure]:
-    def draw(path: Path | None = None) -> Figure:
-        from accelsim.report.plots import new_figure, save
-
-        figure = new_figure(9.5, 3.8)
-        labels: Sequence[str] = ["ideal", *REMEDIES]
-        colours = ["#999999", "#D55E00", "#E69F00", "#56B4E9", "#0072B2", "#7fcdbb", "#009E73"]
-        for axes, bundle in zip(figure.subplots(1, len(BUNDLES), sharey=True), BUNDLES, strict=True):
-            for index, (label, colour) in enumerate(zip(labels, colours, strict=True)):
-                values = [100 * table[bundle, chip.name].get(label, 0.0) for chip in CHIPS]
-                places = [place + (index - 3) * 0.12 for place in range(len(CHIPS))]
-                axes.bar(places, values, 0.11, color=colour, label=label)
-            axes.axhline(10, color="black", linewidth=0.8, linestyle=":")
-            axes.set_xticks(range(len(CHIPS)), [chip.name for chip in CHIPS], fontsize=8)
-            axes.set_title(bundle)
-            axes.spines[["top", "right"]].set_visible(False)
-            axes.set_ylabel("accuracy (%)" if bundle == BUNDLES[0] else "")
-        handles, names = axes.get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
-        return save(figure, path)
-
-    return draw
+def _draw(table: Mapping[tuple[str, str], Mapping[str, float]], path: Path | None = None) -> Figure:
+    figure = new_figure(9.5, 3.8)
+    labels: Sequence[str] = ["ideal", *REMEDIES]
+    colours = ["#999999", "#D55E00", "#E69F00", "#56B4E9", "#0072B2", "#7fcdbb", "#009E73"]
+    for axes, bundle in zip(figure.subplots(1, len(BUNDLES), sharey=True), BUNDLES, strict=True):
+        for index, (label, colour) in enumerate(zip(labels, colours, strict=True)):
+            values = [100 * table[bundle, chip.name].get(label, 0.0) for chip in CHIPS]
+            places = [place + (index - 3) * 0.12 for place in range(len(CHIPS))]
+            axes.bar(places, values, 0.11, color=colour, label=label)
+        axes.axhline(10, color="black", linewidth=0.8, linestyle=":")
+        axes.set_xticks(range(len(CHIPS)), [chip.name for chip in CHIPS], fontsize=8)
+        axes.set_title(bundle)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.set_ylabel("accuracy (%)" if bundle == BUNDLES[0] else "")
+    handles, names = axes.get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
+    return save(figure, path)
 
 
-EXPERIMENT = Experiment(
-    "fig6b", "Fig. 6(b): non-ideal accuracy with weight encoding and BN adaptation", SOURCE, _run, cheap=False
-)
+EXPERIMENT = FIGURE.experiment(_run, cheap=False)
