@@ -58,8 +58,8 @@ def _headline(result: InferenceResult, title: str) -> RenderableType:
     return Table([words(""), Column("")], rows, title, header=False).rich()
 
 
-def _steps(result: InferenceResult) -> list[str]:
-    return [f"t={step + 1}" for step in range(result.bundle["timesteps"])]
+def _steps(number: int) -> list[str]:
+    return [f"t={step + 1}" for step in range(number)]
 
 
 def _mismatches(result: InferenceResult) -> RenderableType:
@@ -68,7 +68,7 @@ def _mismatches(result: InferenceResult) -> RenderableType:
         for name, shares in result.spike_mismatch.items()
     ]
     title = "share of spikes that differ from the ideal network"
-    return plain("neurons", (*_steps(result), "mean"), rows, title).rich()
+    return plain("neurons", (*_steps(len(rows[0]) - 2), "mean"), rows, title).rich()
 
 
 def _membranes(result: InferenceResult) -> RenderableType:
@@ -78,7 +78,7 @@ def _membranes(result: InferenceResult) -> RenderableType:
         for name, steps in errors.rms.items()
     ]
     title = f"membrane error (RMS in thresholds; bias), first {errors.images} images"
-    return plain("neurons", _steps(result), rows, title).rich()
+    return plain("neurons", _steps(result.bundle["timesteps"]), rows, title).rich()
 
 
 def _ablation(result: InferenceResult) -> RenderableType:
