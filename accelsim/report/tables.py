@@ -55,7 +55,7 @@ def result_tables(result: Result) -> RenderableType:
     document = result.to_dict()
     workload, hardware, totals = document["workload"], document["hardware"], document["totals"]
 
-    def total(key: str) -> float:
+    def total(key: str) -> Any:
         return sum(layer[key] for layer in document["layers"])
 
     energy = totals["energy_pj"]

@@ -49,36 +49,3 @@ def flushed_fetches(  # type: ignore[no-untyped-def]  # pragma: no cover (compil
                             filling += 1
                             held = 0
     return fetches
-
-
-def flushed_fetches_plain(
-    height: int,
-    width: int,
-    kernel_height: int,
-    kernel_width: int,
-    channels: int,
-    stride: int,
-    rows: int,
-    column_folds: int,
-    capacity: int,
-) -> int:
-    """`flushed_fetches` with a Python set, for comparison."""
-    out_height = -(-(height - kernel_height + stride) // stride)
-    out_width = -(-(width - kernel_width + stride) // stride)
-    pixels = [(y * stride, x * stride) for y in range(out_height) for x in range(out_width)]
-    taps = [(i, j, c) for i in range(kernel_height) for j in range(kernel_width) for c in range(channels)]
-    held: set[tuple[int, int, int]] = set()
-    fetches = 0
-    for _ in range(column_folds):
-        for first in range(0, len(pixels), rows):
-            fold = pixels[first : first + rows]
-            asked = sorted((t + row, row, t) for row in range(len(fold)) for t in range(len(taps)))
-            for _cycle, row, t in asked:
-                (y, x), (i, j, c) = fold[row], taps[t]
-                element = (y + i, x + j, c)
-                if element[0] < height and element[1] < width and element not in held:
-                    held.add(element)
-                    fetches += 1
-                    if len(held) == capacity:
-                        held.clear()
-    return fetches
