@@ -81,7 +81,7 @@ class Gemm:
         return self.groups * self.m * self.n
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Operation:
     """One operation at one call site."""
 
@@ -121,7 +121,7 @@ class Operation:
         return self.gemm
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Stage:
     """A weighted operation and what follows it before the next one: what one layer of hardware does.
 

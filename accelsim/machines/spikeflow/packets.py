@@ -7,14 +7,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.core.timesteps import first_and_later
 from accelsim.machines.spikeflow.description import SpikeflowFile
 from accelsim.machines.spikeflow.kernels.tiles import fill_packets, flits_of_messages
 from accelsim.machines.spikeflow.mapping import Mapping
 from accelsim.machines.spikeflow.windows import RowBuffer, windows_of
 from accelsim.workload import Operation, Workload
 from accelsim.workload.graph import ceil_div
-from accelsim.workload.outputs import is_constant
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -97,8 +95,3 @@ class LayerTraffic:
             self.sum_flits,
         )
         self.buffer = RowBuffer(rows.windows, tile_buffer_bits // fullest, fullest)
-
-
-def executed(op: Operation, reuses: bool, timesteps: int) -> FloatArray:
-    """Per timestep: 1, or 0 where a value that stays the same was computed before (`static_input: reuse`)."""
-    return first_and_later(timesteps, 1.0, 0.0 if reuses and is_constant(op) else 1.0)

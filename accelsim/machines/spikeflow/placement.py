@@ -18,11 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.core.errors import InputError, Problem
+from accelsim.machines.peripherals import executions
 from accelsim.machines.spikeflow.description import SpikeflowFile
 from accelsim.machines.spikeflow.first_layer import needs_products
 from accelsim.machines.spikeflow.kernels.tiles import fill_exchanged, fill_nearest
 from accelsim.machines.spikeflow.mapping import Blocks, Crossbar, Mapping
-from accelsim.machines.spikeflow.packets import LayerTraffic, Packets, executed, input_rows
+from accelsim.machines.spikeflow.packets import LayerTraffic, Packets, input_rows
 from accelsim.noc.topology import MAX_NODES, Mesh
 from accelsim.workload import Workload
 from accelsim.workload.graph import ceil_div
@@ -277,7 +278,7 @@ def _assign_tiles(workload: Workload, floor: Floor, times: Mapping_[str, float])
                 tile, used = tile + 1, 0
         tiles = np.array(starts)[:, None] + np.arange(mapping.tiles)
         traffic = LayerTraffic(mapping, rows[name], floor.packets, floor.sum_bits, floor.tile_buffer_bits)
-        placed[name] = Placed(mapping, tiles, traffic, executed(mapping.op, floor.reuses, workload.timesteps))
+        placed[name] = Placed(mapping, tiles, traffic, executions(mapping.op, floor.reuses, workload.timesteps))
     return placed, tile + (used > 0)
 
 

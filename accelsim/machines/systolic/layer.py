@@ -20,7 +20,7 @@ from accelsim.core.timesteps import FloatArray
 from accelsim.ledger.counts import LayerLedger
 from accelsim.machines.systolic.cycle.plan import BUFFERS, Work
 from accelsim.machines.systolic.description import SystolicFile
-from accelsim.machines.systolic.epilogue import Epilogue, Setting
+from accelsim.machines.systolic.epilogue import Epilogue, epilogue_of
 from accelsim.machines.systolic.tally import Lines, Tally
 from accelsim.workload import Operation, Stage, Workload
 from accelsim.workload.graph import ceil_div
@@ -138,19 +138,20 @@ class LayerModel(Tally, ABC):
     def epilogue(self) -> Epilogue:
         """What follows the weighted operation; the same whatever the array is, so that designs share it."""
         hardware = self.hardware
-        setting = Setting(
+        return epilogue_of(
+            self.workload,
+            self.stage,
             self.line_bits,
-            hardware.pe.accumulator_bits,
-            hardware.lif.membrane_sharing,
-            hardware.static_input == "reuse",
-            self.passes,
-            self.executed,
-            self.residency.membranes_stay,
-            self.residency.maps_stay,
-            max(1, hardware.lif_units // hardware.array.cols) if self.stage.of_kind("time_affine") else 0,
-        )
-        return self.workload.derived(
-            ("epilogue", self.stage.name, setting), lambda: Epilogue(self.workload, self.stage, self.outputs, setting)
+            sum_bits=hardware.pe.accumulator_bits,
+            membrane_sharing=hardware.lif.membrane_sharing,
+            reuses_static=hardware.static_input == "reuse",
+            passes=self.passes,
+            membranes_stay=self.residency.membranes_stay,
+            maps_stay=self.residency.maps_stay,
+            # Asked for by gains of each timestep's own.
+            units_of_channel=max(1, hardware.lif_units // hardware.array.cols)
+            if self.stage.of_kind("time_affine")
+            else 0,
         )
 
     @property

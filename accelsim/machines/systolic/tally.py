@@ -10,7 +10,7 @@ from accelsim.core import timesteps as steps
 from accelsim.core.timesteps import FloatArray
 from accelsim.ledger.counts import LayerLedger
 from accelsim.machines.systolic.description import Memories
-from accelsim.machines.systolic.traffic import lines
+from accelsim.workload.graph import ceil_div
 
 
 class Lines(NamedTuple):
@@ -51,7 +51,7 @@ class Tally:
 
     def bursts(self, bits: float) -> float:
         """Bits really transferred: whole DRAM bursts."""
-        return lines(bits, self.line_bits.dram) * self.line_bits.dram
+        return ceil_div(int(bits), self.line_bits.dram) * self.line_bits.dram
 
     def merge(self, other: Tally) -> None:
         """Add all that another part of the layer does."""
