@@ -164,7 +164,7 @@ def test_pixels_then_spikes_take_the_bits_of_each_timestep(tile_buffer: int) -> 
     )
     models = {kind: Model.build(network(hybrid(kind)), hardware) for kind in ("rate", "hybrid", "analog")}
     delays = {kind: model.network.unloaded["a"] for kind, model in models.items()}
-    service = {kind: model.services["a"] for kind, model in models.items()}
+    service = {kind: model.timings["a"] for kind, model in models.items()}
     ledgers = {kind: model.ledgers[0].counts for kind, model in models.items()}
     for step, like in enumerate(("analog", "rate", "rate")):
         for key in ("interval", "depth"):
@@ -340,7 +340,7 @@ def test_the_queue_of_the_neuronal_module_by_hand() -> None:
     model = Model.build(workload, spikeflow(lif={"units": 1}))
     plan = run(model, model.network.unloaded)
     jobs = []
-    for name, service in model.services.items():
+    for name, service in model.timings.items():
         width = service.windows // plan.times[name].done.shape[1]
         jobs += [(came, name, j // width, service.neurons) for j, came in enumerate(plan.times[name].arrive[0])]
     clock, done = 0.0, {}

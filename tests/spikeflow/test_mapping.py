@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accelsim.machines.spikeflow.description import SpikeflowFile
-from accelsim.machines.spikeflow.mapping import Blocks, Crossbar, Mapping
+from accelsim.machines.spikeflow.mapping import ArrayShape, Blocks, LayerMapping
 from accelsim.machines.spikeflow.placement import place
 from accelsim.workload import Operation
 from tests import golden
@@ -19,12 +19,12 @@ from tests.networks import machine, network, spikeflow
 NO_SIGN_COLUMN = (("weights.sign_sum", "popcount"),)
 
 
-def map_layer(op: Operation, hardware: SpikeflowFile, weight_bits: int, first_pe: int = 0) -> Mapping:
-    blocks = Blocks(op, Crossbar.of(hardware, weight_bits))
-    return Mapping(blocks, hardware.pe.crossbars, hardware.tile.pes, first_pe)
+def map_layer(op: Operation, hardware: SpikeflowFile, weight_bits: int, first_pe: int = 0) -> LayerMapping:
+    blocks = Blocks(op, ArrayShape.of(hardware, weight_bits))
+    return LayerMapping(blocks, hardware.pe.crossbars, hardware.tile.pes, first_pe)
 
 
-def convolutions(ins: list[int], outs: list[int], size: int = 64, pes: int = 8) -> list[Mapping]:
+def convolutions(ins: list[int], outs: list[int], size: int = 64, pes: int = 8) -> list[LayerMapping]:
     """The mappings of independent convolutions on the machine of the public calculator."""
     hardware = spikeflow(
         crossbar={"rows": size, "cols": size, "cell_bits": 4},
@@ -35,7 +35,7 @@ def convolutions(ins: list[int], outs: list[int], size: int = 64, pes: int = 8) 
     return [mapped(layer, c, hardware=hardware) for c, layer in zip(ins, layers, strict=True)]
 
 
-def mapped(layer: dict[str, Any], channels: int, weight_bits: int = 4, hardware: Any = None) -> Mapping:
+def mapped(layer: dict[str, Any], channels: int, weight_bits: int = 4, hardware: Any = None) -> LayerMapping:
     document = {"input": {"shape": [channels, 4, 4], "encoding": "rate"}, "layers": [layer]}
     op = network(document).graph.weighted[0]
     return map_layer(op, hardware or machine("spikeflow", NO_SIGN_COLUMN).file, weight_bits)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from accelsim.machines.spikeflow.analytical import simulate
 from accelsim.machines.spikeflow.cycle import simulate as simulate_cycle
 from accelsim.machines.spikeflow.kernels.rows import peak
-from accelsim.machines.spikeflow.pipeline import Delays, Service, schedule
+from accelsim.machines.spikeflow.pipeline import Delays, schedule
+from accelsim.machines.spikeflow.timing import StageTiming
 from accelsim.machines.spikeflow.windows import windows_of
 from accelsim.noc.topology import Mesh
 from accelsim.noc.traffic import NocSpec
@@ -22,11 +23,11 @@ from tests.networks import documents, network, spikeflow
 from tests.spikeflow.test_counts import MEMORIES
 
 
-def constant(op: Operation, cycles: list[float]) -> Service:
+def constant(op: Operation, cycles: list[float]) -> StageTiming:
     """Each row takes as long as given for its timestep: its windows have equal shares."""
     windows = windows_of(op)
     each = np.repeat(np.array(cycles)[:, None] / windows.width, windows.rows * windows.width, axis=1)
-    return Service(np.ones(len(cycles)), each, each, each.shape[1])
+    return StageTiming(np.ones(len(cycles)), each, each, each.shape[1])
 
 
 def slowly(workload: Workload, services: dict[str, list[float]]) -> dict[str, float]:
@@ -90,7 +91,7 @@ def test_rows_in_one_go_are_their_windows_one_by_one(document: dict[str, Any], r
     for op in workload.graph.weighted:
         windows = windows_of(op)
         runs = np.array([1.0, *(float(random.random() < 0.7) for _ in range(workload.timesteps - 1))])
-        services[op.name] = Service(runs, some(), some(), windows.rows * windows.width, neurons=some().item())
+        services[op.name] = StageTiming(runs, some(), some(), windows.rows * windows.width, neurons=some().item())
         delays[op.name] = Delays(some(), some(), some(), drain=some().item())
     each, whole = (
         schedule(workload.graph, services, workload.timesteps, "rows", delays=delays, each_window=each)

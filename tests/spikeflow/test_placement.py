@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelsim import api
-from accelsim.machines.spikeflow.packets import Packets, flits_of
+from accelsim.machines.spikeflow.packets import flits_of
 from accelsim.machines.spikeflow.placement import Chip, place
 from accelsim.workload import Workload
 from tests.networks import documents, machine, network, spikeflow
@@ -98,7 +98,7 @@ def test_snake_neighbours_are_neighbours() -> None:
 @given(bits=st.integers(0, 5000))
 def test_packets_hold_what_they_carry(packet: int, bits: int) -> None:
     hardware = spikeflow(noc={"packet_flits": packet})
-    flits = int(flits_of(bits, Packets.of(hardware)))
+    flits = int(flits_of(bits, hardware.noc))
     packets = -(-flits // packet)
     assert flits * 64 - 16 * packets >= bits  # room for all bits and one header each
     shorter = flits - 1

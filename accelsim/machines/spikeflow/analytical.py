@@ -50,7 +50,7 @@ def run(
     """The schedule for given network delays, with the times of each window where asked for."""
     return schedule(
         model.workload.graph,
-        model.services,
+        model.timings,
         model.workload.timesteps,
         model.hardware.pipeline,
         delays=delays,

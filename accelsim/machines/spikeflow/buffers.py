@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from accelsim.core.memo import memo
 from accelsim.costs.parts import Demand
 from accelsim.machines.spikeflow.description import SpikeflowFile
 from accelsim.machines.spikeflow.kernels.rows import peak
-from accelsim.machines.spikeflow.layer import LayerModel
 from accelsim.machines.spikeflow.pipeline import Schedule
+from accelsim.machines.spikeflow.placement import Placed
 from accelsim.machines.spikeflow.windows import windows_of
 from accelsim.workload import Graph, Operation, Workload
 from accelsim.workload.outputs import source
@@ -22,19 +24,20 @@ from accelsim.workload.outputs import source
 FloatArray = npt.NDArray[np.float64]
 
 
-def required(workload: Workload, hardware: SpikeflowFile, layers: list[LayerModel], plan: Schedule) -> dict[str, Any]:
+def required(
+    workload: Workload, hardware: SpikeflowFile, placed: Mapping[str, Placed], plan: Schedule
+) -> dict[str, Any]:
     """Bits that feature maps occupy in the global buffer at the worst moment, and what tile buffers must hold."""
     tile = hardware.memories.tile_buffer
     tiles = {}
-    for model in layers:
-        if model.placed is not None:
-            buffer = model.placed.traffic.buffer
-            tiles[model.stage.name] = {
-                "rows_of_window_bits": buffer.windows.reach * buffer.row_bits,
-                # One more row, so that it can come while the others are in use.
-                "for_overlap_bits": (buffer.windows.reach + 1) * buffer.row_bits,
-                "provided_bits": tile.working_bits,
-            }
+    for name, item in placed.items():
+        buffer = item.traffic.buffer
+        tiles[name] = {
+            "rows_of_window_bits": buffer.windows.reach * buffer.row_bits,
+            # One more row, so that it can come while the others are in use.
+            "for_overlap_bits": (buffer.windows.reach + 1) * buffer.row_bits,
+            "provided_bits": tile.working_bits,
+        }
     macros = hardware.global_macros(Demand.of(workload))
     peak = peak_bits(workload, plan)
     # Sized for one timestep of every map; layers that run ahead of one another may need more.
@@ -54,7 +57,7 @@ def required(workload: Workload, hardware: SpikeflowFile, layers: list[LayerMode
 def peak_bits(workload: Workload, plan: Schedule) -> float:
     """Most bits of feature maps alive at once: from when a row exists until nobody needs it any more."""
     comes, goes, bits = [], [], []
-    for held in workload.derived("maps that are held", lambda: _held_maps(workload.graph)):
+    for held in _held_maps(workload.graph):
         written = plan.ready[held.name]
         free = functools.reduce(np.maximum, [_freed(reader, plan, written) for reader in held.readers])
         bits.append(held.bits / written.shape[1])
@@ -82,6 +85,7 @@ class _Held:
     """Weighted operations, and residual sums."""
 
 
+@memo
 def _held_maps(graph: Graph) -> list[_Held]:
     readers: dict[str, list[Operation]] = {}
     for op in graph.operations:

@@ -30,10 +30,9 @@ from accelsim.ledger.floorplan import Floorplan
 from accelsim.machines.spikeflow.analytical import network_details, run
 from accelsim.machines.spikeflow.description import SpikeflowFile
 from accelsim.machines.spikeflow.dissipation import array_energy_pj, array_work, stored_weights
-from accelsim.machines.spikeflow.first_layer import is_digital
+from accelsim.machines.spikeflow.mapping import is_on_crossbars
 from accelsim.machines.spikeflow.model import Model
-from accelsim.machines.spikeflow.pipeline import Delays, Schedule
-from accelsim.machines.spikeflow.timelines import timeline
+from accelsim.machines.spikeflow.pipeline import Delays, Schedule, timeline
 from accelsim.noc.work import replay_work
 from accelsim.workload import Workload
 
@@ -65,7 +64,7 @@ def simulate(workload: Workload, hardware: SpikeflowFile) -> Ledger:
     ledger = model.ledger(plan, model.loads(links), details)
     ledger.notes += passes.notes()
     _waits(model, plan, delays)
-    ledger.timeline = timeline(model, plan)
+    ledger.timeline = timeline(model.timings, plan, hardware.clock_mhz)
     ledger.pictures["chip"] = _floorplan(model, links)
     return ledger
 
@@ -163,20 +162,20 @@ def module_waits(model: Model, plan: Schedule, known: dict[str, FloatArray]) -> 
     work: list[FloatArray] = []
     rows: list[npt.NDArray[np.int64]] = []
     first = 0
-    firing = [(name, service) for name, service in model.services.items() if service.neurons]
-    for name, service in firing:
+    firing = [(name, timing) for name, timing in model.timings.items() if timing.neurons]
+    for name, timing in firing:
         times = plan.times[name]
         steps, n_rows = times.done.shape
-        width = service.windows // n_rows
+        width = timing.windows // n_rows
         for t in range(steps):
             at = first + t * n_rows + np.arange(n_rows)
-            if service.runs[t]:
+            if timing.runs[t]:
                 arrive.append(times.arrive[t])
-                work.append(np.full(n_rows * width, service.neurons))
+                work.append(np.full(n_rows * width, timing.neurons))
                 rows.append(np.repeat(at, width))
             else:  # sums of the timestep before, row by row
                 arrive.append(times.start[t])
-                work.append(np.full(n_rows, service.neurons * width))
+                work.append(np.full(n_rows, timing.neurons * width))
                 rows.append(at)
         first += steps * n_rows
     if not firing:
@@ -235,7 +234,7 @@ def _array_energies(workload: Workload, hardware: SpikeflowFile) -> dict[str, Fl
     weights = stored_weights(workload)
     if weights is None or workload.precision.weight_bits < 2:
         return {}
-    analog = [op for op in workload.graph.weighted if op.kind != "matmul" and not is_digital(op, hardware)]
+    analog = [op for op in workload.graph.weighted if is_on_crossbars(op, hardware.first_layer)]
     work = sum((array_work(workload, op, hardware) for op in analog), Work())
     size = f"{hardware.crossbar.rows} x {hardware.crossbar.cols}"
     announce(f"the energy of the {size} crossbars of '{workload.name}'", work)
@@ -247,7 +246,7 @@ def _waits(model: Model, plan: Schedule, delays: dict[str, Delays]) -> None:
     empty = model.network.unloaded
     for layer in model.ledgers:
         if layer.name in delays:
-            on = model.services[layer.name].runs > 0
+            on = model.timings[layer.name].runs > 0
             layer.details["network_wait_cycles"] = {
                 "fetch": _mean(delays[layer.name].fetch, on) - _mean(empty[layer.name].fetch, on),
                 "return": _mean(delays[layer.name].back, on) - _mean(empty[layer.name].back, on),

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from accelsim.core.memo import memo
 from accelsim.machines.spikeflow.description import SpikeflowFile
 from accelsim.machines.spikeflow.kernels.tiles import fill_tiles
 from accelsim.workload import Operation
@@ -23,7 +24,12 @@ IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
 
-class Crossbar(NamedTuple):
+def is_on_crossbars(op: Operation, first_layer: str) -> bool:
+    """Whether the weights of an operation lie on crossbars; analog inputs may have digital multipliers instead."""
+    return op.kind != "matmul" and (first_layer == "crossbar" or op.in_types[0].is_spiking)
+
+
+class ArrayShape(NamedTuple):
     """All of a machine that decides how weights are cut into crossbars."""
 
     rows: int
@@ -35,7 +41,7 @@ class Crossbar(NamedTuple):
     """Columns read for one weight: bit slices, times the signed scheme."""
 
     @classmethod
-    def of(cls, hardware: SpikeflowFile, weight_bits: int) -> Crossbar:
+    def of(cls, hardware: SpikeflowFile, weight_bits: int) -> ArrayShape:
         """Read from a machine."""
         crossbar = hardware.crossbar
         return cls(crossbar.rows, crossbar.cols, hardware.reference_columns, hardware.arrays_per_weight(weight_bits))
@@ -44,7 +50,7 @@ class Crossbar(NamedTuple):
 class Blocks:
     """A layer's weights cut into crossbars; groups that are smaller than a crossbar share one block-diagonally."""
 
-    def __init__(self, op: Operation, crossbar: Crossbar) -> None:
+    def __init__(self, op: Operation, crossbar: ArrayShape) -> None:
         gemm, cols = op.products(), crossbar.cols - crossbar.reference_columns
         kernel = op.spec.kernel if isinstance(op.spec, Conv2dSpec) else (1, 1)
         self.op, self.crossbar = op, crossbar
@@ -80,12 +86,16 @@ class Blocks:
         """Share of the cells of the layer's crossbars that hold weights."""
 
 
+blocks_of = memo(Blocks)
+"""The blocks of an operation on arrays of a shape; designs share them."""
+
+
 def _cut(totals: list[int], size: int, blocks: int) -> list[int]:
     """Each total cut into so many blocks of at most `size`."""
     return [min(size, max(0, total - block * size)) for total in totals for block in range(blocks)]
 
 
-class Mapping:
+class LayerMapping:
     """A layer's crossbars in PEs and tiles."""
 
     def __init__(self, blocks: Blocks, pe_crossbars: int, tile_pes: int, first_pe: int = 0) -> None:

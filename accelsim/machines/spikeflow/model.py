@@ -1,4 +1,10 @@
-"""What both fidelities share: the chip, the layers' counts and services, and how a schedule becomes a ledger."""
+"""One run on the crossbar machine, as far as both fidelities share it.
+
+`Model.build` follows a network onto the machine: rows and columns of each layer onto crossbars (`mapping`), these into
+tiles and tiles onto the mesh (`placement`), what is read of them (`silence`), the cycles of each stage of a tile
+(`timing`), and what everything does (`peripherals`, `counts`). Network delays (`network`) and the pipeline's schedule
+(`pipeline`) are for the fidelity to find; `Model.ledger` makes of them the result.
+"""
 
 from __future__ import annotations
 
@@ -11,24 +17,75 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from accelsim.core.memo import memo
 from accelsim.core.timesteps import even, first_and_later
 from accelsim.costs.parts import Demand
 from accelsim.ledger.counts import LayerLedger, Ledger
 from accelsim.machines.spikeflow import buffers
-from accelsim.machines.spikeflow.arrays import Scheme, count_arrays
+from accelsim.machines.spikeflow.counts import count_crossbars, count_movement, count_off_crossbars
 from accelsim.machines.spikeflow.description import SpikeflowFile
-from accelsim.machines.spikeflow.first_layer import is_digital
-from accelsim.machines.spikeflow.layer import LayerModel, Standing
-from accelsim.machines.spikeflow.network import Network, noc_spec
-from accelsim.machines.spikeflow.pipeline import Schedule, Service
-from accelsim.machines.spikeflow.placement import Chip, place
-from accelsim.machines.spikeflow.silence import Spoken, spoken_of
-from accelsim.machines.spikeflow.surroundings import Setting, Surroundings
-from accelsim.machines.spikeflow.timing import WindowTiming, window_timings
+from accelsim.machines.spikeflow.mapping import is_on_crossbars
+from accelsim.machines.spikeflow.network import Network, network_of
+from accelsim.machines.spikeflow.peripherals import count_peripherals
+from accelsim.machines.spikeflow.pipeline import Schedule
+from accelsim.machines.spikeflow.placement import Chip, Placed, place
+from accelsim.machines.spikeflow.silence import ActiveReads, active_reads
+from accelsim.machines.spikeflow.timing import StageTiming, WindowTiming, stage_timing, window_timings
 from accelsim.workload import Stage, Workload
 from accelsim.workload.affine import channels_of
 
 FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class OnCrossbars:
+    """The weighted operation of a stage on its crossbars."""
+
+    placed: Placed
+    reads: ActiveReads
+    window: WindowTiming
+
+
+@dataclass(frozen=True)
+class StageModel:
+    """A stage on the chip: its counts (all but time, which follows from the pipeline) and its timing."""
+
+    stage: Stage
+    ledger: LayerLedger
+    timing: StageTiming | None
+    """None without a weighted operation."""
+    crossbars: OnCrossbars | None
+
+    def asked(self, flits: float) -> float:
+        """What the stage asks of the resources that all share: its flits, and time of neurons."""
+        timing = self.timing
+        if timing is None:
+            return 0.0
+        asked = flits + timing.neurons * timing.windows * len(timing.runs)
+        return asked if self.crossbars is not None else asked + self.ledger.busy_cycles
+
+    def details(self) -> dict[str, Any]:
+        """Where the weights lie, and cycles of a window from stage to stage."""
+        if self.crossbars is None or self.timing is None:
+            return {}
+        placed, reads, window = self.crossbars.placed, self.crossbars.reads, self.crossbars.window
+        pe = window.overhead + reads.mean_planes * window.plane  # linear in bit-planes, so of their mean
+        down, longest = _spread(window.distribute)
+        return {
+            "crossbars": placed.crossbars,
+            "pes": placed.pes,
+            "tiles": placed.tiles.reshape(-1).tolist(),  # in order, no two copies in one
+            "copies": placed.copies,
+            "cell_utilization": placed.mapping.blocks.cell_utilization,
+            "stage_cycles": {
+                "tile_buffer_and_htree_down": longest,
+                "pe": pe,
+                "htree_up": window.collect,
+                "neuronal_module": self.timing.neurons,
+            },
+            "window_cycles": self.timing.mean_interval,
+            "window_depth_cycles": down + pe + window.collect,
+        }
 
 
 @dataclass(frozen=True)
@@ -38,20 +95,20 @@ class Model:
     workload: Workload
     hardware: SpikeflowFile
     chip: Chip
-    layers: list[LayerModel]
+    stages: list[StageModel]
     network: Network
     from_trace: bool
-    """Silence comes from spikes, not from densities."""
+    """Zero skipping goes by spikes, not by densities."""
 
     @cached_property
     def ledgers(self) -> list[LayerLedger]:
-        """Of the layers in order."""
-        return [layer.ledger for layer in self.layers]
+        """Of the stages in order."""
+        return [model.ledger for model in self.stages]
 
     @cached_property
-    def services(self) -> dict[str, Service]:
+    def timings(self) -> dict[str, StageTiming]:
         """Of each weighted operation."""
-        return {layer.stage.name: layer.service for layer in self.layers if layer.service is not None}
+        return {model.stage.name: model.timing for model in self.stages if model.timing is not None}
 
     @classmethod
     def build(
@@ -67,42 +124,35 @@ class Model:
         Args:
             workload: the network.
             hardware: the machine.
-            from_trace: find silent crossbars in the spikes of the trace, if there is one.
+            from_trace: find crossbars without a spike in the trace, if there is one.
             array_pj: [T] energy of a layer's arrays by name, where it was computed from their weights.
         """
         traced = from_trace and workload.trace is not None and not workload.is_ann
-        setting, scheme = Setting.of(hardware), Scheme.of(hardware, workload.precision.weight_bits)
-        chip, spoken, timings = _placed(workload, hardware, scheme.skips, traced)
-        lines = hardware.memories.tile_buffer.line_bits, hardware.memories.global_buffer.line_bits
-        flit_bits, layers = hardware.noc.flit_bits, []
-        standing = _standing(workload, chip, setting, scheme, spoken, traced, array_pj)
-        for stage, whatever_tiles in zip(workload.stages, standing, strict=True):
-            layer = LayerModel(stage, whatever_tiles)
-            name, placed = stage.name, chip.placed.get(stage.name)
-            if placed is not None:
-                layer.lay(placed, timings[name], spoken[name])
-                layer.count_movement(chip, *lines, flit_bits)
-            layer.count_time()
-            layers.append(layer)
-        _image_from_dram(workload, hardware, layers)
-        spec = noc_spec(hardware)
-        network = workload.derived(("network", chip.key, spec), lambda: Network.of(chip, hardware))
-        return cls(workload, hardware, chip, layers, network, traced)
+        chip, crossbars = _on_chip(workload, hardware, traced)
+        stages = []
+        for stage in workload.stages:
+            found, energy = crossbars.get(stage.name), (array_pj or {}).get(stage.name)
+            peripherals = count_peripherals(workload, stage, hardware)
+            timing = peripherals.timing
+            if found is None:
+                ledger = count_off_crossbars(peripherals)
+            else:
+                ledger = count_crossbars(peripherals, found.placed, found.reads, hardware, energy)
+                count_movement(ledger, found.placed, chip, hardware)
+                timing = stage_timing(found.placed, found.window, found.reads.planes, peripherals.neuron_cycles)
+            if timing is not None and stage.core is not None:
+                row = stage.core.out_shape[2] if stage.core.kind == "conv2d" else timing.windows
+                ledger.busy_cycles = timing.busy(row)
+            stages.append(StageModel(stage, ledger, timing, found))
+        _count_input(workload, hardware, stages)
+        network = network_of(chip, hardware.noc, hardware.accumulator_bits)
+        return cls(workload, hardware, chip, stages, network, traced)
 
     # -- time ------------------------------------------------------------------------------------------
 
     def input_rows(self) -> FloatArray:
         """[T, rows] when the rows of the network's input have come from DRAM."""
-        rate = self._dram_bits_per_cycle
-        return self.workload.derived(("input rows", rate), lambda: self._input_rows(rate))
-
-    def _input_rows(self, bits_per_cycle: float) -> FloatArray:
-        graph, steps = self.workload.graph, self.workload.timesteps
-        rows = graph.input_shape[1] if len(graph.input_shape) == 3 else 1
-        bits = float(np.prod(graph.input_shape)) / rows * graph.input_type.planes_in_time(steps)
-        order = np.cumsum(np.repeat(bits[: 1 if graph.input_type.static else steps], rows))
-        there = np.ceil(order / bits_per_cycle).reshape(-1, rows)
-        return np.ascontiguousarray(np.broadcast_to(there, (steps, rows)))
+        return _input_rows(self.workload, self._dram_bits_per_cycle)
 
     @property
     def _dram_bits_per_cycle(self) -> float:
@@ -110,14 +160,14 @@ class Model:
 
     def neuron_load(self) -> float:
         """Cycles per image of the neuronal module (ANN: of the activation units)."""
-        return sum(service.neurons * service.steps * service.windows for service in self.services.values())
+        return sum(timing.neurons * timing.steps * timing.windows for timing in self.timings.values())
 
     def loads(self, link_flits: FloatArray) -> dict[str, float]:
         """Cycles per image in which each resource works: the largest one is the pace of a stream of images."""
         work = {f"layer {layer.name}": layer.busy_cycles for layer in self.ledgers if layer.busy_cycles}
-        matmuls = [self.services[op.name] for op in self.workload.graph.weighted if op.kind == "matmul"]
+        matmuls = [self.timings[op.name] for op in self.workload.graph.weighted if op.kind == "matmul"]
         if matmuls:
-            work["digital unit"] = sum(float(service.work() @ service.runs) for service in matmuls)
+            work["digital unit"] = sum(float(timing.work() @ timing.runs) for timing in matmuls)
         work["activation units" if self.workload.is_ann else "neuronal module"] = self.neuron_load()
         work["busiest link of the mesh"] = float(link_flits.max(initial=0.0))
         work["module ports"] = float(self.network.sent_by_ports.max(initial=0.0))
@@ -132,16 +182,16 @@ class Model:
         in proportion to what they ask of it.
         """
         finished, reached = plan.finished, 0.0
-        for model, layer in zip(self.layers, self.ledgers, strict=True):
+        for model, layer in zip(self.stages, self.ledgers, strict=True):
             finish = max(reached, finished.get(layer.name, reached))
-            shares = model.service.shares() if model.service is not None else even(layer.timesteps)
+            shares = model.timing.shares() if model.timing is not None else even(layer.timesteps)
             layer.cycles = (finish - reached) * shares
             reached = finish
         excess = np.ceil(shared) - reached
         if excess > 0:
             placed = self.chip.placed
             flits = dict(zip(placed, self.chip.exchanged.flits_of_layers(len(placed)).tolist(), strict=True))
-            asked = np.array([model.asked(flits.get(model.stage.name, 0.0)) for model in self.layers])
+            asked = np.array([model.asked(flits.get(model.stage.name, 0.0)) for model in self.stages])
             asked = asked if asked.sum() else np.ones(len(asked))
             for layer, part in zip(self.ledgers, excess * asked / asked.sum(), strict=True):
                 layer.stall_cycles += float(part)
@@ -156,9 +206,9 @@ class Model:
         per_image = max(work[pace], 1.0)
         if self.hardware.pipeline == "none":  # nothing overlaps, images neither
             pace, per_image = "pipeline: none", max(cycles, 1.0)
-        for model, layer in zip(self.layers, self.ledgers, strict=True):
-            layer.details.update(_layer_details(model))
-        needed = buffers.required(self.workload, self.hardware, self.layers, plan)
+        for model, layer in zip(self.stages, self.ledgers, strict=True):
+            layer.details.update(model.details())
+        needed = buffers.required(self.workload, self.hardware, self.chip.placed, plan)
         instances = self._instances()
         instances["global_buffer"] = needed["global_buffer"]["macros"]
         details = {
@@ -190,7 +240,9 @@ class Model:
         crossbars = pes * hardware.pe.crossbars
         adcs = crossbars * hardware.adcs_per_crossbar
         weighted = workload.graph.weighted
-        adds = any(op.kind == "matmul" or (is_digital(op, hardware) and op.in_types[0].spikes_later) for op in weighted)
+        matmuls = [op for op in weighted if op.kind == "matmul"]
+        multiplied = [op for op in weighted if op.kind != "matmul" and not is_on_crossbars(op, hardware.first_layer)]
+        adds = matmuls or any(op.in_types[0].spikes_later for op in multiplied)
         found: dict[str, float] = {
             "crossbar": crossbars,
             "driver": crossbars * hardware.crossbar.rows,
@@ -216,7 +268,7 @@ class Model:
             "dram": 1,
             "control": chip.tiles + 1,
         }
-        if any(is_digital(op, hardware) for op in weighted):
+        if multiplied:
             found["mac_unit"] = hardware.digital.macs
             found["first_layer"] = hardware.first_layer_macros(demand).number
         scaled = [] if workload.is_ann else [op for op in workload.graph.operations if op.kind == "time_affine"]
@@ -233,7 +285,7 @@ class Model:
         copied = [f"{name} x{item.copies}" for name, item in chip.placed.items() if item.copies > 1]
         if copied:
             notes.append(f"copies of weights: {', '.join(copied)}")
-        streaming = [model.stage.name for model in self.layers if model.placed and model.placed.traffic.buffer.streams]
+        streaming = [name for name, item in chip.placed.items() if item.traffic.buffer.streams]
         if streaming:
             notes.append(f"tile buffers too small for the rows of a window, rows fetched again: {', '.join(streaming)}")
         if any(op.kind == "matmul" for op in self.workload.graph.weighted):
@@ -245,91 +297,43 @@ class Model:
         return notes
 
 
-def _standing(
-    workload: Workload,
-    chip: Chip,
-    setting: Setting,
-    scheme: Scheme,
-    spoken: Mapping[str, Spoken],
-    traced: bool,
-    array_pj: Mapping[str, FloatArray] | None,
-) -> list[Standing]:
-    """Of every stage what does not depend on its tiles; designs alike in all else share it."""
-
-    def around(stage: Stage) -> Surroundings:
-        key = "surroundings", stage.name, setting
-        return workload.derived(key, lambda: Surroundings(workload, stage, workload.outputs[stage.name], setting))
-
-    def make() -> list[Standing]:
-        found = []
-        for stage in workload.stages:
-            placed, arrays = chip.placed.get(stage.name), None
-            if placed is not None:
-                accumulations = np.asarray(workload.activity[stage.name].mean_accumulations)
-                energy = (array_pj or {}).get(stage.name)
-                arrays = count_arrays(placed, scheme, spoken[stage.name], accumulations, energy)
-            found.append(Standing.of(around(stage), arrays))
-        return found
-
-    if array_pj:
-        return make()
-    placed = next(iter(chip.placed.values()), None)
-    cut = None if placed is None else (placed.mapping.blocks.crossbar, placed.mapping.pe_crossbars)
-    return workload.derived(("standing", setting, scheme, cut, traced), make)
-
-
-def _placed(
-    workload: Workload, hardware: SpikeflowFile, skips: bool, traced: bool
-) -> tuple[Chip, dict[str, Spoken], dict[str, WindowTiming]]:
+def _on_chip(workload: Workload, hardware: SpikeflowFile, traced: bool) -> tuple[Chip, dict[str, OnCrossbars]]:
     """The chip; where there is room for copies, after finding out which layers are slow without."""
-    chip = place(workload, hardware)
-    spoken = {name: spoken_of(workload, item.mapping.blocks, skips, traced) for name, item in chip.placed.items()}
-    timings = window_timings(chip, hardware)
+    chip, skips = place(workload, hardware), hardware.zero_skipping != "none"
+    reads = {name: active_reads(workload, item.mapping.blocks, skips, traced) for name, item in chip.placed.items()}
+    windows = window_timings(chip, hardware)
     if hardware.placement.extra_tiles:
         times = {}
         for name, item in chip.placed.items():
-            interval, _ = timings[name].of(spoken[name].planes)
-            times[name] = Service(item.runs, interval, interval, item.windows).busy(item.windows)
+            times[name] = stage_timing(item, windows[name], reads[name].planes, 0.0).busy(item.windows)
         chip = place(workload, hardware, times)
-        timings = window_timings(chip, hardware)
-    return chip, spoken, timings
+        windows = window_timings(chip, hardware)
+    return chip, {name: OnCrossbars(item, reads[name], windows[name]) for name, item in chip.placed.items()}
 
 
-def _image_from_dram(workload: Workload, hardware: SpikeflowFile, layers: list[LayerModel]) -> None:
-    """The first layer to read the network's input has it brought in, once for each timestep at which it changes."""
+def _count_input(workload: Workload, hardware: SpikeflowFile, stages: list[StageModel]) -> None:
+    """The first stage to read the network's input has it brought in, once for each timestep at which it changes."""
     graph, steps, memories = workload.graph, workload.timesteps, hardware.memories
     bits = math.prod(graph.input_shape) * graph.input_type.planes_in_time(steps)
     when = first_and_later(steps, 1.0, 0.0 if graph.input_type.static else 1.0)
-    for layer in layers:
-        if any("input" in op.inputs for op in layer.stage.members):
-            layer.image_from_dram(bits, when, memories.dram.line_bits, memories.global_buffer.line_bits)
+    burst, line = memories.dram.line_bits, memories.global_buffer.line_bits
+    for model in stages:
+        if any("input" in op.inputs for op in model.stage.members):
+            model.ledger.add("dram.read_bits", np.ceil(bits / burst) * burst * when)
+            model.ledger.add("global_buffer.write", np.ceil(bits / line) * when)
             return
+
+
+@memo
+def _input_rows(workload: Workload, bits_per_cycle: float) -> FloatArray:
+    graph, steps = workload.graph, workload.timesteps
+    rows = graph.input_shape[1] if len(graph.input_shape) == 3 else 1
+    bits = float(np.prod(graph.input_shape)) / rows * graph.input_type.planes_in_time(steps)
+    order = np.cumsum(np.repeat(bits[: 1 if graph.input_type.static else steps], rows))
+    there = np.ceil(order / bits_per_cycle).reshape(-1, rows)
+    return np.ascontiguousarray(np.broadcast_to(there, (steps, rows)))
 
 
 def _spread(value: FloatArray | float) -> tuple[float, float]:
     """Mean and largest of what may differ in time, or does not."""
     return (value, value) if isinstance(value, int | float) else (float(value.mean()), float(value.max()))
-
-
-def _layer_details(model: LayerModel) -> dict[str, Any]:
-    placed, timing, service = model.placed, model.timing, model.service
-    if placed is None or timing is None or service is None:
-        return {}
-    assert model.spoken is not None
-    pe = timing.overhead + model.spoken.mean_planes * timing.plane  # linear in bit-planes, so of their mean
-    down, longest = _spread(timing.distribute)
-    return {
-        "crossbars": placed.crossbars,
-        "pes": placed.pes,
-        "tiles": placed.tiles.reshape(-1).tolist(),  # in order, no two copies in one
-        "copies": placed.copies,
-        "cell_utilization": placed.mapping.blocks.cell_utilization,
-        "stage_cycles": {
-            "tile_buffer_and_htree_down": longest,
-            "pe": pe,
-            "htree_up": timing.collect,
-            "neuronal_module": service.neurons,
-        },
-        "window_cycles": service.mean_interval,
-        "window_depth_cycles": down + pe + timing.collect,
-    }

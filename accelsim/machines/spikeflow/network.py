@@ -8,9 +8,11 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.machines.spikeflow.description import SpikeflowFile
+from accelsim import noc as noc_model
+from accelsim.core.memo import memo
+from accelsim.machines.spikeflow.description import NocSpec
 from accelsim.machines.spikeflow.kernels.rows import unloaded_delays
-from accelsim.machines.spikeflow.packets import Packets, flits_of
+from accelsim.machines.spikeflow.packets import flits_of
 from accelsim.machines.spikeflow.pipeline import Delays, Times
 from accelsim.machines.spikeflow.placement import Chip, Placed
 from accelsim.noc.simulation import simulate
@@ -21,22 +23,13 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 
-def noc_spec(hardware: SpikeflowFile) -> NocSpec:
-    """Routers and links as the network model knows them."""
-    noc = hardware.noc
-    return NocSpec(vcs=noc.vcs, buffer_flits=noc.buffer_flits, flit_bits=noc.flit_bits)
-
-
 class Network:
     """All packets of a run on a chip."""
 
-    def __init__(self, chip: Chip, spec: NocSpec, packets: Packets, sum_bits: int) -> None:
-        self.chip, self.spec, self.packets, self.sum_bits = chip, spec, packets, sum_bits
-
-    @classmethod
-    def of(cls, chip: Chip, hardware: SpikeflowFile) -> Network:
-        """On a machine's mesh."""
-        return cls(chip, noc_spec(hardware), Packets.of(hardware), hardware.accumulator_bits)
+    def __init__(self, chip: Chip, noc: NocSpec, sum_bits: int) -> None:
+        """`noc` is the machine's mesh; `sum_bits` has a partial sum."""
+        self.chip, self.noc, self.sum_bits = chip, noc, sum_bits
+        self.routers = noc_model.NocSpec(vcs=noc.vcs, buffer_flits=noc.buffer_flits, flit_bits=noc.flit_bits)
 
     # -- closed form -----------------------------------------------------------------------------------
 
@@ -44,7 +37,7 @@ class Network:
     def unloaded(self) -> dict[str, Delays]:
         """Delays of a network that carries nothing else: a port sends the copies of a row one after another."""
         chip = self.chip
-        heads = unloaded_latency(chip.mesh, self.spec, chip.node, chip.port, np.zeros(chip.tiles, dtype=np.int64))
+        heads = unloaded_latency(chip.mesh, self.routers, chip.node, chip.port, np.zeros(chip.tiles, dtype=np.int64))
         return {name: self._unloaded(item, heads) for name, item in chip.placed.items()}
 
     @cached_property
@@ -143,8 +136,8 @@ class Network:
         source, destination, flits = (np.concatenate([part[i] for part in parts]) for i in range(3))
         when = np.concatenate([part[3] for part in parts])
         messages = Messages.of(source, destination, flits, np.ceil(when).astype(np.int64))
-        packets, owner = messages.split(self.packets.packet_flits)
-        run = simulate(self.chip.mesh, self.spec, packets)
+        packets, owner = messages.split(self.noc.packet_flits)
+        run = simulate(self.chip.mesh, self.routers, packets)
         arrival = np.zeros(len(messages))
         np.maximum.at(arrival, owner, run.arrival_cycle)
         start = 0
@@ -182,7 +175,7 @@ class Network:
         widths, spans = item.mapping.blocks.widths, item.mapping.tiles_of_column.tolist()
         # One packet (or more) for each column block and each tile that holds part of it.
         where = np.array([tile for first, last in spans for tile in range(first, last + 1)], dtype=np.int64)
-        length = np.repeat(flits_of(widths * self.sum_bits, self.packets), [last - first + 1 for first, last in spans])
+        length = np.repeat(flits_of(widths * self.sum_bits, self.noc), [last - first + 1 for first, last in spans])
         copy = item.copy_of_window
         windows, packets = item.windows, len(where)
         steps = np.repeat(on, windows * packets)
@@ -195,3 +188,7 @@ class Network:
             times.leave[steps, window],
         )
         return part, steps * windows + window, delays.back, times.leave
+
+
+network_of = memo(Network)
+"""The packets of a chip; designs that share it and the mesh share them."""

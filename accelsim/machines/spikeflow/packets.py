@@ -2,40 +2,26 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.machines.spikeflow.description import SpikeflowFile
+from accelsim.core.memo import memo
+from accelsim.machines.spikeflow.description import NocSpec
 from accelsim.machines.spikeflow.kernels.tiles import fill_packets, flits_of_messages
-from accelsim.machines.spikeflow.mapping import Mapping
+from accelsim.machines.spikeflow.mapping import LayerMapping
 from accelsim.machines.spikeflow.windows import RowBuffer, windows_of
-from accelsim.workload import Operation, Workload
+from accelsim.workload import Operation
 from accelsim.workload.graph import ceil_div
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 
-class Packets(NamedTuple):
-    """How messages are cut into packets."""
-
-    packet_flits: int
-    flit_bits: int
-    header_bits: int
-
-    @classmethod
-    def of(cls, hardware: SpikeflowFile) -> Packets:
-        """Read from a machine."""
-        noc = hardware.noc
-        return cls(noc.packet_flits, noc.flit_bits, noc.header_bits)
-
-
-def flits_of(bits: npt.ArrayLike, packets: Packets) -> IntArray:
+def flits_of(bits: npt.ArrayLike, noc: NocSpec) -> IntArray:
     """Flits of messages of so many bits, headers included; messages longer than a packet travel as several."""
     amount = np.asarray(bits, dtype=np.int64)
-    return np.asarray(flits_of_messages(amount.reshape(-1), *packets).reshape(amount.shape))
+    flits = flits_of_messages(amount.reshape(-1), noc.packet_flits, noc.flit_bits, noc.header_bits)
+    return np.asarray(flits.reshape(amount.shape))
 
 
 class InputRows:
@@ -59,19 +45,15 @@ class InputRows:
         return runs if len(self.planes) == 1 else runs * (self.kind == kind)
 
 
-def input_rows(workload: Workload) -> dict[str, InputRows]:
-    """Of every layer with weights."""
-    return workload.derived(
-        "rows of layers",
-        lambda: {op.name: InputRows(op, workload.timesteps) for op in workload.graph.weighted if op.kind != "matmul"},
-    )
+input_rows = memo(InputRows)
+"""The input rows of an operation; all designs share them."""
 
 
 class LayerTraffic:
     """Messages of one layer, per executed timestep."""
 
     def __init__(
-        self, mapping: Mapping, rows: InputRows, packets: Packets, sum_bits: int, tile_buffer_bits: int
+        self, mapping: LayerMapping, rows: InputRows, noc: NocSpec, sum_bits: int, tile_buffer_bits: int
     ) -> None:
         """`sum_bits` has a partial sum; `tile_buffer_bits` are a tile's for input rows."""
         blocks, shape = mapping.blocks, (len(rows.planes), mapping.tiles)
@@ -89,7 +71,9 @@ class LayerTraffic:
             blocks.widths,
             mapping.tiles_of_column,
             sum_bits,
-            *packets,
+            noc.packet_flits,
+            noc.flit_bits,
+            noc.header_bits,
             self.row_bits,
             self.row_flits,
             self.sum_flits,

@@ -10,8 +10,9 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.core.timesteps import even, ones
+from accelsim.ledger.timeline import Timeline
 from accelsim.machines.spikeflow.kernels.rows import serve_rows
+from accelsim.machines.spikeflow.timing import StageTiming
 from accelsim.machines.spikeflow.windows import windows_of
 from accelsim.workload import Graph, Operation
 from accelsim.workload.graph import VIEWS
@@ -19,68 +20,6 @@ from accelsim.workload.schema import PoolFields
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-
-
-@dataclass(eq=False)
-class Service:
-    """What a weighted operation asks of its unit and of the neuronal module, in cycles."""
-
-    runs: FloatArray
-    """[T] 1 where it computes, 0 where it repeats the sums of the timestep before."""
-    interval: FloatArray
-    """[T or 1, windows or 1] from one window to the next; 1 where all are alike."""
-    depth: FloatArray
-    """[T or 1, windows or 1] of one window through all stages of a tile."""
-    windows: int
-    """Of one timestep."""
-    neurons: float = 0.0
-    """Of one window in the neuronal module."""
-    copies: int = 1
-    capacity: int = 1 << 30
-    """Input rows that a tile buffer holds."""
-    streams: bool = False
-    """The tile buffer is too small for the rows of a window."""
-
-    @property
-    def steps(self) -> int:
-        """Timesteps T."""
-        return len(self.runs)
-
-    @property
-    def _is_steady(self) -> bool:
-        """All windows of all timesteps are alike."""
-        return self.interval.size == 1 and self.runs is ones(self.steps)
-
-    @property
-    def mean_interval(self) -> float:
-        """Over all windows and timesteps."""
-        return self.interval.item() if self.interval.size == 1 else float(self.interval.mean())
-
-    def work(self) -> FloatArray:
-        """[T] all windows of a timestep, one after another (on one copy of the weights), whether it computes or not."""
-        if self.interval.size == 1:
-            return np.full(self.steps, self.interval.item() * self.windows)
-        total = np.add.reduce(self.interval, axis=1) * (self.windows / self.interval.shape[1])
-        return total if len(total) > 1 else np.repeat(total, self.steps)
-
-    def busy(self, width: int) -> float:
-        """Cycles per image in which the operation's own unit works: the longest of its copies."""
-        part = -(-width // self.copies)
-        if self._is_steady:
-            return float(self.interval.item() * self.windows * self.steps / width * part)
-        if self.interval.shape[1] == 1:
-            return float(self.work() @ self.runs) / width * part
-        steps = self.interval.reshape(len(self.interval), -1, width) * self.runs[:, None, None]
-        parts = [steps[:, :, start : start + part].sum() for start in range(0, width, part)]
-        return float(max(parts))
-
-    def shares(self) -> FloatArray:
-        """[T] share of each timestep in the operation's work; where sums are repeated only the neurons work."""
-        if self._is_steady:
-            return even(self.steps)
-        work = np.where(self.runs > 0, self.work(), self.neurons * self.windows)
-        total = float(np.add.reduce(work))
-        return work / total if total else even(self.steps)
 
 
 @dataclass(frozen=True)
@@ -134,7 +73,7 @@ _NO_DELAYS = Delays(_NOTHING, _NOTHING, _NOTHING)
 
 def schedule(
     graph: Graph,
-    services: Mapping[str, Service],
+    timings: Mapping[str, StageTiming],
     timesteps: int,
     pipeline: str,
     *,
@@ -150,7 +89,7 @@ def schedule(
 
     Args:
         graph: the network.
-        services: of each weighted operation.
+        timings: of each weighted operation.
         timesteps: T.
         pipeline: "rows" or "none".
         delays: of the network by operation; none by default.
@@ -170,7 +109,7 @@ def schedule(
         before = max(finished.values(), default=0.0) if pipeline == "none" else 0.0
         wait = (extra or {}).get(op.name, _NOTHING)
         found, finished[op.name] = _serve(
-            op, inputs, before, services[op.name], (delays or {}).get(op.name, _NO_DELAYS), wait, each_window
+            op, inputs, before, timings[op.name], (delays or {}).get(op.name, _NO_DELAYS), wait, each_window
         )
         times[op.name], ready[op.name] = found, found.done
     # What has no unit of its own is ready when the last of its inputs is.
@@ -182,18 +121,18 @@ def _serve(
     op: Operation,
     inputs: list[FloatArray],
     not_before: float,
-    service: Service,
+    timing: StageTiming,
     delays: Delays,
     extra: FloatArray,
     each_window: bool,
 ) -> tuple[Times, float]:
     """The operation's times, and the last of them."""
-    windows, steps = windows_of(op), len(service.runs)
-    rows, total = windows.rows, service.windows
+    windows, steps = windows_of(op), len(timing.runs)
+    rows, total = windows.rows, timing.windows
     # The last of several inputs; of what has no rows of its own, all rows exist at once.
     ready = inputs[0] if op.kind == "conv2d" else functools.reduce(np.maximum, map(_at_once, inputs))
     found = Times(
-        np.zeros((steps, rows if service.streams else len(windows.needed))),
+        np.zeros((steps, rows if timing.streams else len(windows.needed))),
         np.empty((steps, rows)),
         np.zeros((steps, total)) if each_window else _NO_WINDOWS,
         np.zeros((steps, total)) if each_window else _NO_WINDOWS,
@@ -203,20 +142,20 @@ def _serve(
         ready,
         windows.needed,
         not_before,
-        service.runs,
+        timing.runs,
         windows.first,
         windows.last,
         windows.width if total > 1 else 1,
-        service.copies,
-        service.capacity,
-        service.streams,
+        timing.copies,
+        timing.capacity,
+        timing.streams,
         delays.send,
         delays.fetch,
-        service.interval,
-        service.depth,
+        timing.interval,
+        timing.depth,
         delays.back,
         delays.drain,
-        service.neurons,
+        timing.neurons,
         extra,
         found.inject,
         found.start,
@@ -248,3 +187,36 @@ def _passed_on(op: Operation, inputs: list[FloatArray]) -> FloatArray:
     if op.kind in (*VIEWS, "opaque"):  # axes change: rows are rows no longer
         inputs = [_at_once(array) for array in inputs]
     return inputs[0] if len(inputs) == 1 else functools.reduce(np.maximum, inputs)
+
+
+def timeline(timings: Mapping[str, StageTiming], plan: Schedule, clock_mhz: float) -> Timeline:
+    """One track per layer's PEs (a span per output row), one for the neuronal module, a counter of busy layers."""
+    ns = 1e3 / clock_mhz
+    found = Timeline()
+    edges: list[tuple[float, int]] = []
+    for name, timing in timings.items():
+        times = plan.times[name]
+        rows = times.start.shape[1]
+        per_row = np.broadcast_to(timing.interval, (len(timing.runs), timing.windows))
+        per_row = per_row.reshape(len(timing.runs), rows, -1)
+        part = -(-per_row.shape[2] // timing.copies)
+        busy = np.max([per_row[:, :, at : at + part].sum(axis=2) for at in range(0, per_row.shape[2], part)], axis=0)
+        for t in np.flatnonzero(timing.runs):
+            for row in range(rows):
+                start, length = float(times.start[t, row]), float(busy[t, row])
+                found.add(name, name, start * ns, length * ns, timestep=int(t), row=row)
+                edges += [(start, 1), (start + length, -1)]
+    for name, timing in timings.items():
+        if not timing.neurons:
+            continue
+        times = plan.times[name]
+        work = timing.neurons * timing.windows / times.done.shape[1]
+        for step in range(times.done.shape[0]):
+            for row in range(times.done.shape[1]):
+                end = float(times.done[step, row])
+                found.add("neuronal module", name, (end - work) * ns, work * ns, timestep=step, row=row)
+    active = 0
+    for moment, change in sorted(edges):
+        active += change
+        found.count("layers at work", moment * ns, active)
+    return found

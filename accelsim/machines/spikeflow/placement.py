@@ -8,8 +8,7 @@ nearest to such a router, the next one the next place, and so on: sorting is exa
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Hashable, Sequence
-from collections.abc import Mapping as Mapping_
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import NamedTuple
@@ -18,12 +17,18 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.core.errors import InputError, Problem
+from accelsim.core.memo import memo
 from accelsim.machines.peripherals import executions
-from accelsim.machines.spikeflow.description import SpikeflowFile
-from accelsim.machines.spikeflow.first_layer import needs_products
+from accelsim.machines.spikeflow.description import NocSpec, PlacementSpec, SpikeflowFile
 from accelsim.machines.spikeflow.kernels.tiles import fill_exchanged, fill_nearest
-from accelsim.machines.spikeflow.mapping import Blocks, Crossbar, Mapping
-from accelsim.machines.spikeflow.packets import LayerTraffic, Packets, input_rows
+from accelsim.machines.spikeflow.mapping import (
+    ArrayShape,
+    LayerMapping,
+    Mapping,
+    blocks_of,
+    is_on_crossbars,
+)
+from accelsim.machines.spikeflow.packets import LayerTraffic, input_rows
 from accelsim.noc.topology import MAX_NODES, Mesh
 from accelsim.workload import Workload
 from accelsim.workload.graph import ceil_div
@@ -32,52 +37,10 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 
-class Floor(NamedTuple):
-    """All of a machine that decides where weights lie and what travels, so that designs alike in it share a chip."""
-
-    crossbar: Crossbar
-    pe_crossbars: int
-    tile_pes: int
-    packets: Packets
-    sum_bits: int
-    """Of a partial sum."""
-    tile_buffer_bits: int
-    """Of a tile, for input rows."""
-    module_ports: int
-    torus: bool
-    order: str
-    extra_tiles: int
-    share_tiles: bool
-    reuses: bool
-    """Sums of a static input are kept."""
-    digital_first: bool
-    """Layers with analog inputs stay off the crossbars."""
-
-    @classmethod
-    def of(cls, hardware: SpikeflowFile, weight_bits: int) -> Floor:
-        """Read from a machine."""
-        noc, placement = hardware.noc, hardware.placement
-        return cls(
-            Crossbar.of(hardware, weight_bits),
-            hardware.pe.crossbars,
-            hardware.tile.pes,
-            Packets.of(hardware),
-            hardware.accumulator_bits,
-            hardware.memories.tile_buffer.working_bits,
-            noc.module_ports,
-            noc.torus,
-            placement.order,
-            placement.extra_tiles,
-            placement.share_tiles,
-            hardware.static_input == "reuse",
-            hardware.first_layer == "digital",
-        )
-
-
 class Placed:
     """A mapped layer, its copies, the tiles they take, and the packets it exchanges with the neuronal module."""
 
-    def __init__(self, mapping: Mapping, tiles: IntArray, traffic: LayerTraffic, runs: FloatArray) -> None:
+    def __init__(self, mapping: LayerMapping, tiles: IntArray, traffic: LayerTraffic, runs: FloatArray) -> None:
         self.mapping, self.traffic = mapping, traffic
         self.tiles = tiles
         """[copies, tiles of one copy] numbers of the tiles."""
@@ -180,8 +143,6 @@ class Chip:
     port: IntArray
     """[tiles] node of the module through which each tile is reached."""
     exchanged: Exchanged
-    key: Hashable
-    """Of all that the chip follows from, beside the network."""
 
     @cached_property
     def hops(self) -> IntArray:
@@ -198,48 +159,73 @@ class Chip:
         return held
 
 
-def place(workload: Workload, hardware: SpikeflowFile, times: Mapping_[str, float] | None = None) -> Chip:
-    """Map every layer with weights and lay its tiles out; designs with the same `Floor` share the chip.
+def place(workload: Workload, hardware: SpikeflowFile, times: Mapping[str, float] | None = None) -> Chip:
+    """Map every layer with weights and place its tiles; designs that are alike in what decides it share the chip.
 
     Args:
         workload: the network.
         hardware: the machine; `placement` decides.
         times: cycles that one copy of each layer works per image; what `extra_tiles` are spent by.
     """
-    floor = Floor.of(hardware, workload.precision.weight_bits)
-    key = ("chip", floor, tuple(times.items()) if times else ())
-    return workload.derived(key, lambda: _place(workload, floor, times or {}, key))
+    return _place(
+        workload,
+        ArrayShape.of(hardware, workload.precision.weight_bits),
+        hardware.pe.crossbars,
+        hardware.tile.pes,
+        hardware.noc,
+        hardware.placement,
+        sum_bits=hardware.accumulator_bits,
+        tile_buffer_bits=hardware.memories.tile_buffer.working_bits,
+        first_layer=hardware.first_layer,
+        reuses_static=hardware.static_input == "reuse",
+        times=tuple((times or {}).items()),
+    )
 
 
-def _place(workload: Workload, floor: Floor, times: Mapping_[str, float], key: Hashable) -> Chip:
-    placed, tiles = _assign_tiles(workload, floor, times)
-    nodes = tiles + floor.module_ports
+@memo
+def _place(
+    workload: Workload,
+    crossbar: ArrayShape,
+    pe_crossbars: int,
+    tile_pes: int,
+    noc: NocSpec,
+    placement: PlacementSpec,
+    *,
+    sum_bits: int,
+    tile_buffer_bits: int,
+    first_layer: str,
+    reuses_static: bool,
+    times: tuple[tuple[str, float], ...],
+) -> Chip:
+    mappings = {
+        op.name: LayerMapping(blocks_of(op, crossbar), pe_crossbars, tile_pes)
+        for op in workload.graph.weighted
+        if is_on_crossbars(op, first_layer)
+    }
+    assigned, tiles = _assign_tiles(mappings, _copies(mappings, placement.extra_tiles, dict(times)), placement)
+    placed = {}
+    for name, (mapping, numbers) in assigned.items():
+        rows = input_rows(mapping.op, workload.timesteps)
+        traffic = LayerTraffic(mapping, rows, noc, sum_bits, tile_buffer_bits)
+        placed[name] = Placed(mapping, numbers, traffic, executions(mapping.op, reuses_static, workload.timesteps))
+    nodes = tiles + noc.module_ports
     if nodes > MAX_NODES:
         largest = max(placed, key=lambda name: placed[name].tiles.size)
         need = f"takes {placed[largest].tiles.size:,} of {nodes:,} tiles; at most {MAX_NODES:,} are supported"
         raise InputError(Problem(need, str(workload.path), where=f"layer '{largest}'"))
-    mesh = _smallest_mesh(nodes, floor.torus)
-    ports = _module_nodes(mesh, floor.module_ports)
+    mesh = _smallest_mesh(nodes, noc.torus)
+    ports = _module_nodes(mesh, noc.module_ports)
     exchanged = Exchanged.of(placed.values())
     flits = exchanged.flits_of_tiles(tiles)
-    if floor.order == "snake":
+    if placement.order == "snake":
         node = _snake(mesh, ports)[:tiles]
-        distance = mesh.hops(node[:, None], ports[None, :])
-        port = _share_out(distance, flits)
+        port = _share_out(mesh.hops(node[:, None], ports[None, :]), flits)
     else:
         node, port = _nearest(mesh, ports, flits)
-    return Chip(placed, tiles, mesh, ports, node, ports[port], exchanged, key)
+    return Chip(placed, tiles, mesh, ports, node, ports[port], exchanged)
 
 
-def blocks_of(workload: Workload, crossbar: Crossbar) -> dict[str, Blocks]:
-    """All layers with weights cut into crossbars."""
-    return workload.derived(
-        ("blocks", crossbar),
-        lambda: {op.name: Blocks(op, crossbar) for op in workload.graph.weighted if op.kind != "matmul"},
-    )
-
-
-def _copies(mappings: dict[str, Mapping], extra_tiles: int, times: Mapping_[str, float]) -> dict[str, int]:
+def _copies(mappings: Mapping[str, LayerMapping], extra_tiles: int, times: Mapping[str, float]) -> dict[str, int]:
     """Spend the extra tiles: always on the slowest layer, until it cannot be afforded or has no more columns."""
     budget = extra_tiles
     copies = dict.fromkeys(mappings, 1)
@@ -254,32 +240,25 @@ def _copies(mappings: dict[str, Mapping], extra_tiles: int, times: Mapping_[str,
     return copies
 
 
-def _assign_tiles(workload: Workload, floor: Floor, times: Mapping_[str, float]) -> tuple[dict[str, Placed], int]:
-    """All layers in their tiles, one after another, and the number of tiles."""
-    mappings = {
-        name: Mapping(blocks, floor.pe_crossbars, floor.tile_pes)
-        for name, blocks in blocks_of(workload, floor.crossbar).items()
-        if not (floor.digital_first and needs_products(blocks.op))
-    }
-    copies = _copies(mappings, floor.extra_tiles, times)
-    placed: dict[str, Placed] = {}
-    rows = input_rows(workload)
+def _assign_tiles(
+    mappings: Mapping[str, LayerMapping], copies: Mapping[str, int], placement: PlacementSpec
+) -> tuple[dict[str, tuple[LayerMapping, IntArray]], int]:
+    """All layers in their tiles, one after another: by name the mapping, and [copies, tiles] numbers; all tiles."""
+    assigned = {}
     tile, used = 0, 0  # the tile being filled, and its PEs in use
     for name, mapping in mappings.items():
-        if floor.share_tiles and used and copies[name] == 1:
-            mapping = Mapping(mapping.blocks, floor.pe_crossbars, floor.tile_pes, used)
+        if placement.share_tiles and used and copies[name] == 1:
+            mapping = LayerMapping(mapping.blocks, mapping.pe_crossbars, mapping.tile_pes, used)
         elif used:
             tile, used = tile + 1, 0
         starts, end = [], mapping.first_pe + mapping.pes
         for _ in range(copies[name]):
             starts.append(tile)
-            tile, used = tile + end // floor.tile_pes, end % floor.tile_pes
+            tile, used = tile + end // mapping.tile_pes, end % mapping.tile_pes
             if used and copies[name] > 1:
                 tile, used = tile + 1, 0
-        tiles = np.array(starts)[:, None] + np.arange(mapping.tiles)
-        traffic = LayerTraffic(mapping, rows[name], floor.packets, floor.sum_bits, floor.tile_buffer_bits)
-        placed[name] = Placed(mapping, tiles, traffic, executions(mapping.op, floor.reuses, workload.timesteps))
-    return placed, tile + (used > 0)
+        assigned[name] = mapping, np.array(starts)[:, None] + np.arange(mapping.tiles)
+    return assigned, tile + (used > 0)
 
 
 def _smallest_mesh(nodes: int, torus: bool) -> Mesh:

@@ -1,4 +1,4 @@
-"""Which crossbars see no spike: exact from a spike trace, expected from a density."""
+"""Zero skipping: which reads of crossbars have a spike, exact from a spike trace, expected from a density."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from accelsim.core.memo import memo
 from accelsim.machines.spikeflow.mapping import Blocks
 from accelsim.workload import Operation, Workload
 from accelsim.workload.activity import OpActivity, held
@@ -18,51 +19,47 @@ FloatArray = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
-class Spoken:
-    """What is not silent of one layer, mean over images."""
+@dataclass(frozen=True, eq=False)
+class ActiveReads:
+    """What is read of one layer's crossbars, mean over images: with zero skipping only what has a spike."""
 
     planes: FloatArray
-    """[T or 1, windows or 1] bit-planes of a window with any spike; 1 where all are alike."""
+    """[T or 1, windows or 1] bit-planes of a window that are read; 1 where all are alike."""
     groups: FloatArray
-    """[T, sets] (row group, window, bit-plane) with any spike: reads of one crossbar's rows."""
+    """[T, sets] (row group, window, bit-plane) that are read: reads of one crossbar's rows."""
 
     @cached_property
     def mean_planes(self) -> float:
-        """Bit-planes with any spike, mean over windows and timesteps."""
+        """Bit-planes that are read, mean over windows and timesteps."""
         return float(self.planes.mean())
 
 
-def spoken_of(workload: Workload, blocks: Blocks, skips: bool, traced: bool) -> Spoken:
+@memo
+def active_reads(workload: Workload, blocks: Blocks, skips: bool, traced: bool) -> ActiveReads:
     """What is read of a layer; designs that cut its weights alike share it.
 
     Args:
         workload: the network.
         blocks: the layer's weights cut into crossbars.
-        skips: silent crossbars are not read.
-        traced: their silence is found in the spikes of the trace.
+        skips: crossbars without a spike are not read.
+        traced: which these are is found in the spikes of the trace.
     """
-    op = blocks.op
-
-    def listen() -> Spoken:
-        if not skips:
-            return everything(blocks, workload.timesteps)
-        if traced:
-            assert workload.trace is not None
-            return measured(blocks, workload.trace[op.name], workload.timesteps)
-        return expected(blocks, workload.activity[op.name])
-
-    return workload.derived(("spoken", op.name, blocks.crossbar, skips, traced), listen)
+    if not skips:
+        return everything(blocks, workload.timesteps)
+    if traced:
+        assert workload.trace is not None
+        return measured(blocks, workload.trace[blocks.op.name], workload.timesteps)
+    return expected(blocks, workload.activity[blocks.op.name])
 
 
-def everything(blocks: Blocks, timesteps: int) -> Spoken:
+def everything(blocks: Blocks, timesteps: int) -> ActiveReads:
     """Without skipping: all is read."""
     planes = blocks.op.in_types[0].planes_in_time(timesteps)[:, None]
     groups = np.repeat(blocks.op.products().m * planes * blocks.rows, blocks.sets, axis=1)
-    return Spoken(planes[:1] if len(np.unique(planes)) == 1 else planes, groups)
+    return ActiveReads(planes[:1] if len(np.unique(planes)) == 1 else planes, groups)
 
 
-def expected(blocks: Blocks, activity: OpActivity) -> Spoken:
+def expected(blocks: Blocks, activity: OpActivity) -> ActiveReads:
     """From the density of each timestep, spikes taken as independent: 1 - (1 - d)^rows of a group is not silent.
 
     Images are taken one by one where a trace knows their densities: a silent one is not made up for by a lively one.
@@ -74,11 +71,11 @@ def expected(blocks: Blocks, activity: OpActivity) -> Spoken:
     window = planes * (1.0 - (quiet**gemm.k).mean(axis=1, keepdims=True))
     sizes, place = np.unique(blocks.block_rows, return_inverse=True)
     by_size = 1.0 - (quiet[:, :, None] ** sizes).mean(axis=1)
-    spoken = by_size[:, place].reshape(len(quiet), blocks.sets, blocks.row_blocks).sum(axis=2)
-    return Spoken(window, spoken * gemm.m * planes * blocks.kernel_positions)
+    active = by_size[:, place].reshape(len(quiet), blocks.sets, blocks.row_blocks).sum(axis=2)
+    return ActiveReads(window, active * gemm.m * planes * blocks.kernel_positions)
 
 
-def measured(blocks: Blocks, record: Record, timesteps: int) -> Spoken:
+def measured(blocks: Blocks, record: Record, timesteps: int) -> ActiveReads:
     """From the spikes themselves, mean over the images of the trace."""
     op = blocks.op
     groups = np.zeros((timesteps, blocks.sets))
@@ -90,11 +87,11 @@ def measured(blocks: Blocks, record: Record, timesteps: int) -> Spoken:
         for image in range(images):
             for plane in range(bits.shape[0]):
                 maps = unpack(op, bits[plane, min(t, bits.shape[1] - 1), image])
-                heard = np.logical_or.reduceat(maps, starts, axis=0)
-                windows = fields(op, heard)  # [blocks, kernel positions, windows]
+                active = np.logical_or.reduceat(maps, starts, axis=0)
+                windows = fields(op, active)  # [blocks, kernel positions, windows]
                 planes[t] += windows.any(axis=(0, 1))
                 groups[t] += windows.sum(axis=(1, 2)).reshape(blocks.sets, -1).sum(axis=1)
-    return Spoken(planes / images, groups / images)
+    return ActiveReads(planes / images, groups / images)
 
 
 def bits_of(op: Operation, record: Record) -> npt.NDArray[np.uint8]:

@@ -1,19 +1,83 @@
-"""How long the parts of a tile take for one window: tile buffer, H-tree, PE, H-tree back, neuronal module."""
+"""Stage timing: how long a window takes in tile buffer, H-tree, PE and H-tree back, and what a layer asks in all."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from accelsim.core.timesteps import even, ones
 from accelsim.machines.spikeflow.description import SpikeflowFile
 from accelsim.machines.spikeflow.kernels.tiles import fill_window_load
-from accelsim.machines.spikeflow.mapping import Mapping
+from accelsim.machines.spikeflow.mapping import LayerMapping
 from accelsim.machines.spikeflow.placement import Chip, Placed
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(eq=False)
+class StageTiming:
+    """What a weighted operation asks of its unit and of the neuronal module, in cycles."""
+
+    runs: FloatArray
+    """[T] 1 where it computes, 0 where it repeats the sums of the timestep before."""
+    interval: FloatArray
+    """[T or 1, windows or 1] from one window to the next; 1 where all are alike."""
+    depth: FloatArray
+    """[T or 1, windows or 1] of one window through all stages of a tile."""
+    windows: int
+    """Of one timestep."""
+    neurons: float = 0.0
+    """Of one window in the neuronal module."""
+    copies: int = 1
+    capacity: int = 1 << 30
+    """Input rows that a tile buffer holds."""
+    streams: bool = False
+    """The tile buffer is too small for the rows of a window."""
+
+    @property
+    def steps(self) -> int:
+        """Timesteps T."""
+        return len(self.runs)
+
+    @property
+    def _is_steady(self) -> bool:
+        """All windows of all timesteps are alike."""
+        return self.interval.size == 1 and self.runs is ones(self.steps)
+
+    @property
+    def mean_interval(self) -> float:
+        """Over all windows and timesteps."""
+        return self.interval.item() if self.interval.size == 1 else float(self.interval.mean())
+
+    def work(self) -> FloatArray:
+        """[T] all windows of a timestep, one after another (on one copy of the weights), whether it computes or not."""
+        if self.interval.size == 1:
+            return np.full(self.steps, self.interval.item() * self.windows)
+        total = np.add.reduce(self.interval, axis=1) * (self.windows / self.interval.shape[1])
+        return total if len(total) > 1 else np.repeat(total, self.steps)
+
+    def busy(self, width: int) -> float:
+        """Cycles per image in which the operation's own unit works: the longest of its copies."""
+        part = -(-width // self.copies)
+        if self._is_steady:
+            return float(self.interval.item() * self.windows * self.steps / width * part)
+        if self.interval.shape[1] == 1:
+            return float(self.work() @ self.runs) / width * part
+        steps = self.interval.reshape(len(self.interval), -1, width) * self.runs[:, None, None]
+        parts = [steps[:, :, start : start + part].sum() for start in range(0, width, part)]
+        return float(max(parts))
+
+    def shares(self) -> FloatArray:
+        """[T] share of each timestep in the operation's work; where sums are repeated only the neurons work."""
+        if self._is_steady:
+            return even(self.steps)
+        work = np.where(self.runs > 0, self.work(), self.neurons * self.windows)
+        total = float(np.add.reduce(work))
+        return work / total if total else even(self.steps)
 
 
 class WindowTiming(NamedTuple):
@@ -40,7 +104,23 @@ class WindowTiming(NamedTuple):
         return interval, pe_cycles + (self.distribute + self.collect)
 
 
-def turns(mapping: Mapping, columns_per_adc: int) -> int:
+def stage_timing(placed: Placed, window: WindowTiming, planes: FloatArray, neuron_cycles: float) -> StageTiming:
+    """Of a layer on crossbars, of which so many bit-planes of each window are read (`ActiveReads.planes`)."""
+    interval, depth = window.of(planes)
+    buffer = placed.traffic.buffer
+    return StageTiming(
+        placed.runs,
+        interval,
+        depth,
+        placed.windows,
+        neuron_cycles,
+        placed.copies,
+        buffer.capacity,
+        buffer.streams,
+    )
+
+
+def turns(mapping: LayerMapping, columns_per_adc: int) -> int:
     """Multiplexer turns: columns in use that share a converter, one after another."""
     blocks = mapping.blocks
     return min(columns_per_adc, blocks.widest + blocks.crossbar.reference_columns)
