@@ -21,7 +21,7 @@ def memo(function: Callable[Concatenate[Owner, P], R]) -> Callable[Concatenate[O
     name = f"{function.__module__}.{function.__qualname__}"
 
     @wraps(function)
-    def remembered(owner: Owner, *args: P.args, **kwargs: P.kwargs) -> R:
+    def remembered(owner: Owner, /, *args: P.args, **kwargs: P.kwargs) -> R:
         kept: dict[Any, R] = owner.__dict__.setdefault("_memo", {})
         key = (name, args, *kwargs.items())
         try:

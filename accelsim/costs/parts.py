@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from pydantic import Field
 
+from accelsim.core.memo import memo
 from accelsim.core.settings import Section
 from accelsim.costs.cells import cell, cell_source
 from accelsim.costs.sram import largest_macro_bytes, smallest_macro_bytes, sram
@@ -38,25 +39,26 @@ class Demand:
     @classmethod
     def of(cls, workload: Workload) -> Demand:
         """Of a workload, found once."""
-        return workload.derived("demand", lambda: cls._of(workload))
-
-    @classmethod
-    def _of(cls, workload: Workload) -> Demand:
-        graph, precision = workload.graph, workload.precision
-        records = [(op.out_elements, op.neuron) for op in graph.operations if op.neuron is not None]
-        own = [(size, record.channel_sharing) for size, record in records if not record.shares_state_with]
-        maps = sum(op.in_elements * op.in_types[0].planes for op in graph.weighted)
-        analog = sum(op.weights for op in graph.weighted if op.kind != "matmul" and not op.in_types[0].is_spiking)
-        shared = tuple((size, number) for size, number in own if number > 1)
-        scaled = [] if workload.is_ann else [op for op in graph.operations if op.kind == "time_affine"]
-        affine = workload.timesteps * sum(parameter_bits(op) for op in scaled)
-        return cls(precision, sum(size for size, _ in own), shared, maps, analog, affine)
+        return _demand(workload)
 
     def stored_membranes(self, membrane_sharing: int) -> int:
         """Membranes kept, on hardware that shares one among `membrane_sharing` neurons (`workload.neurons`)."""
         plain = self.neurons - sum(size for size, _ in self.sharing)
         shared = sum(-(-size // max(number, membrane_sharing)) for size, number in self.sharing)
         return -(-plain // membrane_sharing) + shared
+
+
+@memo
+def _demand(workload: Workload) -> Demand:
+    graph, precision = workload.graph, workload.precision
+    records = [(op.out_elements, op.neuron) for op in graph.operations if op.neuron is not None]
+    own = [(size, record.channel_sharing) for size, record in records if not record.shares_state_with]
+    maps = sum(op.in_elements * op.in_types[0].planes for op in graph.weighted)
+    analog = sum(op.weights for op in graph.weighted if op.kind != "matmul" and not op.in_types[0].is_spiking)
+    shared = tuple((size, number) for size, number in own if number > 1)
+    scaled = [] if workload.is_ann else [op for op in graph.operations if op.kind == "time_affine"]
+    affine = workload.timesteps * sum(parameter_bits(op) for op in scaled)
+    return Demand(precision, sum(size for size, _ in own), shared, maps, analog, affine)
 
 
 class SramSpec(Section):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from accelsim.machines.spikeflow.analytical import simulate
 from accelsim.machines.spikeflow.cycle import simulate as simulate_cycle
 from accelsim.machines.spikeflow.kernels.rows import peak
-from accelsim.machines.spikeflow.pipeline import Delays, schedule
+from accelsim.machines.spikeflow.pipeline import NetworkDelays, schedule
 from accelsim.machines.spikeflow.timing import StageTiming
 from accelsim.machines.spikeflow.windows import windows_of
 from accelsim.noc.topology import Mesh
@@ -92,7 +92,7 @@ def test_rows_in_one_go_are_their_windows_one_by_one(document: dict[str, Any], r
         windows = windows_of(op)
         runs = np.array([1.0, *(float(random.random() < 0.7) for _ in range(workload.timesteps - 1))])
         services[op.name] = StageTiming(runs, some(), some(), windows.rows * windows.width, neurons=some().item())
-        delays[op.name] = Delays(some(), some(), some(), drain=some().item())
+        delays[op.name] = NetworkDelays(some(), some(), some(), drain=some().item())
     each, whole = (
         schedule(workload.graph, services, workload.timesteps, "rows", delays=delays, each_window=each)
         for each in (True, False)

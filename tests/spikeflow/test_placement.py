@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from accelsim import api
 from accelsim.machines.spikeflow.packets import flits_of
-from accelsim.machines.spikeflow.placement import Chip, place
+from accelsim.machines.spikeflow.placement import PlacedChip, place
 from accelsim.workload import Workload
 from tests.networks import documents, machine, network, spikeflow
 
 
-def chip_of(workload: Workload, **changes: Any) -> tuple[Chip, np.ndarray]:
+def chip_of(workload: Workload, **changes: Any) -> tuple[PlacedChip, np.ndarray]:
     hardware = spikeflow(**changes)
     chip = place(workload, hardware)
     return chip, chip.exchanged.flits_of_tiles(chip.tiles)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from accelsim.ledger.counts import Ledger
 from accelsim.machines.spikeflow.description import SpikeflowFile
 from accelsim.machines.spikeflow.model import Model
-from accelsim.machines.spikeflow.pipeline import Delays, Schedule, schedule
+from accelsim.machines.spikeflow.pipeline import NetworkDelays, Schedule, schedule
 from accelsim.workload import Workload
 
 FloatArray = npt.NDArray[np.float64]
@@ -35,14 +35,14 @@ def simulate(workload: Workload, hardware: SpikeflowFile) -> Ledger:
     return model.ledger(plan, loads, {"network": network_details(model, links, plan.end)})
 
 
-def _later(delay: Delays, fetch: float, back: float) -> Delays:
+def _later(delay: NetworkDelays, fetch: float, back: float) -> NetworkDelays:
     """Packets that wait for others."""
-    return Delays(delay.fetch + fetch, delay.send, delay.back + back, delay.drain)
+    return NetworkDelays(delay.fetch + fetch, delay.send, delay.back + back, delay.drain)
 
 
 def run(
     model: Model,
-    delays: Mapping[str, Delays],
+    delays: Mapping[str, NetworkDelays],
     extra: Mapping[str, FloatArray] | None = None,
     *,
     each_window: bool = True,

@@ -12,7 +12,7 @@ from accelsim.machines.spikeflow.kernels.tiles import moved
 from accelsim.machines.spikeflow.mapping import Blocks
 from accelsim.machines.spikeflow.packets import input_rows
 from accelsim.machines.spikeflow.peripherals import SpikeflowPeripherals
-from accelsim.machines.spikeflow.placement import Chip, Placed
+from accelsim.machines.spikeflow.placement import Placed, PlacedChip
 from accelsim.machines.spikeflow.silence import ActiveReads
 from accelsim.workload.graph import ceil_div
 
@@ -142,7 +142,7 @@ def _count_sums(
         ledger.add("diff.popcount_bits", outputs * gemm.k * planes * runs)
 
 
-def count_movement(ledger: LayerLedger, placed: Placed, chip: Chip, hardware: SpikeflowFile) -> None:
+def count_movement(ledger: LayerLedger, placed: Placed, chip: PlacedChip, hardware: SpikeflowFile) -> None:
     """Spikes from the global buffer over the mesh to tiles and into PEs; sums the other way, added on it."""
     tile_line, global_line = hardware.memories.tile_buffer.line_bits, hardware.memories.global_buffer.line_bits
     mapping, traffic, rows = placed.mapping, placed.traffic, placed.traffic.rows

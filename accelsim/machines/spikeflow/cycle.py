@@ -32,7 +32,7 @@ from accelsim.machines.spikeflow.description import SpikeflowFile
 from accelsim.machines.spikeflow.dissipation import array_energy_pj, array_work, stored_weights
 from accelsim.machines.spikeflow.mapping import is_on_crossbars
 from accelsim.machines.spikeflow.model import Model
-from accelsim.machines.spikeflow.pipeline import Delays, Schedule, timeline
+from accelsim.machines.spikeflow.pipeline import NetworkDelays, Schedule, timeline
 from accelsim.noc.work import replay_work
 from accelsim.workload import Workload
 
@@ -118,7 +118,7 @@ class Passes:
 
 def settle(
     model: Model, report: Callable[[str, int, int], None]
-) -> tuple[Schedule, dict[str, Delays], FloatArray, Passes]:
+) -> tuple[Schedule, dict[str, NetworkDelays], FloatArray, Passes]:
     """Bring schedule and network into agreement.
 
     Returns:
@@ -195,9 +195,9 @@ def module_waits(model: Model, plan: Schedule, known: dict[str, FloatArray]) -> 
     return waits
 
 
-def _towards(old: dict[str, Delays], new: dict[str, Delays], step: float) -> dict[str, Delays]:
+def _towards(old: dict[str, NetworkDelays], new: dict[str, NetworkDelays], step: float) -> dict[str, NetworkDelays]:
     return {
-        name: Delays(
+        name: NetworkDelays(
             old[name].fetch + step * (new[name].fetch - old[name].fetch),
             new[name].send,
             old[name].back + step * (new[name].back - old[name].back),
@@ -218,7 +218,7 @@ def _progress(links: FloatArray) -> Iterator[Callable[[str, int, int], None]]:
         yield report
 
 
-def _same(a: dict[str, Delays], b: dict[str, Delays]) -> bool:
+def _same(a: dict[str, NetworkDelays], b: dict[str, NetworkDelays]) -> bool:
     """Whether the network did to every packet what an empty one would do."""
     return all(_equal(a[name].fetch, b[name].fetch) and _equal(a[name].back, b[name].back) for name in a)
 
@@ -241,7 +241,7 @@ def _array_energies(workload: Workload, hardware: SpikeflowFile) -> dict[str, Fl
     return {op.name: array_energy_pj(workload, op, hardware, weights) for op in analog}
 
 
-def _waits(model: Model, plan: Schedule, delays: dict[str, Delays]) -> None:
+def _waits(model: Model, plan: Schedule, delays: dict[str, NetworkDelays]) -> None:
     """Tell each layer how long its packets were on their way, beside an empty network."""
     empty = model.network.unloaded
     for layer in model.ledgers:

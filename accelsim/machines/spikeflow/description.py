@@ -111,7 +111,7 @@ class WeightSpec(Section):
     own and subtracted from the other columns before they are converted."""
 
 
-class PeSpec(Section):
+class CrossbarPeSpec(Section):
     """A processing element: crossbars and their converters."""
 
     crossbars: int = Field(9, ge=1)
@@ -136,7 +136,7 @@ class TimingSpec(Section):
     """Last shift-add, DIFF and hand-over."""
 
 
-class LifSpec(Section):
+class NeuronalModuleSpec(Section):
     """The neuronal module."""
 
     share: int = Field(1, ge=1)
@@ -147,7 +147,7 @@ class LifSpec(Section):
     """EfficientLIF-Net: n channels share one stored membrane potential."""
 
 
-class NocSpec(Section):
+class MeshSpec(Section):
     """Mesh between tiles and the neuronal module."""
 
     flit_bits: int = Field(64, ge=1)
@@ -166,7 +166,7 @@ class NocSpec(Section):
     """Routers of the mesh that belong to the neuronal module instead of a tile."""
 
     @model_validator(mode="after")
-    def _room(self) -> NocSpec:
+    def _room(self) -> MeshSpec:
         if self.header_bits >= self.flit_bits:
             raise ValueError(f"a header of {self.header_bits} bits does not fit a flit of {self.flit_bits}")
         if self.torus and self.vcs < 2:
@@ -203,7 +203,7 @@ class GrowingSram(Section):
         return self.width_bytes * 8
 
 
-class Memories(Section):
+class SpikeflowMemories(Section):
     """Buffers of the machine."""
 
     tile_buffer: SramSpec
@@ -249,7 +249,7 @@ class SpikeflowFile(MachineFile):
     device: DeviceSpec
     adc: AdcSpec
     weights: WeightSpec = WeightSpec()
-    pe: PeSpec = PeSpec()
+    pe: CrossbarPeSpec = CrossbarPeSpec()
     tile: TileSpec
     timing: TimingSpec = TimingSpec()
     accumulator_bits: int = Field(16, ge=2, le=32)
@@ -263,11 +263,11 @@ class SpikeflowFile(MachineFile):
     """A direct-encoded first layer: computed once and its sums kept, or computed at every timestep."""
     first_layer: Literal["crossbar", "digital"] = "crossbar"
     """Layers with analog inputs: bit by bit on crossbars, or on digital multipliers beside the neuronal module."""
-    lif: LifSpec = LifSpec()
-    noc: NocSpec = NocSpec()
+    lif: NeuronalModuleSpec = NeuronalModuleSpec()
+    noc: MeshSpec = MeshSpec()
     placement: PlacementSpec = PlacementSpec()
     digital: DigitalSpec = DigitalSpec()
-    memories: Memories
+    memories: SpikeflowMemories
     costs: CostSection
 
     @model_validator(mode="after")

@@ -25,10 +25,10 @@ from accelsim.machines.spikeflow import buffers
 from accelsim.machines.spikeflow.counts import count_crossbars, count_movement, count_off_crossbars
 from accelsim.machines.spikeflow.description import SpikeflowFile
 from accelsim.machines.spikeflow.mapping import is_on_crossbars
-from accelsim.machines.spikeflow.network import Network, network_of
+from accelsim.machines.spikeflow.network import PacketNetwork, network_of
 from accelsim.machines.spikeflow.peripherals import count_peripherals
 from accelsim.machines.spikeflow.pipeline import Schedule
-from accelsim.machines.spikeflow.placement import Chip, Placed, place
+from accelsim.machines.spikeflow.placement import Placed, PlacedChip, place
 from accelsim.machines.spikeflow.silence import ActiveReads, active_reads
 from accelsim.machines.spikeflow.timing import StageTiming, WindowTiming, stage_timing, window_timings
 from accelsim.workload import Stage, Workload
@@ -94,9 +94,9 @@ class Model:
 
     workload: Workload
     hardware: SpikeflowFile
-    chip: Chip
+    chip: PlacedChip
     stages: list[StageModel]
-    network: Network
+    network: PacketNetwork
     from_trace: bool
     """Zero skipping goes by spikes, not by densities."""
 
@@ -297,7 +297,7 @@ class Model:
         return notes
 
 
-def _on_chip(workload: Workload, hardware: SpikeflowFile, traced: bool) -> tuple[Chip, dict[str, OnCrossbars]]:
+def _on_chip(workload: Workload, hardware: SpikeflowFile, traced: bool) -> tuple[PlacedChip, dict[str, OnCrossbars]]:
     """The chip; where there is room for copies, after finding out which layers are slow without."""
     chip, skips = place(workload, hardware), hardware.zero_skipping != "none"
     reads = {name: active_reads(workload, item.mapping.blocks, skips, traced) for name, item in chip.placed.items()}

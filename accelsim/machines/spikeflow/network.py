@@ -8,13 +8,12 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from accelsim import noc as noc_model
 from accelsim.core.memo import memo
-from accelsim.machines.spikeflow.description import NocSpec
+from accelsim.machines.spikeflow.description import MeshSpec
 from accelsim.machines.spikeflow.kernels.rows import unloaded_delays
 from accelsim.machines.spikeflow.packets import flits_of
-from accelsim.machines.spikeflow.pipeline import Delays, Times
-from accelsim.machines.spikeflow.placement import Chip, Placed
+from accelsim.machines.spikeflow.pipeline import NetworkDelays, Times
+from accelsim.machines.spikeflow.placement import Placed, PlacedChip
 from accelsim.noc.simulation import simulate
 from accelsim.noc.traffic import Messages, NocSpec
 from accelsim.noc.unloaded import unloaded_latency
@@ -23,18 +22,18 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 
-class Network:
+class PacketNetwork:
     """All packets of a run on a chip."""
 
-    def __init__(self, chip: Chip, noc: NocSpec, sum_bits: int) -> None:
+    def __init__(self, chip: PlacedChip, noc: MeshSpec, sum_bits: int) -> None:
         """`noc` is the machine's mesh; `sum_bits` has a partial sum."""
         self.chip, self.noc, self.sum_bits = chip, noc, sum_bits
-        self.routers = noc_model.NocSpec(vcs=noc.vcs, buffer_flits=noc.buffer_flits, flit_bits=noc.flit_bits)
+        self.routers = NocSpec(vcs=noc.vcs, buffer_flits=noc.buffer_flits, flit_bits=noc.flit_bits)
 
     # -- closed form -----------------------------------------------------------------------------------
 
     @cached_property
-    def unloaded(self) -> dict[str, Delays]:
+    def unloaded(self) -> dict[str, NetworkDelays]:
         """Delays of a network that carries nothing else: a port sends the copies of a row one after another."""
         chip = self.chip
         heads = unloaded_latency(chip.mesh, self.routers, chip.node, chip.port, np.zeros(chip.tiles, dtype=np.int64))
@@ -47,7 +46,7 @@ class Network:
         index[self.chip.ports] = np.arange(len(self.chip.ports))
         return np.asarray(index[self.chip.port])
 
-    def _unloaded(self, item: Placed, heads: FloatArray) -> Delays:
+    def _unloaded(self, item: Placed, heads: FloatArray) -> NetworkDelays:
         """`heads`: [tiles] cycles between a tile and its port before the flits of a packet count, both ways."""
         traffic, rows = item.traffic, item.traffic.buffer.rows_of_message
         fetch, send = np.empty((2, len(traffic.row_flits), len(rows)))
@@ -67,7 +66,7 @@ class Network:
             fetch, send = fetch[traffic.rows.kind], send[traffic.rows.kind]
         if item.copies > 1:
             back = back[item.copy_of_window]
-        return Delays(fetch, send, back[None], drain)
+        return NetworkDelays(fetch, send, back[None], drain)
 
     @cached_property
     def link_flits(self) -> FloatArray:
@@ -109,14 +108,14 @@ class Network:
 
     # -- cycle level -----------------------------------------------------------------------------------
 
-    def simulated(self, times: Mapping[str, Times]) -> tuple[dict[str, Delays], FloatArray, float]:
+    def simulated(self, times: Mapping[str, Times]) -> tuple[dict[str, NetworkDelays], FloatArray, float]:
         """Send every message at the time it has in `times`.
 
         Returns:
             Delays of each layer, flits of each link [nodes, 5], and the cycle in which the last flit arrived.
         """
         delays = {
-            name: Delays(np.zeros(times[name].inject.shape), delay.send, np.zeros(times[name].leave.shape))
+            name: NetworkDelays(np.zeros(times[name].inject.shape), delay.send, np.zeros(times[name].leave.shape))
             for name, delay in self.unloaded.items()
         }
         parts: list[tuple[IntArray, IntArray, IntArray, FloatArray]] = []
@@ -153,7 +152,7 @@ class Network:
         return delays, run.link_flits.astype(np.float64), run.finish_cycle
 
     def _fetches(
-        self, item: Placed, times: Times, on: IntArray, delays: Delays
+        self, item: Placed, times: Times, on: IntArray, delays: NetworkDelays
     ) -> tuple[tuple[IntArray, IntArray, IntArray, FloatArray], IntArray, FloatArray, FloatArray]:
         tiles, rows = item.tiles.reshape(-1), item.traffic.buffer.rows_of_message
         messages, copies = len(rows), len(tiles)
@@ -170,7 +169,7 @@ class Network:
         return part, steps * messages + message, delays.fetch, times.inject
 
     def _returns(
-        self, item: Placed, times: Times, on: IntArray, delays: Delays
+        self, item: Placed, times: Times, on: IntArray, delays: NetworkDelays
     ) -> tuple[tuple[IntArray, IntArray, IntArray, FloatArray], IntArray, FloatArray, FloatArray]:
         widths, spans = item.mapping.blocks.widths, item.mapping.tiles_of_column.tolist()
         # One packet (or more) for each column block and each tile that holds part of it.
@@ -190,5 +189,5 @@ class Network:
         return part, steps * windows + window, delays.back, times.leave
 
 
-network_of = memo(Network)
+network_of = memo(PacketNetwork)
 """The packets of a chip; designs that share it and the mesh share them."""

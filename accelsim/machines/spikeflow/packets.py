@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.core.memo import memo
-from accelsim.machines.spikeflow.description import NocSpec
+from accelsim.machines.spikeflow.description import MeshSpec
 from accelsim.machines.spikeflow.kernels.tiles import fill_packets, flits_of_messages
 from accelsim.machines.spikeflow.mapping import LayerMapping
 from accelsim.machines.spikeflow.windows import RowBuffer, windows_of
@@ -17,7 +17,7 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 
-def flits_of(bits: npt.ArrayLike, noc: NocSpec) -> IntArray:
+def flits_of(bits: npt.ArrayLike, noc: MeshSpec) -> IntArray:
     """Flits of messages of so many bits, headers included; messages longer than a packet travel as several."""
     amount = np.asarray(bits, dtype=np.int64)
     flits = flits_of_messages(amount.reshape(-1), noc.packet_flits, noc.flit_bits, noc.header_bits)
@@ -53,7 +53,7 @@ class LayerTraffic:
     """Messages of one layer, per executed timestep."""
 
     def __init__(
-        self, mapping: LayerMapping, rows: InputRows, noc: NocSpec, sum_bits: int, tile_buffer_bits: int
+        self, mapping: LayerMapping, rows: InputRows, noc: MeshSpec, sum_bits: int, tile_buffer_bits: int
     ) -> None:
         """`sum_bits` has a partial sum; `tile_buffer_bits` are a tile's for input rows."""
         blocks, shape = mapping.blocks, (len(rows.planes), mapping.tiles)

@@ -23,7 +23,7 @@ IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Delays:
+class NetworkDelays:
     """Network delays of one layer in cycles; what does not differ in time or between windows is there once."""
 
     fetch: FloatArray
@@ -68,7 +68,7 @@ class Schedule:
 
 _NOTHING = np.zeros((1, 1))
 _NO_WINDOWS = np.zeros((0, 0))
-_NO_DELAYS = Delays(_NOTHING, _NOTHING, _NOTHING)
+_NO_DELAYS = NetworkDelays(_NOTHING, _NOTHING, _NOTHING)
 
 
 def schedule(
@@ -77,7 +77,7 @@ def schedule(
     timesteps: int,
     pipeline: str,
     *,
-    delays: Mapping[str, Delays] | None = None,
+    delays: Mapping[str, NetworkDelays] | None = None,
     extra: Mapping[str, FloatArray] | None = None,
     input_rows: FloatArray | None = None,
     each_window: bool = True,
@@ -122,7 +122,7 @@ def _serve(
     inputs: list[FloatArray],
     not_before: float,
     timing: StageTiming,
-    delays: Delays,
+    delays: NetworkDelays,
     extra: FloatArray,
     each_window: bool,
 ) -> tuple[Times, float]:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from accelsim.core.errors import InputError, Problem
 from accelsim.core.memo import memo
 from accelsim.machines.peripherals import executions
-from accelsim.machines.spikeflow.description import NocSpec, PlacementSpec, SpikeflowFile
+from accelsim.machines.spikeflow.description import MeshSpec, PlacementSpec, SpikeflowFile
 from accelsim.machines.spikeflow.kernels.tiles import fill_exchanged, fill_nearest
 from accelsim.machines.spikeflow.mapping import (
     ArrayShape,
@@ -130,7 +130,7 @@ class Exchanged(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Chip:
+class PlacedChip:
     """All tiles on the mesh."""
 
     placed: dict[str, Placed]
@@ -159,7 +159,7 @@ class Chip:
         return held
 
 
-def place(workload: Workload, hardware: SpikeflowFile, times: Mapping[str, float] | None = None) -> Chip:
+def place(workload: Workload, hardware: SpikeflowFile, times: Mapping[str, float] | None = None) -> PlacedChip:
     """Map every layer with weights and place its tiles; designs that are alike in what decides it share the chip.
 
     Args:
@@ -188,7 +188,7 @@ def _place(
     crossbar: ArrayShape,
     pe_crossbars: int,
     tile_pes: int,
-    noc: NocSpec,
+    noc: MeshSpec,
     placement: PlacementSpec,
     *,
     sum_bits: int,
@@ -196,7 +196,7 @@ def _place(
     first_layer: str,
     reuses_static: bool,
     times: tuple[tuple[str, float], ...],
-) -> Chip:
+) -> PlacedChip:
     mappings = {
         op.name: LayerMapping(blocks_of(op, crossbar), pe_crossbars, tile_pes)
         for op in workload.graph.weighted
@@ -222,7 +222,7 @@ def _place(
         port = _share_out(mesh.hops(node[:, None], ports[None, :]), flits)
     else:
         node, port = _nearest(mesh, ports, flits)
-    return Chip(placed, tiles, mesh, ports, node, ports[port], exchanged)
+    return PlacedChip(placed, tiles, mesh, ports, node, ports[port], exchanged)
 
 
 def _copies(mappings: Mapping[str, LayerMapping], extra_tiles: int, times: Mapping[str, float]) -> dict[str, int]:

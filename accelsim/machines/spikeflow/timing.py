@@ -12,7 +12,7 @@ from accelsim.core.timesteps import even, ones
 from accelsim.machines.spikeflow.description import SpikeflowFile
 from accelsim.machines.spikeflow.kernels.tiles import fill_window_load
 from accelsim.machines.spikeflow.mapping import LayerMapping
-from accelsim.machines.spikeflow.placement import Chip, Placed
+from accelsim.machines.spikeflow.placement import Placed, PlacedChip
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -126,7 +126,7 @@ def turns(mapping: LayerMapping, columns_per_adc: int) -> int:
     return min(columns_per_adc, blocks.widest + blocks.crossbar.reference_columns)
 
 
-def window_timings(chip: Chip, hardware: SpikeflowFile) -> dict[str, WindowTiming]:
+def window_timings(chip: PlacedChip, hardware: SpikeflowFile) -> dict[str, WindowTiming]:
     """The timing of every placed layer. Layers that share a tile share its buffer port and its H-tree.
 
     A layer's own bit-planes are those of each timestep, those of others in its tiles the most they can be.
