@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 import accelsim
 from accelsim import api
 from accelsim.machines.spikeflow.analytical import simulate
-from accelsim.machines.spikeflow.cycle import OVERLOADED_PASSES, Model, module_waits, run
+from accelsim.machines.spikeflow.cycle import OVERLOADED_PASSES, module_waits
 from accelsim.machines.spikeflow.cycle import simulate as simulate_cycle
 from accelsim.machines.spikeflow.kernels.rows import serve_rows, unloaded_delays
+from accelsim.machines.spikeflow.model import Model
 from tests.networks import MACHINES, documents, machine, network, spikeflow, totals
 
 CONV = {"op": "conv2d", "out_channels": 4, "kernel": 3, "padding": 1}
@@ -338,7 +339,7 @@ def test_the_queue_of_the_neuronal_module_by_hand() -> None:
     """Windows of all layers in the order in which they come, one after another."""
     workload = network({**DOCUMENT, "timesteps": 1})
     model = Model.build(workload, spikeflow(lif={"units": 1}))
-    plan = run(model, model.network.unloaded)
+    plan = model.schedule(model.network.unloaded)
     jobs = []
     for name, service in model.timings.items():
         width = service.windows // plan.times[name].done.shape[1]
@@ -359,12 +360,12 @@ def test_compiled_pipeline_equals_plain_python(document: dict[str, Any], snake: 
     placement = {"extra_tiles": 3, "order": "snake" if snake else "nearest"}
     model = Model.build(network(document), spikeflow(placement=placement))
     empty = model.network.unloaded
-    compiled = run(model, empty)
+    compiled = model.schedule(empty)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("accelsim.machines.spikeflow.pipeline.serve_rows", serve_rows.py_func)
         patch.setattr("accelsim.machines.spikeflow.network.unloaded_delays", unloaded_delays.py_func)
         found = model.network.unloaded
-        plain = run(model, found)
+        plain = model.schedule(found)
     for name, delay in empty.items():
         for key, value in vars(delay).items():
             np.testing.assert_array_equal(value, getattr(found[name], key))

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import numpy as np
-import numpy.typing as npt
-
 from accelsim.ledger.counts import Ledger
 from accelsim.machines.spikeflow.description import SpikeflowFile
 from accelsim.machines.spikeflow.model import Model
-from accelsim.machines.spikeflow.pipeline import NetworkDelays, Schedule, schedule
+from accelsim.machines.spikeflow.pipeline import NetworkDelays
 from accelsim.workload import Workload
-
-FloatArray = npt.NDArray[np.float64]
 
 
 def simulate(workload: Workload, hardware: SpikeflowFile) -> Ledger:
@@ -29,45 +22,12 @@ def simulate(workload: Workload, hardware: SpikeflowFile) -> Ledger:
     if hardware.pipeline == "rows":  # otherwise no two layers meet on the mesh
         waits = model.network.port_waits(max(loads.values()))
         delays = {name: _later(delay, *waits[name]) for name, delay in delays.items()}
-    plan = run(model, delays, each_window=False)
+    plan = model.schedule(delays, each_window=False)
     shared = [cycles for name, cycles in loads.items() if not name.startswith("layer ")]
     model.attribute_time(plan, max(shared))
-    return model.ledger(plan, loads, {"network": network_details(model, links, plan.end)})
+    return model.ledger(plan, loads, {"network": model.network_details(links, plan.end)})
 
 
 def _later(delay: NetworkDelays, fetch: float, back: float) -> NetworkDelays:
     """Packets that wait for others."""
     return NetworkDelays(delay.fetch + fetch, delay.send, delay.back + back, delay.drain)
-
-
-def run(
-    model: Model,
-    delays: Mapping[str, NetworkDelays],
-    extra: Mapping[str, FloatArray] | None = None,
-    *,
-    each_window: bool = True,
-) -> Schedule:
-    """The schedule for given network delays, with the times of each window where asked for."""
-    return schedule(
-        model.workload.graph,
-        model.timings,
-        model.workload.timesteps,
-        model.hardware.pipeline,
-        delays=delays,
-        extra=extra,
-        input_rows=model.input_rows(),
-        each_window=each_window,
-    )
-
-
-def network_details(model: Model, links: FloatArray, end: float) -> dict[str, float | int]:
-    """What the mesh carried."""
-    mesh = model.chip.mesh
-    return {
-        "rows": mesh.rows,
-        "cols": mesh.cols,
-        "flits": float(links[:, 4].sum()),
-        "flit_hops": float(links[:, :4].sum()),
-        "busiest_link_flits": float(links.max(initial=0.0)),
-        "busiest_link_load": float(links.max(initial=0.0) / max(end, 1.0)),
-    }

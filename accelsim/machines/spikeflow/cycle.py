@@ -27,7 +27,6 @@ import numpy.typing as npt
 from accelsim.core.effort import Work, announce
 from accelsim.ledger.counts import Ledger
 from accelsim.ledger.floorplan import Floorplan
-from accelsim.machines.spikeflow.analytical import network_details, run
 from accelsim.machines.spikeflow.description import SpikeflowFile
 from accelsim.machines.spikeflow.dissipation import array_energy_pj, array_work, stored_weights
 from accelsim.machines.spikeflow.mapping import is_on_crossbars
@@ -57,7 +56,7 @@ def simulate(workload: Workload, hardware: SpikeflowFile) -> Ledger:
     matmuls = model.loads(links).get("digital unit", 0.0)
     model.attribute_time(plan, matmuls)
     details = {
-        "network": network_details(model, links, plan.end),
+        "network": model.network_details(links, plan.end),
         "passes": passes.details(),
         "spikes": "trace" if workload.trace is not None and not workload.is_ann else "densities",
     }
@@ -126,7 +125,7 @@ def settle(
     """
     delays = model.network.unloaded
     extra: dict[str, FloatArray] = {}
-    plan, links, passes = run(model, delays), model.network.link_flits, Passes()
+    plan, links, passes = model.schedule(delays), model.network.link_flits, Passes()
     passes.ends.append(plan.end)
     quiet = 0
     while passes.number < passes.most and not passes.settled:
@@ -139,13 +138,13 @@ def settle(
             break
         step = min(DAMPING, 1 / (passes.number + 1)) if passes.overloaded else DAMPING
         moved = _towards(delays, found, step)
-        before, plan = plan.end, run(model, moved, waits)
+        before, plan = plan.end, model.schedule(moved, waits)
         taken = max(finish, before)
         while plan.end > OVERSHOOT * taken and step > SMALLEST_STEP:
             passes.overloaded = True
             step /= 2
             moved = _towards(delays, found, step)
-            plan = run(model, moved, waits)
+            plan = model.schedule(moved, waits)
         delays, extra = moved, waits
         passes.ends.append(plan.end)
         quiet = quiet + 1 if abs(passes.moved) <= TOLERANCE * plan.end else 0

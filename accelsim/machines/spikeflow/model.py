@@ -27,7 +27,7 @@ from accelsim.machines.spikeflow.description import SpikeflowFile
 from accelsim.machines.spikeflow.mapping import is_on_crossbars
 from accelsim.machines.spikeflow.network import PacketNetwork, network_of
 from accelsim.machines.spikeflow.peripherals import count_peripherals
-from accelsim.machines.spikeflow.pipeline import Schedule
+from accelsim.machines.spikeflow.pipeline import NetworkDelays, Schedule, schedule
 from accelsim.machines.spikeflow.placement import Placed, PlacedChip, place
 from accelsim.machines.spikeflow.silence import ActiveReads, active_reads
 from accelsim.machines.spikeflow.timing import StageTiming, WindowTiming, stage_timing, window_timings
@@ -150,13 +150,43 @@ class Model:
 
     # -- time ------------------------------------------------------------------------------------------
 
-    def input_rows(self) -> FloatArray:
-        """[T, rows] when the rows of the network's input have come from DRAM."""
-        return _input_rows(self.workload, self._dram_bits_per_cycle)
+    def schedule(
+        self,
+        delays: Mapping[str, NetworkDelays],
+        extra: Mapping[str, FloatArray] | None = None,
+        *,
+        each_window: bool = True,
+    ) -> Schedule:
+        """The schedule for given network delays, with the times of each window where asked for.
+
+        `extra`: [T, rows] by layer, further wait in the neuronal module.
+        """
+        return schedule(
+            self.workload.graph,
+            self.timings,
+            self.workload.timesteps,
+            self.hardware.pipeline,
+            delays=delays,
+            extra=extra,
+            input_rows=_input_rows(self.workload, self._dram_bits_per_cycle),
+            each_window=each_window,
+        )
 
     @property
     def _dram_bits_per_cycle(self) -> float:
         return self.hardware.memories.dram.bandwidth_gbps * 1e3 / self.hardware.clock_mhz
+
+    def network_details(self, links: FloatArray, end: float) -> dict[str, float | int]:
+        """What the mesh carried over its `links` [nodes, 5] until the `end` of the run."""
+        mesh, busiest = self.chip.mesh, float(links.max(initial=0.0))
+        return {
+            "rows": mesh.rows,
+            "cols": mesh.cols,
+            "flits": float(links[:, 4].sum()),
+            "flit_hops": float(links[:, :4].sum()),
+            "busiest_link_flits": busiest,
+            "busiest_link_load": busiest / max(end, 1.0),
+        }
 
     def neuron_load(self) -> float:
         """Cycles per image of the neuronal module (ANN: of the activation units)."""
@@ -326,6 +356,7 @@ def _count_input(workload: Workload, hardware: SpikeflowFile, stages: list[Stage
 
 @memo
 def _input_rows(workload: Workload, bits_per_cycle: float) -> FloatArray:
+    """[T, rows] when the rows of the network's input have come from DRAM."""
     graph, steps = workload.graph, workload.timesteps
     rows = graph.input_shape[1] if len(graph.input_shape) == 3 else 1
     bits = float(np.prod(graph.input_shape)) / rows * graph.input_type.planes_in_time(steps)
