@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.core.timesteps import even, ones
+from accelsim.core.timesteps import even
 from accelsim.machines.spikeflow.description import SpikeflowFile
 from accelsim.machines.spikeflow.kernels.tiles import fill_window_load
 from accelsim.machines.spikeflow.mapping import LayerMapping
@@ -44,27 +44,18 @@ class StageTiming:
         return len(self.runs)
 
     @property
-    def _is_steady(self) -> bool:
-        """All windows of all timesteps are alike."""
-        return self.interval.size == 1 and self.runs is ones(self.steps)
-
-    @property
     def mean_interval(self) -> float:
         """Over all windows and timesteps."""
         return self.interval.item() if self.interval.size == 1 else float(self.interval.mean())
 
     def work(self) -> FloatArray:
         """[T] all windows of a timestep, one after another (on one copy of the weights), whether it computes or not."""
-        if self.interval.size == 1:
-            return np.full(self.steps, self.interval.item() * self.windows)
         total = np.add.reduce(self.interval, axis=1) * (self.windows / self.interval.shape[1])
         return total if len(total) > 1 else np.repeat(total, self.steps)
 
     def busy(self, width: int) -> float:
         """Cycles per image in which the operation's own unit works: the longest of its copies."""
         part = -(-width // self.copies)
-        if self._is_steady:
-            return float(self.interval.item() * self.windows * self.steps / width * part)
         if self.interval.shape[1] == 1:
             return float(self.work() @ self.runs) / width * part
         steps = self.interval.reshape(len(self.interval), -1, width) * self.runs[:, None, None]
@@ -73,8 +64,6 @@ class StageTiming:
 
     def shares(self) -> FloatArray:
         """[T] share of each timestep in the operation's work; where sums are repeated only the neurons work."""
-        if self._is_steady:
-            return even(self.steps)
         work = np.where(self.runs > 0, self.work(), self.neurons * self.windows)
         total = float(np.add.reduce(work))
         return work / total if total else even(self.steps)
@@ -96,7 +85,7 @@ class WindowTiming(NamedTuple):
 
     def of(self, planes: FloatArray) -> tuple[FloatArray, FloatArray]:
         """For so many bit-planes, cycles from one window to the next (the slowest stage), and through all stages."""
-        if planes.size == 1 and isinstance(self.distribute, int):  # as a rule; numbers are faster than arrays
+        if planes.size == 1 and isinstance(self.distribute, int):  # as a rule; whole cycles stay whole numbers
             pe, slowest = self.overhead + planes.item() * self.plane, max(self.distribute, self.tree)
             return np.array([[max(pe, slowest)]]), np.array([[pe + self.distribute + self.collect]])
         pe_cycles = self.overhead + planes * self.plane
