@@ -31,6 +31,7 @@ from accelsim.machines.spikeflow.pipeline import NetworkDelays, Schedule, schedu
 from accelsim.machines.spikeflow.placement import Placed, PlacedChip, place
 from accelsim.machines.spikeflow.silence import ActiveReads, active_reads
 from accelsim.machines.spikeflow.timing import StageTiming, WindowTiming, stage_timing, window_timings
+from accelsim.machines.spikeflow.windows import windows_of
 from accelsim.workload import Stage, Workload
 from accelsim.workload.affine import channels_of
 
@@ -141,8 +142,7 @@ class Model:
                 count_movement(ledger, found.placed, chip, hardware)
                 timing = stage_timing(found.placed, found.window, found.reads.planes, peripherals.neuron_cycles)
             if timing is not None and stage.core is not None:
-                row = stage.core.out_shape[2] if stage.core.kind == "conv2d" else timing.windows
-                ledger.busy_cycles = timing.busy(row)
+                ledger.busy_cycles = timing.busy(windows_of(stage.core).width)
             stages.append(StageModel(stage, ledger, timing, found))
         _count_input(workload, hardware, stages)
         network = network_of(chip, hardware.noc, hardware.accumulator_bits)
