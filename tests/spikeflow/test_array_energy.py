@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import accelsim
-from accelsim.machines.spikeflow.dissipation import array_energy_pj
+from accelsim.machines.spikeflow.array_energy import array_energy_pj
 from accelsim.workload import Bundle, SpikeTrace
 from tests.networks import spikeflow
 

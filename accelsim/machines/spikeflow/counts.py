@@ -13,7 +13,7 @@ from accelsim.machines.spikeflow.mapping import Blocks
 from accelsim.machines.spikeflow.packets import input_rows
 from accelsim.machines.spikeflow.peripherals import SpikeflowPeripherals
 from accelsim.machines.spikeflow.placement import Placed, PlacedChip
-from accelsim.machines.spikeflow.silence import ActiveReads
+from accelsim.machines.spikeflow.zero_skipping import ActiveReads
 from accelsim.workload.graph import ceil_div
 
 

@@ -27,8 +27,8 @@ import numpy.typing as npt
 from accelsim.core.effort import Work, announce
 from accelsim.ledger.counts import Ledger
 from accelsim.ledger.floorplan import Floorplan
+from accelsim.machines.spikeflow.array_energy import array_energy_pj, array_work, stored_weights
 from accelsim.machines.spikeflow.description import SpikeflowFile
-from accelsim.machines.spikeflow.dissipation import array_energy_pj, array_work, stored_weights
 from accelsim.machines.spikeflow.mapping import is_on_crossbars
 from accelsim.machines.spikeflow.model import Model
 from accelsim.machines.spikeflow.pipeline import NetworkDelays, Schedule, timeline

@@ -1,7 +1,7 @@
 """One run on the crossbar machine, as far as both fidelities share it.
 
 `Model.build` follows a network onto the machine: rows and columns of each layer onto crossbars (`mapping`), these into
-tiles and tiles onto the mesh (`placement`), what is read of them (`silence`), the cycles of each stage of a tile
+tiles and tiles onto the mesh (`placement`), what is read of them (`zero_skipping`), the cycles of each stage of a tile
 (`timing`), and what everything does (`peripherals`, `counts`). Network delays (`network`) and the pipeline's schedule
 (`pipeline`) are for the fidelity to find; `Model.ledger` makes of them the result.
 """
@@ -29,9 +29,9 @@ from accelsim.machines.spikeflow.network import PacketNetwork, network_of
 from accelsim.machines.spikeflow.peripherals import count_peripherals
 from accelsim.machines.spikeflow.pipeline import NetworkDelays, Schedule, schedule
 from accelsim.machines.spikeflow.placement import Placed, PlacedChip, place
-from accelsim.machines.spikeflow.silence import ActiveReads, active_reads
 from accelsim.machines.spikeflow.timing import StageTiming, WindowTiming, stage_timing, window_timings
 from accelsim.machines.spikeflow.windows import windows_of
+from accelsim.machines.spikeflow.zero_skipping import ActiveReads, active_reads
 from accelsim.workload import Stage, Workload
 from accelsim.workload.affine import channels_of
 

@@ -15,7 +15,7 @@ from accelsim.inference.weights import quantised, read_layer
 from accelsim.inference.work import exact_energy, programming
 from accelsim.machines.spikeflow.arithmetic import arithmetic
 from accelsim.machines.spikeflow.description import SpikeflowFile
-from accelsim.machines.spikeflow.silence import bits_of, fields, unpack
+from accelsim.machines.spikeflow.zero_skipping import bits_of, fields, unpack
 from accelsim.workload import Operation, Workload
 from accelsim.workload.weights import WEIGHTS_FILE, read_weights
 
