@@ -24,7 +24,6 @@ from accelsim.machines.spikeflow.kernels.tiles import fill_exchanged, fill_neare
 from accelsim.machines.spikeflow.mapping import (
     ArrayShape,
     LayerMapping,
-    Mapping,
     blocks_of,
     is_on_crossbars,
 )
