@@ -16,6 +16,7 @@ from accelsim.ledger.counts import Ledger
 from accelsim.machines.description import Hardware
 from accelsim.machines.spikeflow.description import SpikeflowFile
 from accelsim.machines.systolic.description import SystolicFile
+from accelsim.machines.systolic.schema import SystolicSchema
 from accelsim.workload import SpikeTrace, Workload, load_workload
 
 MACHINES: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...] = (
@@ -78,7 +79,7 @@ def systolic(**changes: Any) -> SystolicFile:
         "costs": {"table": "digital_28nm"},
         **changes,
     }
-    return SystolicFile.model_validate(document)
+    return SystolicSchema.model_validate(document)
 
 
 def spikeflow(**changes: Any) -> SpikeflowFile:

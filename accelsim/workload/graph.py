@@ -1,4 +1,7 @@
-"""The resolved workload: operations at call sites with their shapes, products and activation types."""
+"""The resolved workload: operations at call sites with their shapes, products and activation types.
+
+Operations, stages and graphs are equal to themselves only, so that whatever follows from one can be kept by it.
+"""
 
 from __future__ import annotations
 
@@ -147,7 +150,7 @@ class Stage:
         return tuple(op for op in self.epilogue if op.kind in kinds)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Graph:
     """All operations in order, and the stages they form."""
 

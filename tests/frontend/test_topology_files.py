@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from accelsim.core.errors import AccelsimError, InputError
 from accelsim.frontend import import_topology
 from accelsim.frontend.topology import topology_workload
-from accelsim.machines.systolic.folds import array_cycles
+from accelsim.machines.systolic.dataflows.output_stationary import OutputStationary
 
 CONV = "Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, Strides,"
 GEMM = "Layer, M, N, K,"
@@ -69,7 +69,7 @@ def test_a_depthwise_layer_takes_the_cycles_of_its_channels(tmp_path):
     path = tmp_path / "net.csv"
     path.write_text(f"{CONV}\nConv2_DP, 14, 14, 3, 3, 32, 1, 1,\n")
     (op,) = topology_workload(path).graph.weighted
-    assert array_cycles(op.gemm, "os", 16, 8) == 32 * 9 * 31 == 8928
+    assert OutputStationary().cycles(op.gemm, 16, 8) == 32 * 9 * 31 == 8928
 
 
 def decorated(rows, choose):

@@ -9,7 +9,7 @@ import pytest
 
 from accelsim.ledger.counts import LayerLedger
 from accelsim.machines.systolic.analytical import simulate
-from accelsim.machines.systolic.folds import tick_batch
+from accelsim.machines.systolic.dataflows.tick_batch import tick_batch
 from tests.networks import network, systolic
 
 BURST = 64

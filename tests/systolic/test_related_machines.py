@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 
 from accelsim import api
 from accelsim.core.errors import InputError
-from accelsim.machines.systolic.related.description import SECTIONS
+from accelsim.machines.systolic.dataflows.registry import DATAFLOWS
+from accelsim.machines.systolic.schema import sections
 from accelsim.workload import Workload
 from tests.networks import documents, machine, network, simulate, totals
 from tests.systolic import related_golden as golden
 
-MACHINES = tuple(SECTIONS)
+MACHINES = tuple(sections(DATAFLOWS))
 FAST = (("memories.dram.bandwidth_gbps", 1e12),)
 """Memory that is never waited for."""
 

@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accelsim import api
-from accelsim.machines.systolic.folds import array_cycles, folds
+from accelsim.machines.systolic.dataflows.folded import FoldedDataflow
+from accelsim.machines.systolic.dataflows.registry import DATAFLOWS
+from accelsim.machines.systolic.folds import Folds
 from accelsim.workload import Gemm
 from tests import golden
 from tests.networks import machine, network
@@ -34,6 +36,22 @@ EDGE = {
     "tall_M": ((2500, 3, 2), (5134, 2593, 7583, 3924, 2537)),
     "one_filter": ((64, 144, 1), (411, 789, 949, 663, 917)),
 }
+
+
+def folded(dataflow: str) -> FoldedDataflow:
+    flow = DATAFLOWS[dataflow]
+    assert isinstance(flow, FoldedDataflow)
+    return flow
+
+
+def folds(gemm: Gemm, dataflow: str, rows: int, cols: int) -> Folds:
+    return folded(dataflow).folds(gemm, rows, cols)
+
+
+def array_cycles(gemm: Gemm, dataflow: str, rows: int, cols: int, drain: str = "overlapped") -> int:
+    return folded(dataflow).cycles(gemm, rows, cols, drain)
+
+
 ARRAYS = (("os", 32, 32), ("ws", 32, 32), ("is", 32, 32), ("os", 16, 8), ("ws", 16, 8))
 
 RECORDS: list[tuple[dict[str, Any], dict[str, Any]]] = [

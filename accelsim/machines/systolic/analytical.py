@@ -15,7 +15,7 @@ from accelsim.workload import Workload
 def simulate(workload: Workload, hardware: SystolicFile) -> Ledger:
     """Counts of one inference (the mean image of the workload's trace).
 
-    Compute cycles follow SCALE-Sim's fold arithmetic (`accelsim.machines.systolic.folds`); a layer lasts as
+    Compute cycles follow SCALE-Sim's fold arithmetic (`accelsim.machines.systolic.dataflows.folded`); a layer lasts as
     long as the slowest of array, LIF units, pooling and DRAM transfers, which overlap thanks to double
     buffering.
     """

@@ -1,4 +1,4 @@
-"""The weighted operation of a layer on the R x C array: os, ws, is and tick-batch."""
+"""The weighted operation of a layer on the R x C array, in a dataflow that cuts it into folds."""
 
 from __future__ import annotations
 
@@ -12,35 +12,41 @@ import numpy.typing as npt
 from accelsim.core.timesteps import FloatArray, marks, starts
 from accelsim.machines.systolic.core import Core, core_of
 from accelsim.machines.systolic.cycle.plan import IntArray, Work, evenly
-from accelsim.machines.systolic.cycle.streams import Streams, dense, expected, sizes, traced
+from accelsim.machines.systolic.cycle.streams import Streams, dense, over_images
 from accelsim.machines.systolic.cycle.windows import record_of
-from accelsim.machines.systolic.elements import Rules, elements, slots_of
+from accelsim.machines.systolic.dataflows.folded import FoldedDataflow
+from accelsim.machines.systolic.folds import Folds
 from accelsim.machines.systolic.layer import Crossings, LayerModel
-from accelsim.machines.systolic.traffic import Fetches, fetched, fetches, folded_window_lines, lines, window_lines
+from accelsim.machines.systolic.pe_actions import dense_pe_actions, pe_actions
+from accelsim.machines.systolic.traffic import Fetches, lines
 from accelsim.machines.systolic.weights import Weights, WeightStore
-from accelsim.workload import Operation
+from accelsim.workload import Gemm, Operation
 from accelsim.workload.outputs import source
 
 
 class ArrayLayer(LayerModel):
     """A stage whose weighted operation runs on the array."""
 
-    def __init__(self, *args: Any, weights: WeightStore, **keys: Any) -> None:
+    def __init__(self, *args: Any, flow: FoldedDataflow, weights: WeightStore, **keys: Any) -> None:
         super().__init__(*args, **keys)
-        assert self.stage.core is not None
-        self.weights: Weights = weights.of(self.stage.core)
-        self.core: Core = core_of(self.workload, self.hardware, self.stage.core)
-        self.gemm = self.core.gemm
+        op = self.stage.core
+        assert op is not None
+        self.flow = flow
+        self.op: Operation = op
+        self.weights: Weights = weights.of(op)
+        self.gemm: Gemm = op.products()
+        executed = 1 if self.once(op) else self.steps
+        ticks = flow.batch(self.hardware, op, executed, self.weights.bits)
+        self.core: Core = core_of(
+            op, self.workload.activity[op.name], self.weights.bits, self.hardware.pe, executed, ticks
+        )
+        array = self.hardware.array
+        self.folds: Folds = flow.folds(self.gemm, array.rows, array.cols, self.hardware.drain)
         self.parked_bits = 0
 
     @property
-    def op(self) -> Operation:
-        """The weighted operation."""
-        return self.core.op
-
-    @cached_property
     def passes(self) -> tuple[int, ...]:
-        """One timestep after another, or several at once under tick batching."""
+        """One timestep after another, or several at once where the dataflow takes them together."""
         if self.core.ticks is None:
             return (1,) * self.steps
         return self.core.ticks.passes if self.executed > 1 else (self.steps,)
@@ -49,13 +55,6 @@ class ArrayLayer(LayerModel):
     def executed(self) -> int:
         """Timesteps in which the array works."""
         return self.core.executed
-
-    @property
-    def worked_passes(self) -> tuple[int, ...]:
-        """Timesteps that the array works through in each pass; a reused static input: one."""
-        if self.core.ticks is not None:
-            return self.core.ticks.passes
-        return (1,) * self.executed
 
     @property
     def operand_buffer(self) -> str:
@@ -73,24 +72,27 @@ class ArrayLayer(LayerModel):
     @cached_property
     def streams(self) -> Streams:
         """Cycles of every fold in the passes that the array works through."""
-        core, skip_spikes, skip_weights = self.core, *self._skips
+        core, folds, passes, (skip_spikes, skip_weights) = self.core, self.folds, self.core.worked_passes, self._skips
         if not (skip_spikes or skip_weights):
-            return dense(core, self.worked_passes)
+            return dense(core, folds, passes)
         record = record_of(self.workload, self.op) if self.from_trace else None
         if record is not None:
             mask = self.weights.mask if skip_weights else None
-            return traced(core, self.hardware, self.worked_passes, record, skip_spikes, mask)
+            return over_images(
+                self.flow.traced(core, folds, self.hardware, passes, record, image, skip_spikes, mask)
+                for image in range(record.images)
+            )
         density = self.weights.density if skip_weights else None
-        return expected(core, self.hardware, self.worked_passes, self._densities if skip_spikes else None, density)
+        spikes = self._densities if skip_spikes else None
+        return self.flow.expected(core, folds, self.hardware, passes, spikes, density)
 
     @cached_property
     def _densities(self) -> FloatArray:
         """Per timestep: share of ones in the receptive fields; what lies beyond the border counts as zeros."""
         activity, core = self.core.activity, self.core
-        multiplies = bool(self.hardware.pe.multiplier_bits)
         if core.is_dynamic:  # the accumulations are those of both operands
-            share = activity.nonzero / activity.elements if multiplies else activity.density[:, None]
-        elif multiplies:
+            share = activity.nonzero / activity.elements if core.multiplies else activity.density[:, None]
+        elif core.multiplies:
             share = activity.effective_macs / self.gemm.macs
         else:
             share = activity.accumulations / (self.gemm.macs * core.bits_in_time[:, None])
@@ -98,12 +100,12 @@ class ArrayLayer(LayerModel):
         return found
 
     def array_cycles(self) -> FloatArray:
-        """Each pass pays skew and loading once; under tick batching a pass holds several timesteps."""
-        folds, gemm = self.core.folds, self.gemm
+        """Each pass pays skew and loading once, however many timesteps it holds."""
+        folds, gemm = self.folds, self.gemm
         if any(self._skips):
             compute = np.zeros(self.steps)
             stream, overhead_of = self.streams.totals((gemm.groups, folds.row_folds, folds.col_folds))
-            for index, ticks in enumerate(self.worked_passes):
+            for index, ticks in enumerate(self.core.worked_passes):
                 start = self.pass_starts[index]
                 compute[start : start + ticks] += evenly(float(stream[index]), ticks)
                 compute[start] += overhead_of[index]
@@ -116,17 +118,17 @@ class ArrayLayer(LayerModel):
         return per_step * self.core.executions + overhead * begins
 
     def lif_bound(self, array: FloatArray, lif: float) -> float:
-        """ws, is: the sums of a column fold come with its last fold along k, and only then."""
+        """Where the sums of a column fold come with its last fold along k, and only then, the units wait for them."""
         bound = super().lif_bound(array, lif)
-        folds = self.core.folds
-        changes = self.core.op.in_types[0].spikes_later
-        if self.hardware.dataflow not in ("ws", "is") or not lif or any(self._skips) or changes:
+        folds = self.folds
+        columns = self.flow.last_sums(self.gemm, self.hardware.array.cols)
+        changes = self.op.in_types[0].spikes_later
+        if columns is None or not lif or any(self._skips) or changes:
             return bound
         # The units run dry at the latest when the sums of some column fold come; from there on they work through
         # all that is left. Between the first and the last column fold and timestep this is linear in both.
-        across = self.gemm.n if self.hardware.dataflow == "ws" else self.gemm.m
         fold = folds.stream * self.core.serial + folds.overhead
-        column = np.tile(sizes(across, self.hardware.array.cols), self.gemm.groups)
+        column = np.tile(columns, self.gemm.groups)
         starts = (np.arange(len(column)) * folds.row_folds + folds.row_folds - 1) * fold
         by_layer = self.hardware.schedule == "layer-by-layer"
         by_step, executed = lif / (self.executed if by_layer else self.steps), self.executed
@@ -150,82 +152,70 @@ class ArrayLayer(LayerModel):
         self._partial_sums()
 
     def _arithmetic(self) -> None:
-        core, sparsity, pe, dataflow = self.core, self.hardware.sparsity, self.hardware.pe, self.hardware.dataflow
-        self.record_operations(core.op)
+        core, sparsity, pe = self.core, self.hardware.sparsity, self.hardware.pe
+        self.record_operations(self.op)
         weights = 1.0 if core.is_dynamic or sparsity.weights == "none" else self.weights.density
-        rules = Rules(dataflow, sparsity.spikes != "none", weights, pe.accumulator_bits, pe.psum_bits)
         if any(self._skips):
-            found = elements(core, rules, self._taken(weights))
-        else:  # designs share what does not depend on the array
-            found = self.workload.derived((core.identity, rules), lambda: elements(core, rules))
-        self.ledger.merge(found.ledger)
-        if dataflow == "ws":
-            self.ledger.add("pe.forward_bits", self._shifted_in() * core.weight_bits * core.executions)
-        elif dataflow == "is":
-            self.ledger.add("pe.forward_bits", self._shifted_in() * core.bits_in_time * core.executions)
-        self.useful_cycles = found.taken / self.hardware.pes
+            taken = self._taken(weights)
+            found = pe_actions(self.flow, core, pe, sparsity.spikes != "none", weights, taken)
+        else:
+            taken = core.dense_cycles
+            found = dense_pe_actions(self.flow, core, pe, sparsity.spikes != "none", weights)
+        self.ledger.merge(found)
+        loading = self.flow.loading(core, self.hardware.array.rows)
+        if loading is not None:
+            self.ledger.add("pe.forward_bits", loading)
+        self.useful_cycles = float(np.add.reduce(taken)) / self.hardware.pes
 
     def _taken(self, weights: float) -> FloatArray:
         """[T] PE-cycles in which something passes, zeros skipped; `weights` is the share that is not zero."""
         skips_spikes, skips_weights = self._skips
-        if self.hardware.dataflow in ("ws", "is"):  # what passes a column takes a slot in all of its PEs
-            found, folds = self.streams.slots, self.core.folds
-            assert found is not None
+        found, folds = self.streams.pe_cycles, self.folds
+        if found is not None:
             shape = (self.executed, self.gemm.groups, folds.row_folds, folds.col_folds)
             taken = np.zeros(self.steps)
             taken[: self.executed] = np.broadcast_to(found.mean(axis=0), shape).sum(axis=(1, 2, 3))
             return taken
-        taken = slots_of(self.core) * (weights if skips_weights else 1.0)
+        taken = self.core.dense_cycles * (weights if skips_weights else 1.0)
         return self._densities * taken if skips_spikes else taken
 
-    def _shifted_in(self) -> int:
-        """ws, is: register-to-register moves that bring the stationary operand of all folds into place.
-
-        It enters at the top: what belongs to row r passes r + 1 registers.
-        """
-        gemm, rows = self.gemm, self.hardware.array.rows
-        full, rest = divmod(gemm.k, rows)
-        moves = full * rows * (rows + 1) // 2 + rest * (rest + 1) // 2
-        return gemm.groups * moves * (gemm.n if self.hardware.dataflow == "ws" else gemm.m)
-
     def _buffer_reads(self) -> None:
-        core, ledger, gemm, f = self.core, self.ledger, self.gemm, self.core.folds
+        core, ledger, gemm = self.core, self.ledger, self.gemm
         weight_line = self.memories.glb_weight.line_bits
         weight_lines = gemm.groups * gemm.n * lines(self.weights.stored_bits(1), weight_line)
         weight_lines += lines(self._bias_bits, weight_line)  # biases travel with the weights
-        line_bits = self.memories.glb_ifmap.line_bits
-        dataflow, rows = self.hardware.dataflow, self.hardware.array.rows
-        weight_sweeps = {"ws": 1, "is": f.col_folds}.get(dataflow, f.row_folds)
-        input_sweeps = 1 if dataflow == "is" else f.col_folds
-        buffer = self.operand_buffer
+        line_bits, rows = self.memories.glb_ifmap.line_bits, self.hardware.array.rows
+        weight_sweeps, input_sweeps = self.flow.sweeps(self.folds)
+        buffer, vectors = f"{self.operand_buffer}.read", input_sweeps * gemm.groups * gemm.m
+
+        def window(bits: int) -> int:
+            return self.flow.window_lines(self.op, bits, line_bits, rows)
+
         if core.ticks is None:
-            if dataflow in ("ws", "is"):
-                window = core.by_bits(lambda bits: folded_window_lines(core.op, bits, line_bits, rows))
-            else:
-                window = core.by_bits(lambda bits: window_lines(core.op, bits, line_bits))
-            ledger.add(f"{buffer}.read", weight_sweeps * weight_lines * core.executions)
-            ledger.add("glb_ifmap.read", input_sweeps * gemm.groups * gemm.m * window * core.executions)
+            ledger.add(buffer, weight_sweeps * weight_lines * core.executions)
+            ledger.add("glb_ifmap.read", vectors * core.by_bits(window) * core.executions)
             return
-        ledger.add(f"{buffer}.read", float(weight_sweeps * weight_lines * core.passes))
-        for bits in core.pass_bits(core.ticks.passes):  # the spikes of all timesteps of a pass lie side by side
-            packed = window_lines(core.op, bits, line_bits)
-            ledger.add("glb_ifmap.read", float(input_sweeps * gemm.groups * gemm.m * packed))
+        passes = core.ticks.passes
+        ledger.add(buffer, float(weight_sweeps * weight_lines * len(passes)))
+        for bits in core.pass_bits(passes):  # the spikes of all timesteps of a pass lie side by side
+            ledger.add("glb_ifmap.read", float(vectors * window(bits)))
 
     def _partial_sums(self) -> None:
-        """ws and is: sums of all but the last fold along k wait in the output buffer."""
-        if self.hardware.dataflow not in ("ws", "is") or self.core.folds.row_folds == 1:
+        """Sums that need several folds wait in the output buffer."""
+        parked = self.flow.parked(self.gemm, self.folds)
+        if parked is None:
             return
-        gemm, buffer, core = self.gemm, self.memories.glb_ofmap, self.core
-        across, along = (gemm.n, gemm.m) if self.hardware.dataflow == "ws" else (gemm.m, gemm.n)
+        along, across = parked
+        buffer, cols = self.memories.glb_ofmap, self.hardware.array.cols
         bits = self.hardware.pe.accumulator_bits
-        full, rest = divmod(across, self.hardware.array.cols)
-        per_vector = full * lines(self.hardware.array.cols * bits, buffer.line_bits)
+        full, rest = divmod(across, cols)
+        per_vector = full * lines(cols * bits, buffer.line_bits)
         per_vector += lines(rest * bits, buffer.line_bits) if rest else 0
-        waiting = gemm.groups * along * per_vector * (core.folds.row_folds - 1) * core.executions
+        waiting = self.gemm.groups * along * per_vector * (self.folds.row_folds - 1) * self.core.executions
         self.ledger.add("glb_ofmap.write", waiting)
         self.ledger.add("glb_ofmap.read", waiting)
         # Folds along k run inside the column folds: one column fold's sums are alive at a time.
-        self.parked_bits = along * min(across, self.hardware.array.cols) * bits
+        self.parked_bits = along * min(across, cols) * bits
         if self.parked_bits > buffer.working_bits:
             self.ledger.add("glb_ofmap.read", waiting)
             self.ledger.add("glb_ofmap.write", waiting)
@@ -236,7 +226,7 @@ class ArrayLayer(LayerModel):
 
     def fetches(self, ticks: int) -> Fetches:
         """Loop order and crossings of a pass over so many timesteps."""
-        return fetches(self.op, self.core.folds, self.hardware, self.weights, self.core.operand_bits * ticks)
+        return self.flow.fetches(self.op, self.folds, self.hardware, self.weights, self.core.operand_bits * ticks)
 
     def resident(self) -> dict[str, float]:
         """Operands that fit as a whole, membranes, and partial sums that need not leave."""
@@ -244,7 +234,7 @@ class ArrayLayer(LayerModel):
         weights = self.gemm.groups * self.weights.stored_bits(self.gemm.n)
         if weights <= self.memories.glb_weight.working_bits and not self.core.is_dynamic:
             found["weight"] = float(weights)
-        inputs = math.prod(self.op.in_shapes[0]) * self.core.operand_bits * max(self.worked_passes)
+        inputs = math.prod(self.op.in_shapes[0]) * self.core.operand_bits * max(self.core.worked_passes)
         if inputs <= self.memories.glb_ifmap.working_bits:
             found["ifmap"] = float(inputs)
         if 0 < self.parked_bits <= self.memories.glb_ofmap.working_bits:
@@ -256,7 +246,7 @@ class ArrayLayer(LayerModel):
         core, memories, hardware = self.core, self.memories, self.hardware
         inputs = core.op.in_elements
         weights = self.gemm.groups * self.weights.stored_bits(self.gemm.n)
-        worked = self.worked_passes
+        worked = core.worked_passes
         stays = weights <= memories.glb_weight.working_bits and hardware.schedule == "layer-by-layer"
         stays = (stays or self.residency.weights_stay) and not core.is_dynamic
         lasts = core.ticks is None and core.op.in_types[0].static and hardware.schedule == "layer-by-layer"
@@ -284,8 +274,8 @@ class ArrayLayer(LayerModel):
 
 def work_of(layer: ArrayLayer) -> Work:
     """One segment per fold and pass, in the order of the loops."""
-    folds, gemm, streams = layer.core.folds, layer.gemm, layer.streams
-    worked = layer.worked_passes
+    folds, gemm, streams = layer.folds, layer.gemm, layer.streams
+    worked = layer.core.worked_passes
     plan = layer.fetches(worked[0])
     shape = (len(worked), gemm.groups, folds.row_folds, folds.col_folds)
     turn = _turns(folds.row_folds, folds.col_folds, plan)
@@ -297,28 +287,13 @@ def work_of(layer: ArrayLayer) -> Work:
         ordered: FloatArray = np.ascontiguousarray(full[..., turn]).reshape(len(full), -1)
         return ordered
 
-    def once(by_row: npt.NDArray[Any], by_column: npt.NDArray[Any]) -> FloatArray:
-        grid = np.outer(by_row, by_column).astype(np.float64)
-        segments: FloatArray = along(grid[None, None, None])[0]
-        return segments
-
-    os_like = layer.hardware.dataflow in ("os", "tick-batch")
-    weights_come, inputs_come = plan.first_uses(folds.row_folds, folds.col_folds)
-    rows = sizes(gemm.m if os_like else gemm.k, layer.hardware.array.rows)
-    across = {"is": gemm.m}.get(layer.hardware.dataflow, gemm.n)
-    columns = sizes(across, layer.hardware.array.cols)
-    last_row = np.arange(folds.row_folds) == folds.row_folds - 1
+    array = layer.hardware.array
+    shares = layer.flow.shares(gemm, folds, array.rows, array.cols, plan)
+    outputs, weights, inputs, parked, resumed = (
+        along(grid[None, None, None])[0]
+        for grid in (shares.outputs, shares.weights, shares.inputs, shares.parked, shares.resumed)
+    )
     pass_of = np.repeat(np.arange(len(worked)), gemm.groups * folds.number)
-    if os_like:
-        outputs = once(rows, columns)
-        weights, inputs = once(weights_come, columns), once(rows, inputs_come)
-        parked = resumed = np.zeros(len(pass_of))
-    else:
-        outputs = once(last_row, columns * folds.stream)
-        weights_stand = layer.hardware.dataflow == "ws"
-        streaming = once(rows, fetched(folds.col_folds, plan.inputs if weights_stand else plan.weights))
-        weights, inputs = (once(rows, columns), streaming) if weights_stand else (streaming, once(rows, columns))
-        parked, resumed = once(~last_row, columns), once(np.arange(folds.row_folds) > 0, columns)
     handed = outputs * np.array(worked, dtype=np.float64)[pass_of]
     at_once = layer.hardware.schedule == "layer-by-layer" or len(layer.passes) == 1
     if layer.executed == 1 and at_once:  # the neurons of all timesteps work on the same sums

@@ -1,33 +1,27 @@
-"""The weighted operation of a layer as the array executes it."""
+"""The weighted operation of a layer as the array executes it, whatever the shape of the array."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from functools import cached_property, lru_cache
 
 import numpy as np
 
 from accelsim.core import timesteps as steps
 from accelsim.core.timesteps import FloatArray
-from accelsim.machines.systolic.description import PeSpec, SystolicFile
-from accelsim.machines.systolic.folds import Folds, TickBatch, folds, tick_batch
-from accelsim.workload import Gemm, OpActivity, Operation, Workload
+from accelsim.machines.systolic.description import PeSpec
+from accelsim.machines.systolic.folds import TickBatch
+from accelsim.workload import Gemm, OpActivity, Operation
 from accelsim.workload.graph import ceil_div
-from accelsim.workload.outputs import is_constant
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Core:
-    """The weighted operation of a stage as this array executes it."""
+    """The weighted operation of a stage as arrays of these PEs execute it."""
 
-    identity: Hashable
-    """What besides the network and `folds` decides all of this."""
     op: Operation
-    gemm: Gemm
     activity: OpActivity
-    folds: Folds
     serial: int
     """Cycles per operand: bit-planes, or as many of them as the multiplier takes at once, one after another."""
     operand_bits: int
@@ -44,20 +38,34 @@ class Core:
     multiplies: bool
     """PEs multiply; else they add, one bit-plane after another."""
 
+    @cached_property
+    def gemm(self) -> Gemm:
+        """The operation as matrix products."""
+        return self.op.products()
+
     @property
     def is_dynamic(self) -> bool:
         """Both operands are activations: nothing is stationary beyond a timestep."""
         return self.op.kind == "matmul"
 
     @property
-    def busy(self) -> FloatArray:
-        """[T] PE-cycles in which there is something to add, mean over images."""
-        return _busy(self.activity, self.gemm.macs, self.multiplies, *self.serial_in_time[[0, -1]].tolist())
+    def dense_cycles(self) -> FloatArray:
+        """[T] PE-cycles with an operand where nothing is skipped."""
+        return self.gemm.macs * self.serial_in_time * self.executions
 
     @property
-    def passes(self) -> int:
-        """Times the weights go through the array in the whole inference."""
-        return len(self.ticks.passes) if self.ticks else self.executed
+    def busy(self) -> FloatArray:
+        """[T] PE-cycles in which there is something to add, mean over images."""
+        cycles = self.serial_in_time[:, None]
+        busy = self.activity.effective_macs * cycles if self.multiplies else self.activity.accumulations
+        # Two multi-bit activations have more pairs of set bits than cycles, each of which takes a whole word.
+        found: FloatArray = np.minimum(busy, self.gemm.macs * cycles).mean(axis=1)
+        return found
+
+    @property
+    def worked_passes(self) -> tuple[int, ...]:
+        """Timesteps that the array works through in each pass over the operands; a reused static input: one."""
+        return self.ticks.passes if self.ticks else (1,) * self.executed
 
     def by_bits(self, quantity: Callable[[int], float]) -> FloatArray:
         """[T]: what follows from an operand's bits at each timestep."""
@@ -75,57 +83,32 @@ class Core:
         return [self.operand_bits - 1 + passes[0], *passes[1:]]
 
 
-def core_of(workload: Workload, hardware: SystolicFile, op: Operation) -> Core:
-    """How the array executes a weighted operation."""
-    gemm, pe, spads = op.products(), hardware.pe, hardware.memories
-    reuses = hardware.static_input == "reuse" and is_constant(op)
-    spad_bits = None
-    if hardware.dataflow == "tick-batch" and op.kind != "matmul":
-        sizes = spads.spad_spike.size_bytes, spads.spad_weight.size_bytes, spads.spad_psum.size_bytes
-        spad_bits = (8 * sizes[0], 8 * sizes[1], 8 * sizes[2])
-    identity = ("core", op.name, pe.multiplier_bits, pe.psum_bits, reuses, spad_bits)
-    kept = workload.derived(identity, lambda: _timing(workload, op, pe, reuses, spad_bits))
-    cut = folds(gemm, hardware.dataflow, hardware.array.rows, hardware.array.cols, hardware.drain)
-    return Core(identity=identity, op=op, gemm=gemm, folds=cut, **kept)
-
-
-def _timing(
-    workload: Workload, op: Operation, pe: PeSpec, reuses: bool, spad_bits: tuple[int, int, int] | None
-) -> dict[str, Any]:
-    """Fields of a `Core` that do not depend on the array; `spad_bits` where timesteps are batched."""
-    kind, timesteps = op.in_types[0], workload.timesteps
-    weight_bits = op.in_types[1].planes if op.kind == "matmul" else workload.precision.weight_bits
-    serial = ceil_div(kind.planes, pe.multiplier_bits or 1)
-    executed = 1 if reuses else timesteps
-    ticks = None
-    if spad_bits is not None:
-        ticks = tick_batch(
-            timesteps=executed,
-            k=op.products().k,
-            planes=kind.planes,
-            weight_bits=weight_bits,
-            psum_bits=pe.psum_bits,
-            spad_bits=spad_bits,
-        )
-    return {
-        "activity": workload.activity[op.name],
-        "serial": serial,
-        "operand_bits": kind.planes,
-        "weight_bits": weight_bits,
-        "serial_in_time": steps.first_and_later(timesteps, float(serial), 1.0 if kind.spikes_later else float(serial)),
-        "bits_in_time": kind.planes_in_time(timesteps),
-        "executed": executed,
-        "executions": steps.first_and_later(timesteps, 1.0, 0.0 if reuses else 1.0),
-        "ticks": ticks,
-        "multiplies": bool(pe.multiplier_bits),
-    }
-
-
 @lru_cache(maxsize=1024)  # the designs of a sweep share it
-def _busy(activity: OpActivity, macs: int, multiplies: bool, first: float, later: float) -> FloatArray:
-    cycles = steps.first_and_later(activity.timesteps, first, later)[:, None]
-    busy = activity.effective_macs * cycles if multiplies else activity.accumulations
-    # Two multi-bit activations have more pairs of set bits than cycles, each of which takes a whole word.
-    found: FloatArray = np.minimum(busy, macs * cycles).mean(axis=1)
-    found.setflags(write=False)
-    return found
+def core_of(
+    op: Operation, activity: OpActivity, weight_bits: int, pe: PeSpec, executed: int, ticks: TickBatch | None
+) -> Core:
+    """How the array executes a weighted operation.
+
+    Args:
+        op: the operation.
+        activity: of its input, at all timesteps T.
+        weight_bits: of an element of the second operand.
+        pe: the processing element.
+        executed: timesteps in which the array works, the first ones.
+        ticks: the timesteps that are worked through together, where some are.
+    """
+    kind, timesteps = op.in_types[0], activity.timesteps
+    serial = ceil_div(kind.planes, pe.multiplier_bits or 1)
+    return Core(
+        op=op,
+        activity=activity,
+        serial=serial,
+        operand_bits=kind.planes,
+        weight_bits=weight_bits,
+        serial_in_time=steps.first_and_later(timesteps, float(serial), 1.0 if kind.spikes_later else float(serial)),
+        bits_in_time=kind.planes_in_time(timesteps),
+        executed=executed,
+        executions=steps.first_and_later(timesteps, 1.0, 0.0 if executed < timesteps else 1.0),
+        ticks=ticks,
+        multiplies=bool(pe.multiplier_bits),
+    )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from accelsim.core.settings import Section
 from accelsim.costs.parts import (
@@ -13,8 +13,8 @@ from accelsim.costs.parts import (
 )
 from accelsim.costs.table import CostSection
 from accelsim.machines.machine import MachineFile
-from accelsim.machines.systolic.related.description import RelatedDataflow, RelatedSections
 
+S = TypeVar("S", bound=Section)
 SPADS = ("spad_spike", "spad_weight", "spad_psum")
 
 
@@ -97,8 +97,8 @@ class Memories(Section):
     dram: ChannelSpec
 
 
-class SystolicFile(RelatedSections, MachineFile):
-    """A systolic array."""
+class SystolicFile(MachineFile):
+    """A systolic array, without what its dataflow adds (`accelsim.machines.systolic.schema`)."""
 
     format: Literal["accelsim.hardware/1"] = "accelsim.hardware/1"
     """Format of the file, with its version; may be left out."""
@@ -115,7 +115,7 @@ class SystolicFile(RelatedSections, MachineFile):
     clock_mhz: float = Field(gt=0)
     """Clock of the whole machine."""
     array: ArraySpec
-    dataflow: Literal["os", "ws", "is", "tick-batch"] | RelatedDataflow
+    dataflow: str
     """Output-, weight-, input-stationary, tick-batch (weights stay for all timesteps), or that of a related
     accelerator, which needs the section of its name."""
     drain: Literal["overlapped", "serial"] = "overlapped"
@@ -134,19 +134,11 @@ class SystolicFile(RelatedSections, MachineFile):
     memories: Memories
     costs: CostSection
 
-    @model_validator(mode="after")
-    def _consistent(self) -> SystolicFile:
-        if self.dataflow != "tick-batch":
-            return self
-        if self.schedule == "step-by-step":
-            raise ValueError(
-                "dataflow 'tick-batch' works through all timesteps of a layer before the next layer; it needs "
-                "schedule 'layer-by-layer' (or take dataflow os, ws or is with 'step-by-step')"
-            )
-        empty = [name for name in SPADS if getattr(self.memories, name).size_bytes == 0]
-        if empty:
-            raise ValueError(f"dataflow 'tick-batch' needs scratchpads; memories.{empty[0]}.size_bytes is 0")
-        return self
+    def section(self, kind: type[S]) -> S:
+        """The dataflow's own section."""
+        found = getattr(self, self.dataflow)
+        assert isinstance(found, kind)
+        return found
 
     @property
     def pes(self) -> int:

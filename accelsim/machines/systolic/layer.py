@@ -1,9 +1,9 @@
 """One layer on a machine with global buffers and LIF units: everything that does not depend on the kind of array.
 
 `LayerModel` counts DRAM traffic and what follows the weighted operation (`Epilogue`). What a kind of array does with
-the weighted operation is the part of a subclass (`accelsim.machines.systolic.array.ArrayLayer` for os, ws, is and
-tick-batch), which says: `count` (its actions), `crossings` (traffic of the operands), `array_cycles` (closed
-form) and `work` (the same piece by piece, for `--fidelity cycle`).
+the weighted operation is the part of a subclass (`accelsim.machines.systolic.array.ArrayLayer` where the dataflow cuts
+it into folds), which says: `count` (its actions), `crossings` (traffic of the operands), `array_cycles` (closed form)
+and `work` (the same piece by piece, for `--fidelity cycle`).
 """
 
 from __future__ import annotations

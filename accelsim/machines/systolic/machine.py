@@ -8,15 +8,17 @@ from accelsim.costs.parts import Demand
 from accelsim.costs.table import CostFile, CostTable
 from accelsim.ledger.counts import Ledger
 from accelsim.machines.machine import Machine, MachineFile, Stopping
+from accelsim.machines.systolic.dataflows.registry import DATAFLOWS
 from accelsim.machines.systolic.description import SystolicFile
 from accelsim.machines.systolic.prices import cost_table
+from accelsim.machines.systolic.schema import SystolicSchema
 from accelsim.workload import Workload
 
 
 class SystolicMachine(Machine[SystolicFile]):
     """A systolic array with LIF units, in one of its dataflows; models are imported on first use."""
 
-    schema: ClassVar[type[MachineFile]] = SystolicFile
+    schema: ClassVar[type[MachineFile]] = SystolicSchema
     fidelities: ClassVar[tuple[str, ...]] = ("analytical", "cycle")
     ann_machine: ClassVar[str] = "ann_systolic"
 
@@ -39,12 +41,11 @@ class SystolicMachine(Machine[SystolicFile]):
         return cost_table(self.file, costs, demand)
 
     def stopping(self) -> Stopping:
-        """Step by step, which tick batching cannot."""
+        """Step by step, and what the dataflow gives up for it."""
         file = self.file
         usual = f"{file.dataflow}, {file.schedule}"
         if file.schedule == "step-by-step":
             return Stopping(usual)
-        if file.dataflow == "tick-batch":
-            said = "schedule step-by-step, dataflow os (tick batching given up)"
-            return Stopping(usual, said, {"schedule": "step-by-step", "dataflow": "os"})
-        return Stopping(usual, "schedule step-by-step", {"schedule": "step-by-step"})
+        changes, said = DATAFLOWS[file.dataflow].stopping()
+        words = ", ".join(filter(None, ("schedule step-by-step", said)))
+        return Stopping(usual, words, {"schedule": "step-by-step", **changes})

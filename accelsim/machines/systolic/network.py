@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
-from accelsim.machines.systolic.array import ArrayLayer
+from accelsim.machines.systolic.dataflows.registry import DATAFLOWS
 from accelsim.machines.systolic.description import SPADS, SystolicFile
 from accelsim.machines.systolic.layer import EpilogueLayer, LayerModel, Residency
-from accelsim.machines.systolic.related import layer_of
-from accelsim.machines.systolic.related import remarks as related_remarks
-from accelsim.machines.systolic.related.description import SECTIONS, related_instances
 from accelsim.machines.systolic.weights import WeightStore
 from accelsim.workload import Operation, Stage, Workload
 from accelsim.workload.graph import VIEWS
@@ -22,11 +20,12 @@ def build(workload: Workload, hardware: SystolicFile, from_trace: bool = False) 
     stages, outputs = workload.stages, workload.outputs
     residency = _residency(workload, hardware)
     weights = WeightStore(workload, hardware)
+    flow = DATAFLOWS[hardware.dataflow]
+    model: Callable[..., LayerModel] = flow.layer_model()
     layers: list[LayerModel] = []
     for stage in stages:
         common = (workload, hardware, stage, outputs[stage.name], residency, from_trace)
-        core = layer_of(hardware.dataflow) if hardware.dataflow in SECTIONS else ArrayLayer
-        layer = core(*common, weights=weights) if stage.core else EpilogueLayer(*common)
+        layer = model(*common, flow=flow, weights=weights) if stage.core else EpilogueLayer(*common)
         layers.append(layer.fill())
     return layers
 
@@ -44,14 +43,13 @@ def instances(workload: Workload, hardware: SystolicFile) -> dict[str, float]:
         "glb_ofmap": 1,
         "dram": 1,
         "control": 1,
-        **related_instances(hardware),
+        **dict.fromkeys(DATAFLOWS[hardware.dataflow].parts(hardware), 1.0),
     }
 
 
 def notes(workload: Workload, hardware: SystolicFile, from_trace: bool = False) -> list[str]:
     """What a reader of the figures should know."""
-    remarks = related_remarks(workload, hardware.dataflow)
-    sparsity = hardware.sparsity
+    remarks, sparsity = [], hardware.sparsity
     if sparsity.spikes == "skip" and not (from_trace and workload.trace is not None and not workload.is_ann):
         why = "with --fidelity cycle and a trace the spikes themselves are counted"
         remarks.append(
@@ -60,12 +58,7 @@ def notes(workload: Workload, hardware: SystolicFile, from_trace: bool = False) 
         )
     if sparsity.weights == "skip" and sparsity.weight_density is not None:
         remarks.append(f"skipped weights: which of them are zero is drawn with seed {sparsity.weight_seed}")
-    if hardware.drain == "serial" and hardware.dataflow in ("ws", "is"):
-        remarks.append(f"drain: serial makes no difference to {hardware.dataflow}, whose results leave with the stream")
-    if sparsity.spikes == "skip" and sparsity.sync == "timestep" and hardware.dataflow in ("ws", "is"):
-        remarks.append(
-            f"sync: timestep makes no difference to {hardware.dataflow}, where a sum passes through all PEs of a column"
-        )
+    remarks += DATAFLOWS[hardware.dataflow].remarks(workload, hardware)
     serial = [op for op in workload.graph.weighted if op.in_types[0].planes > 1]
     if serial and not hardware.pe.multiplier_bits:
         names = ", ".join(op.name for op in serial[:4]) + (", ..." if len(serial) > 4 else "")
@@ -91,7 +84,7 @@ def _kept_bits(workload: Workload, hardware: SystolicFile, stage: Stage) -> int:
     membranes = sum(stored_membranes(op, hardware.lif.membrane_sharing) for op in neurons)
     bits = membranes * workload.precision.membrane_bits
     core = stage.core
-    reuses = hardware.static_input == "reuse" and hardware.dataflow != "tick-batch"
+    reuses = hardware.static_input == "reuse" and not DATAFLOWS[hardware.dataflow].keeps_reused_sums
     if reuses and core is not None and is_constant(core) and stage.of_kind("neuron"):
         bits += core.out_elements * hardware.pe.accumulator_bits
     return bits

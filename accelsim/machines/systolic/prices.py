@@ -16,8 +16,8 @@ from accelsim.costs.parts import (
     time_affine_components,
 )
 from accelsim.costs.table import Component, CostFile, CostTable, from_file
+from accelsim.machines.systolic.dataflows.registry import DATAFLOWS
 from accelsim.machines.systolic.description import SPADS, PeSpec, SystolicFile
-from accelsim.machines.systolic.related.description import related_parts
 
 
 def cost_table(machine: SystolicFile, file: CostFile, demand: Demand) -> CostTable:
@@ -36,7 +36,7 @@ def cost_table(machine: SystolicFile, file: CostFile, demand: Demand) -> CostTab
     for name in ("glb_weight", "glb_ifmap", "glb_ofmap"):
         memory: SramSpec = getattr(machine.memories, name)
         components[name] = memory.component(f"memories.{name}", node)
-    return CostTable({**components, **related_parts(machine, node)})
+    return CostTable({**components, **DATAFLOWS[machine.dataflow].parts(machine)})
 
 
 @lru_cache

@@ -6,16 +6,13 @@ whole line; what is counted are the lines actually touched.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.machines.systolic.description import SystolicFile
 from accelsim.machines.systolic.folds import Folds
-from accelsim.machines.systolic.weights import Weights
 from accelsim.workload import Operation
 from accelsim.workload.graph import ceil_div
 from accelsim.workload.schema import Conv2dSpec
@@ -49,7 +46,7 @@ def window_lines(op: Operation, bits_per_element: int, line_bits: int) -> int:
 def folded_window_lines(op: Operation, bits_per_element: int, line_bits: int, rows: int) -> int:
     """The same where the window is cut into pieces of `rows` elements that are read at different times.
 
-    All positions of a fold pass before the next fold (ws, is), so a line that two folds share is read
+    All that streams passes a fold before the next one, so a line that two folds share is read
     by both: one more for every cut that does not fall between two lines anyway.
     """
     _, elements = _run(op)
@@ -91,35 +88,6 @@ def fetched(folds: int, times: int, block: int = 1) -> BoolArray:
     period = folds if times == 1 else 1 if times == folds else block
     found: BoolArray = np.arange(folds) % period == 0
     return found
-
-
-def fetches(op: Operation, folds: Folds, hardware: SystolicFile, weights: Weights, input_bits: int) -> Fetches:
-    """Crossings of one pass of `op`, whose inputs have `input_bits` per element.
-
-    Groups follow one another, so the operands of one group are what has to fit.
-    """
-    gemm, memories = op.products(), hardware.memories
-    weight_bits = weights.stored_bits(gemm.n)
-    inputs = math.prod(op.in_shapes[0]) // gemm.groups * input_bits
-    if hardware.dataflow == "is":  # the stationary operand is loaded once by construction
-        times = 1 if weight_bits <= memories.glb_weight.working_bits else folds.col_folds
-        return Fetches(times, 1, "columns", "output positions outside, receptive field inside")
-    if hardware.dataflow == "ws":
-        times = 1 if inputs <= memories.glb_ifmap.working_bits else folds.col_folds
-        return Fetches(1, times, "columns", "output channels outside, receptive field inside")
-    return dram_fetches(
-        folds,
-        weight_bits=weight_bits,
-        weight_tile_bits=weights.stored_bits(min(hardware.array.cols, gemm.n)),
-        weight_capacity=memories.glb_weight.working_bits,
-        input_bits=inputs,
-        input_band_bits=band_bits(op, hardware.array.rows, input_bits),
-        input_capacity=memories.glb_ifmap.working_bits,
-        block_bits=(
-            lambda block: weights.stored_bits(min(block * hardware.array.cols, gemm.n)),
-            lambda block: band_bits(op, block * hardware.array.rows, input_bits),
-        ),
-    )
 
 
 def dram_fetches(

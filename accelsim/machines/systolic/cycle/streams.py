@@ -6,7 +6,7 @@ an axis has length 1 there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -17,6 +17,7 @@ from accelsim.machines.systolic.core import Core
 from accelsim.machines.systolic.cycle.expected import any_of, expected_max
 from accelsim.machines.systolic.cycle.windows import elements, planes, unrolled, window_sums
 from accelsim.machines.systolic.description import SystolicFile
+from accelsim.machines.systolic.folds import Folds
 from accelsim.workload.graph import ceil_div
 from accelsim.workload.trace import Record
 
@@ -34,8 +35,8 @@ class Streams:
     """If all PEs in use had the mean load."""
     overhead: FloatArray
     """Fill and drain."""
-    slots: FloatArray | None = None
-    """ws, is with skipped zeros: PE-cycles in which something passes a PE in use."""
+    pe_cycles: FloatArray | None = None
+    """Where an operand stands and zeros are skipped: PE-cycles in which something passes a PE in use."""
 
     def totals(self, shape: tuple[int, int, int]) -> tuple[FloatArray, FloatArray]:
         """[passes] each: stream and overhead cycles over folds of `shape` (groups, rows, columns), mean image."""
@@ -54,28 +55,29 @@ def sizes(total: int, piece: int) -> FloatArray:
     return result
 
 
-def dense(core: Core, ticks: tuple[int, ...]) -> Streams:
+def dense(core: Core, folds: Folds, ticks: tuple[int, ...]) -> Streams:
     """Every operand takes its cycle."""
     ends = np.cumsum(ticks)
     serial = [core.serial_in_time[end - number : end].sum() for end, number in zip(ends, ticks, strict=True)]
-    stream = core.folds.stream * np.array(serial).reshape(1, -1, 1, 1, 1)
-    return Streams(stream, stream, np.full((1, 1, 1, 1, 1), float(core.folds.overhead)))
+    stream = folds.stream * np.array(serial).reshape(1, -1, 1, 1, 1)
+    return Streams(stream, stream, np.full((1, 1, 1, 1, 1), float(folds.overhead)))
 
 
 # --- from densities -----------------------------------------------------------------------------------
 
 
-def expected(
-    core: Core, hardware: SystolicFile, ticks: tuple[int, ...], spikes: FloatArray | None, weights: float | None
+def expected_by_output(
+    core: Core,
+    folds: Folds,
+    hardware: SystolicFile,
+    ticks: tuple[int, ...],
+    spikes: FloatArray | None,
+    weights: float | None,
 ) -> Streams:
-    """Spikes (share of them per timestep) or weights (share of them not zero) come by chance; None: not skipped."""
-    by_row_and_column = _expected_os if hardware.dataflow in ("os", "tick-batch") else _expected_stationary
-    return by_row_and_column(core, hardware, ticks, spikes, weights)
+    """Every PE works for one output; the slowest of a fold, or of a timestep, sets the pace.
 
-
-def _expected_os(
-    core: Core, hardware: SystolicFile, ticks: tuple[int, ...], spikes: FloatArray | None, weights: float | None
-) -> Streams:
+    `spikes` (share of them per timestep) or `weights` (share of them not zero) come by chance; None: not skipped.
+    """
     gemm, rows, cols = core.op.products(), hardware.array.rows, hardware.array.cols
     by_step = np.ones(sum(ticks)) if spikes is None else spikes
     there = by_step * (1.0 if weights is None else weights)
@@ -96,12 +98,12 @@ def _expected_os(
                 alike = used_cols if weights is not None else 1
                 draws = int((used_rows if spikes is not None else 1) * alike)
                 if together:  # a whole timestep until the slowest is waited for
-                    folds = len(row_sizes) * gemm.groups
+                    all_folds = len(row_sizes) * gemm.groups
                     # Rows of the array that the last fold leaves empty have a fold less to work through.
                     most = int((row_sizes[-1] if spikes is not None else 1) * alike)
                     fewer = int((row_sizes[0] - row_sizes[-1]) * alike) if spikes is not None else 0
-                    less = (trials * (folds - gemm.groups), fewer)
-                    slowest = expected_max(trials * folds, mine[0], most, less) / folds
+                    less = (trials * (all_folds - gemm.groups), fewer)
+                    slowest = expected_max(trials * all_folds, mine[0], most, less) / all_folds
                 elif hardware.sparsity.sync == "timestep":
                     pieces = [trials // gemm.k * int(size) for size in _chunks(core, hardware)]
                     slowest = sum(
@@ -113,20 +115,24 @@ def _expected_os(
                 stream[0, index, 0][where] = each * slowest
         in_use = np.outer(row_sizes, col_sizes) / (row_sizes[0] * col_sizes[0]) if together else 1.0
         ideal[0, index] = each * trials * sum(mine) * in_use
-    return Streams(stream, ideal, np.full((1, 1, 1, 1, 1), float(core.folds.overhead)))
+    return Streams(stream, ideal, np.full((1, 1, 1, 1, 1), float(folds.overhead)))
 
 
-def _expected_stationary(
-    core: Core, hardware: SystolicFile, ticks: tuple[int, ...], spikes: FloatArray | None, weights: float | None
+def expected_by_row(
+    core: Core,
+    folds: Folds,
+    hardware: SystolicFile,
+    ticks: tuple[int, ...],
+    spikes: FloatArray | None,
+    weights: float | None,
+    weights_stand: bool,
 ) -> Streams:
-    """ws: weights stand, spikes stream; is: the other way round."""
+    """A row works for one element of the receptive field: weights stand and spikes stream, or the other way round."""
     gemm, rows, cols = core.op.products(), hardware.array.rows, hardware.array.cols
-    weights_stand = hardware.dataflow == "ws"
     across = gemm.n if weights_stand else gemm.m
     col_sizes = sizes(across, cols)
-    folds = core.folds.row_folds
-    shape = (1, len(ticks), 1, folds, len(col_sizes))
-    stream, ideal, overhead, slots = (np.zeros(shape) for _ in range(4))
+    shape = (1, len(ticks), 1, folds.row_folds, len(col_sizes))
+    stream, ideal, overhead, pe_cycles = (np.zeros(shape) for _ in range(4))
     for index in range(len(ticks)):
         spike = None if spikes is None else float(spikes[index])
         if spike is not None and not weights_stand:  # standing inputs hold all of their bit-planes
@@ -137,32 +143,25 @@ def _expected_stationary(
             filled = 1.0 if stands is None or not kept else gemm.k * stands / kept
             for fold, standing in enumerate(sizes(kept, rows) if kept else ()):
                 passing = 1.0 if streams is None else any_of(streams, int(standing))
-                length = core.folds.stream * core.serial_in_time[index]
+                length = folds.stream * core.serial_in_time[index]
                 stream[0, index, 0, fold, column] = length * passing
                 ideal[0, index, 0, fold, column] = length * (1.0 if streams is None else streams) * filled
-                overhead[0, index, 0, fold, column] = core.folds.overhead
-                slots[0, index, 0, fold, column] = length * passing * standing * used
-    return Streams(stream, ideal, overhead, slots)
+                overhead[0, index, 0, fold, column] = folds.overhead
+                pe_cycles[0, index, 0, fold, column] = length * passing * standing * used
+    return Streams(stream, ideal, overhead, pe_cycles)
 
 
 # --- from a trace -------------------------------------------------------------------------------------
 
 
-def traced(
-    core: Core, hardware: SystolicFile, ticks: tuple[int, ...], record: Record, skip_spikes: bool, mask: Mask | None
-) -> Streams:
-    """From the spikes of `record`; `mask` [groups, k, n] says which weights are not zero (None: not skipped)."""
-    per_image = [
-        (_traced_os if hardware.dataflow in ("os", "tick-batch") else _traced_stationary)(
-            core, hardware, ticks, record, image, skip_spikes, mask
-        )
-        for image in range(record.images)
-    ]
+def over_images(images: Iterable[Streams]) -> Streams:
+    """The cycles of several images, which have no axis for them."""
+    made = list(images)
     stream, ideal, overhead = (
-        np.stack([getattr(one, name) for one in per_image]) for name in ("stream", "ideal", "overhead")
+        np.stack([getattr(one, name) for one in made]) for name in ("stream", "ideal", "overhead")
     )
-    slots = [one.slots for one in per_image if one.slots is not None]
-    return Streams(stream, ideal, overhead, np.stack(slots) if slots else None)
+    pe_cycles = [one.pe_cycles for one in made if one.pe_cycles is not None]
+    return Streams(stream, ideal, overhead, np.stack(pe_cycles) if pe_cycles else None)
 
 
 def _chunks(core: Core, hardware: SystolicFile) -> FloatArray:
@@ -203,8 +202,9 @@ def _loads(
     return loads
 
 
-def _traced_os(
+def traced_by_output(
     core: Core,
+    folds: Folds,
     hardware: SystolicFile,
     ticks: tuple[int, ...],
     record: Record,
@@ -212,10 +212,13 @@ def _traced_os(
     skip_spikes: bool,
     mask: Mask | None,
 ) -> Streams:
-    """Each PE works through what its output needs; the slowest of a fold, or of a timestep, sets the pace."""
+    """Each PE works through what its output needs; the slowest of a fold, or of a timestep, sets the pace.
+
+    `mask` [groups, k, n] says which weights are not zero (None: not skipped).
+    """
     gemm, rows, cols = core.op.products(), hardware.array.rows, hardware.array.cols
     loads = _loads(core, hardware, mask, skip_spikes)
-    row_folds, col_folds = core.folds.row_folds, core.folds.col_folds if mask is not None else 1
+    row_folds, col_folds = folds.row_folds, folds.col_folds if mask is not None else 1
     width = cols if mask is not None else 1
     used = sizes(gemm.m, rows)[:, None] * (sizes(gemm.n, cols)[None, :] if mask is not None else 1.0)
     timestep = hardware.sparsity.sync == "timestep"
@@ -239,28 +242,29 @@ def _traced_os(
         else:
             streams.append(slowest if timestep else whole.max(axis=(2, 4)))
             ideals.append(whole.sum(axis=(2, 4)) / used)
-    overhead = np.full((1, 1, 1, 1), float(core.folds.overhead))
+    overhead = np.full((1, 1, 1, 1), float(folds.overhead))
     return Streams(np.stack(streams), np.stack(ideals), overhead)
 
 
-def _traced_stationary(
+def traced_by_row(
     core: Core,
+    folds: Folds,
     hardware: SystolicFile,
     ticks: tuple[int, ...],
     record: Record,
     image: int,
     skip_spikes: bool,
     mask: Mask | None,
+    weights_stand: bool,
 ) -> Streams:
-    """ws, is: rows of the receptive field that no column needs are left out; so is what meets none of the others.
+    """Rows of the receptive field that no column needs are left out; so is what meets none of the others.
 
     A sum passes through all PEs of a column, so what streams can only be skipped where no row has work for it.
     """
     gemm, cols = core.op.products(), hardware.array.cols
-    weights_stand = hardware.dataflow == "ws"
-    col_folds, rows = core.folds.col_folds, hardware.array.rows
-    shape = (len(ticks), gemm.groups, core.folds.row_folds, col_folds)
-    stream, ideal, overhead, slots = (np.zeros(shape) for _ in range(4))
+    col_folds, rows = folds.col_folds, hardware.array.rows
+    shape = (len(ticks), gemm.groups, folds.row_folds, col_folds)
+    stream, ideal, overhead, pe_cycles = (np.zeros(shape) for _ in range(4))
     serial = hardware.pe.multiplier_bits == 0 and core.operand_bits > 1
     for step in range(len(ticks)):
         any_plane = unrolled(core.op, elements(record, step, image, "nonzero")).astype(bool)  # [groups, m, k]
@@ -277,10 +281,10 @@ def _traced_stationary(
             skips = (mask is not None, skip_spikes) if weights_stand else (skip_spikes, mask is not None)
             for column in range(col_folds):
                 if column and not skips[0]:  # the same as in the first
-                    for table in (stream, ideal, overhead, slots):
+                    for table in (stream, ideal, overhead, pe_cycles):
                         table[step, group, :, column] = table[step, group, :, 0]
                     wide = min(cols, standing.shape[1] - column * cols) / min(cols, standing.shape[1])
-                    slots[step, group, :, column] *= wide
+                    pe_cycles[step, group, :, column] *= wide
                     continue
                 block = standing[:, column * cols : (column + 1) * cols]
                 kept = np.flatnonzero(block.any(axis=1)) if skips[0] else np.arange(gemm.k)
@@ -298,9 +302,9 @@ def _traced_stationary(
                     stream[at] = repeat * np.count_nonzero(met, axis=0)
                     ideal[at] = repeat * met.sum(axis=0) / held * filled
                 else:
-                    length = core.folds.stream * core.serial_in_time[step]
+                    length = folds.stream * core.serial_in_time[step]
                     stream[at] = length
                     ideal[at] = length * filled
-                overhead[at] = core.folds.overhead
-                slots[at] = stream[at] * held * block.shape[1]
-    return Streams(stream, ideal, overhead, slots)
+                overhead[at] = folds.overhead
+                pe_cycles[at] = stream[at] * held * block.shape[1]
+    return Streams(stream, ideal, overhead, pe_cycles)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from accelsim.machines.systolic.array import ArrayLayer
 from accelsim.machines.systolic.cycle.plan import Work
 from accelsim.machines.systolic.related import cycles
 from accelsim.machines.systolic.related.layer import evenly, handing_over
+from accelsim.machines.systolic.related.sections import EyerissSpec
 
 
 class EyerissLayer(ArrayLayer):
@@ -21,17 +21,15 @@ class EyerissLayer(ArrayLayer):
     gaps, so cycles are those of the work divided by the PEs, as the public Prosperity simulator has it.
     """
 
-    def __init__(self, workload: Any, hardware: Any, *args: Any, **keys: Any) -> None:
-        self.eyeriss = hardware.eyeriss
-        super().__init__(workload, hardware.model_copy(update={"dataflow": "ws"}), *args, **keys)
+    @property
+    def _published_rounding(self) -> bool:
+        return self.hardware.section(EyerissSpec).published_rounding
 
     def array_cycles(self) -> FloatArray:
         """[T]: all timesteps together are rounded once."""
         array, gemm = self.hardware.array, self.gemm
         macs = gemm.k * gemm.m * self.executed * self.core.serial
-        total = gemm.groups * cycles.eyeriss_cycles(
-            macs, gemm.n, array.rows, array.cols, self.eyeriss.published_rounding
-        )
+        total = gemm.groups * cycles.eyeriss_cycles(macs, gemm.n, array.rows, array.cols, self._published_rounding)
         taken = np.zeros(self.steps)
         taken[: self.executed] = evenly(total, self.executed)
         return taken
@@ -50,7 +48,7 @@ class EyerissLayer(ArrayLayer):
             return 0.0
         array = self.hardware.array
         return float(
-            cycles.eyeriss_lif_cycles(self.updates, self.steps, array.rows, array.cols, self.eyeriss.published_rounding)
+            cycles.eyeriss_lif_cycles(self.updates, self.steps, array.rows, array.cols, self._published_rounding)
         )
 
     def lif_bound(self, array: FloatArray, lif: float) -> float:

@@ -59,8 +59,8 @@ class RelatedLayer(LayerModel):
     lif_waits: ClassVar[bool] = True
     """The LIF units take over when the array is through with the layer; else when a segment's sums are complete."""
 
-    def __init__(self, *args: Any, weights: object = None, **keys: Any) -> None:
-        super().__init__(*args, **keys)  # these machines make nothing of zero weights
+    def __init__(self, *args: Any, flow: object = None, weights: object = None, **keys: Any) -> None:
+        super().__init__(*args, **keys)  # each dataflow has a subclass; none makes anything of zero weights
 
     # -- what a machine answers ------------------------------------------------------------------------
 

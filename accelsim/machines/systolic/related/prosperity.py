@@ -8,8 +8,8 @@ import numpy as np
 
 from accelsim.machines.systolic.folds import Folds
 from accelsim.machines.systolic.related import cycles
-from accelsim.machines.systolic.related.description import ProsperitySpec
 from accelsim.machines.systolic.related.layer import Piece, RelatedLayer, evenly, rounds
+from accelsim.machines.systolic.related.sections import ProsperitySpec
 from accelsim.machines.systolic.related.windows import Windows
 from accelsim.machines.systolic.traffic import lines
 from accelsim.workload.graph import ceil_div
@@ -25,8 +25,7 @@ class ProsperityLayer(RelatedLayer):
 
     @property
     def _spec(self) -> ProsperitySpec:
-        assert self.hardware.prosperity is not None
-        return self.hardware.prosperity
+        return self.hardware.section(ProsperitySpec)
 
     @property
     def _rows(self) -> int:

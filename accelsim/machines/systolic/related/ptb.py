@@ -6,8 +6,8 @@ import numpy as np
 
 from accelsim.machines.systolic.folds import Folds
 from accelsim.machines.systolic.related import cycles
-from accelsim.machines.systolic.related.description import PtbSpec
 from accelsim.machines.systolic.related.layer import Piece, RelatedLayer, evenly, rounds
+from accelsim.machines.systolic.related.sections import PtbSpec
 from accelsim.machines.systolic.related.windows import Windows
 from accelsim.machines.systolic.traffic import lines
 from accelsim.workload.graph import ceil_div
@@ -21,8 +21,7 @@ class PtbLayer(RelatedLayer):
 
     @property
     def _spec(self) -> PtbSpec:
-        assert self.hardware.ptb is not None
-        return self.hardware.ptb
+        return self.hardware.section(PtbSpec)
 
     @property
     def _slots(self) -> int:

@@ -8,8 +8,8 @@ import numpy as np
 
 from accelsim.machines.systolic.folds import Folds
 from accelsim.machines.systolic.related import kernels
-from accelsim.machines.systolic.related.description import MintSpec, SpinalflowSpec
 from accelsim.machines.systolic.related.layer import Piece, RelatedLayer, rounds
+from accelsim.machines.systolic.related.sections import MintSpec, SpinalflowSpec
 from accelsim.machines.systolic.related.windows import Windows
 from accelsim.machines.systolic.traffic import lines, window_lines
 from accelsim.workload.graph import ceil_div
@@ -61,8 +61,7 @@ class MintLayer(SpikewiseLayer):
 
     @property
     def _spec(self) -> MintSpec:
-        assert self.hardware.mint is not None
-        return self.hardware.mint
+        return self.hardware.section(MintSpec)
 
     @property
     def _chunks(self) -> int:
@@ -110,8 +109,7 @@ class SpinalflowLayer(SpikewiseLayer):
 
     @property
     def _spec(self) -> SpinalflowSpec:
-        assert self.hardware.spinalflow is not None
-        return self.hardware.spinalflow
+        return self.hardware.section(SpinalflowSpec)
 
     @property
     def lif_cycles_per_update(self) -> float:
