@@ -15,7 +15,7 @@ from accelsim.machines.description import Hardware
 from accelsim.machines.systolic.analytical import simulate as closed_form
 from accelsim.machines.systolic.cycle import kernels, memory, queue
 from accelsim.machines.systolic.cycle.memory import COLUMNS, Room, run
-from accelsim.machines.systolic.cycle.plan import BUFFERS, LOADS, WRITES, Plan, spread
+from accelsim.machines.systolic.cycle.plan import BUFFERS, LOADS, WRITES, SegmentPlan, spread
 from accelsim.machines.systolic.cycle.simulate import simulate as clocked
 from accelsim.machines.systolic.description import SystolicFile
 from tests.networks import documents, machine, network, systolic, totals
@@ -116,17 +116,17 @@ def test_more_bandwidth_never_adds_stalls(document: dict[str, Any], file: Systol
 
 
 @st.composite
-def plans(draw: st.DrawFn) -> tuple[Plan, Room]:
+def plans(draw: st.DrawFn) -> tuple[SegmentPlan, Room]:
     random, segments = np.random.default_rng(draw(st.integers(0, 9999))), draw(st.integers(1, 12))
     loads = random.integers(0, 60, (segments, len(LOADS))) * (random.random((segments, len(LOADS))) < 0.4)
     writes = random.integers(0, 60, (segments, len(WRITES))) * (random.random((segments, len(WRITES))) < 0.3)
     work = random.integers(0, 40, segments).astype(float)
-    plan = Plan(np.zeros(segments, dtype=np.int64), work, loads.astype(float), writes.astype(float))
+    plan = SegmentPlan(np.zeros(segments, dtype=np.int64), work, loads.astype(float), writes.astype(float))
     names = dict.fromkeys(BUFFERS.values())
     return plan, Room(dict.fromkeys(names, 100), {name: draw(st.sampled_from((0, 50, 150))) for name in names})
 
 
-def walk(plan: Plan, room: Room, rate: float) -> list[float]:
+def walk(plan: SegmentPlan, room: Room, rate: float) -> list[float]:
     """Starts of segments: a queue of requests, each waiting for the event that lets it be issued."""
     segments = len(plan.cycles)
     queue = []
@@ -167,7 +167,7 @@ def walk(plan: Plan, room: Room, rate: float) -> list[float]:
 
 @settings(max_examples=200)
 @given(plans(), st.sampled_from((0.7, 3.0, 50.0)))
-def test_timeline_equals_a_walk_through_events(case: tuple[Plan, Room], rate: float) -> None:
+def test_timeline_equals_a_walk_through_events(case: tuple[SegmentPlan, Room], rate: float) -> None:
     plan, room = case
     found = run(plan, room, rate)
     assert [*found.start, found.total] == pytest.approx(walk(plan, room, rate))
@@ -191,7 +191,7 @@ def test_machine_of_the_command_line() -> None:
 
 @settings(max_examples=50)
 @given(plans(), st.sampled_from((0.7, 3.0)), st.sampled_from((0.0, 5.0)))
-def test_compiled_loop_equals_the_plain_one(case: tuple[Plan, Room], rate: float, latency: float) -> None:
+def test_compiled_loop_equals_the_plain_one(case: tuple[SegmentPlan, Room], rate: float, latency: float) -> None:
     plan, room = case
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(memory, "loop_for", lambda size: queue.timeline)

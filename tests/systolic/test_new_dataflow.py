@@ -13,14 +13,13 @@ import accelsim
 from accelsim.core.errors import InputError
 from accelsim.core.settings import Section
 from accelsim.machines.systolic import dataflows, schema
+from accelsim.machines.systolic.core import FoldedCore
 from accelsim.machines.systolic.dataflows.output_stationary import OutputStationary
 from accelsim.machines.systolic.dataflows.registry import DATAFLOWS
 from accelsim.machines.systolic.description import SystolicFile
-from accelsim.machines.systolic.folds import Folds
 from accelsim.machines.systolic.machine import SystolicMachine
 from accelsim.machines.systolic.traffic import Fetches
 from accelsim.machines.systolic.weights import Weights
-from accelsim.workload import Operation
 
 PACKAGE = Path(dataflows.__file__).parents[1]
 NAME = "rowwise"
@@ -44,9 +43,9 @@ class RowByRow(OutputStationary):
         """It has nowhere to keep maps."""
         return "keeps no maps; maps must be dram" if file.maps == "chip" else None
 
-    def fetches(self, op: Operation, folds: Folds, file: SystolicFile, weights: Weights, input_bits: int) -> Fetches:
+    def fetches(self, folded: FoldedCore, weights: Weights, input_bits: int) -> Fetches:
         """Weights cross once per row fold, the input once."""
-        return Fetches(folds.row_folds, 1, "rows", "output positions outside, row by row")
+        return Fetches(folded.folds.row_folds, 1, "rows", "output positions outside, row by row")
 
 
 # --- the line of the registry ----------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import math
 from accelsim.ledger.counts import LayerLedger, Ledger
 from accelsim.machines.systolic.cycle.plan import evenly
 from accelsim.machines.systolic.description import SystolicFile
-from accelsim.machines.systolic.layer import LayerModel
+from accelsim.machines.systolic.layer import SystolicLayer
 from accelsim.machines.systolic.network import build, instances, notes
 from accelsim.workload import Workload
 
@@ -23,7 +23,7 @@ def simulate(workload: Workload, hardware: SystolicFile) -> Ledger:
     return Ledger(layers, hardware.clock_mhz, instances(workload, hardware), notes(workload, hardware))
 
 
-def _closed(layer: LayerModel) -> LayerLedger:
+def _closed(layer: SystolicLayer) -> LayerLedger:
     ledger, hardware = layer.ledger, layer.hardware
     compute = layer.array_cycles()
     array = float(compute.sum())

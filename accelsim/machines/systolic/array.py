@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.core.timesteps import FloatArray, marks, starts
-from accelsim.machines.systolic.core import Core, core_of
-from accelsim.machines.systolic.cycle.plan import IntArray, Work, evenly
+from accelsim.machines.systolic.core import Core, FoldedCore, core_of
+from accelsim.machines.systolic.cycle.plan import ArrayWork, IntArray, evenly
 from accelsim.machines.systolic.cycle.streams import Streams, dense, over_images
 from accelsim.machines.systolic.cycle.windows import record_of
 from accelsim.machines.systolic.dataflows.folded import FoldedDataflow
 from accelsim.machines.systolic.folds import Folds
-from accelsim.machines.systolic.layer import Crossings, LayerModel
+from accelsim.machines.systolic.layer import Crossings, SystolicLayer
 from accelsim.machines.systolic.pe_actions import dense_pe_actions, pe_actions
 from accelsim.machines.systolic.traffic import Fetches, lines
 from accelsim.machines.systolic.weights import Weights, WeightStore
@@ -24,7 +24,7 @@ from accelsim.workload import Gemm, Operation
 from accelsim.workload.outputs import source
 
 
-class ArrayLayer(LayerModel):
+class ArrayLayer(SystolicLayer):
     """A stage whose weighted operation runs on the array."""
 
     def __init__(self, *args: Any, flow: FoldedDataflow, weights: WeightStore, **keys: Any) -> None:
@@ -42,6 +42,7 @@ class ArrayLayer(LayerModel):
         )
         array = self.hardware.array
         self.folds: Folds = flow.folds(self.gemm, array.rows, array.cols, self.hardware.drain)
+        self.folded = FoldedCore(self.core, self.folds, self.hardware)
         self.parked_bits = 0
 
     @property
@@ -72,19 +73,18 @@ class ArrayLayer(LayerModel):
     @cached_property
     def streams(self) -> Streams:
         """Cycles of every fold in the passes that the array works through."""
-        core, folds, passes, (skip_spikes, skip_weights) = self.core, self.folds, self.core.worked_passes, self._skips
+        skip_spikes, skip_weights = self._skips
         if not (skip_spikes or skip_weights):
-            return dense(core, folds, passes)
+            return dense(self.folded)
         record = record_of(self.workload, self.op) if self.from_trace else None
         if record is not None:
             mask = self.weights.mask if skip_weights else None
             return over_images(
-                self.flow.traced(core, folds, self.hardware, passes, record, image, skip_spikes, mask)
-                for image in range(record.images)
+                self.flow.traced(self.folded, record, image, skip_spikes, mask) for image in range(record.images)
             )
         density = self.weights.density if skip_weights else None
         spikes = self._densities if skip_spikes else None
-        return self.flow.expected(core, folds, self.hardware, passes, spikes, density)
+        return self.flow.expected(self.folded, spikes, density)
 
     @cached_property
     def _densities(self) -> FloatArray:
@@ -121,7 +121,7 @@ class ArrayLayer(LayerModel):
         """Where the sums of a column fold come with its last fold along k, and only then, the units wait for them."""
         bound = super().lif_bound(array, lif)
         folds = self.folds
-        columns = self.flow.last_sums(self.gemm, self.hardware.array.cols)
+        columns = self.flow.last_sums(self.folded)
         changes = self.op.in_types[0].spikes_later
         if columns is None or not lif or any(self._skips) or changes:
             return bound
@@ -139,7 +139,7 @@ class ArrayLayer(LayerModel):
             return max(bound, math.ceil(end + (executed - 1) * max(by_step, step) - 1e-6))
         return executed * max(math.ceil(end - 1e-6), step) + (self.steps - executed) * by_step
 
-    def work(self) -> Work:
+    def work(self) -> ArrayWork:
         """One segment per fold and pass, in the order of the loops."""
         return work_of(self)
 
@@ -162,7 +162,7 @@ class ArrayLayer(LayerModel):
             taken = core.dense_cycles
             found = dense_pe_actions(self.flow, core, pe, sparsity.spikes != "none", weights)
         self.ledger.merge(found)
-        loading = self.flow.loading(core, self.hardware.array.rows)
+        loading = self.flow.loading(self.folded)
         if loading is not None:
             self.ledger.add("pe.forward_bits", loading)
         self.useful_cycles = float(np.add.reduce(taken)) / self.hardware.pes
@@ -184,12 +184,12 @@ class ArrayLayer(LayerModel):
         weight_line = self.memories.glb_weight.line_bits
         weight_lines = gemm.groups * gemm.n * lines(self.weights.stored_bits(1), weight_line)
         weight_lines += lines(self._bias_bits, weight_line)  # biases travel with the weights
-        line_bits, rows = self.memories.glb_ifmap.line_bits, self.hardware.array.rows
+        line_bits = self.memories.glb_ifmap.line_bits
         weight_sweeps, input_sweeps = self.flow.sweeps(self.folds)
         buffer, vectors = f"{self.operand_buffer}.read", input_sweeps * gemm.groups * gemm.m
 
         def window(bits: int) -> int:
-            return self.flow.window_lines(self.op, bits, line_bits, rows)
+            return self.flow.window_lines(self.folded, bits, line_bits)
 
         if core.ticks is None:
             ledger.add(buffer, weight_sweeps * weight_lines * core.executions)
@@ -202,7 +202,7 @@ class ArrayLayer(LayerModel):
 
     def _partial_sums(self) -> None:
         """Sums that need several folds wait in the output buffer."""
-        parked = self.flow.parked(self.gemm, self.folds)
+        parked = self.flow.parked(self.folded)
         if parked is None:
             return
         along, across = parked
@@ -226,7 +226,7 @@ class ArrayLayer(LayerModel):
 
     def fetches(self, ticks: int) -> Fetches:
         """Loop order and crossings of a pass over so many timesteps."""
-        return self.flow.fetches(self.op, self.folds, self.hardware, self.weights, self.core.operand_bits * ticks)
+        return self.flow.fetches(self.folded, self.weights, self.core.operand_bits * ticks)
 
     def resident(self) -> dict[str, float]:
         """Operands that fit as a whole, membranes, and partial sums that need not leave."""
@@ -272,7 +272,7 @@ class ArrayLayer(LayerModel):
 # --- the folds as segments of the cycle level ----------------------------------------------------------
 
 
-def work_of(layer: ArrayLayer) -> Work:
+def work_of(layer: ArrayLayer) -> ArrayWork:
     """One segment per fold and pass, in the order of the loops."""
     folds, gemm, streams = layer.folds, layer.gemm, layer.streams
     worked = layer.core.worked_passes
@@ -287,8 +287,7 @@ def work_of(layer: ArrayLayer) -> Work:
         ordered: FloatArray = np.ascontiguousarray(full[..., turn]).reshape(len(full), -1)
         return ordered
 
-    array = layer.hardware.array
-    shares = layer.flow.shares(gemm, folds, array.rows, array.cols, plan)
+    shares = layer.flow.shares(layer.folded, plan)
     outputs, weights, inputs, parked, resumed = (
         along(grid[None, None, None])[0]
         for grid in (shares.outputs, shares.weights, shares.inputs, shares.parked, shares.resumed)
@@ -298,7 +297,7 @@ def work_of(layer: ArrayLayer) -> Work:
     at_once = layer.hardware.schedule == "layer-by-layer" or len(layer.passes) == 1
     if layer.executed == 1 and at_once:  # the neurons of all timesteps work on the same sums
         handed = outputs * layer.steps
-    work = Work(
+    work = ArrayWork(
         layer.passes,
         pass_of,
         along(streams.stream),
@@ -323,7 +322,7 @@ def _turns(rows: int, columns: int, plan: Fetches) -> IntArray:
     return np.lexsort((column, row, column // plan.block))
 
 
-def _and_idle(work: Work, outputs: float) -> Work:
+def _and_idle(work: ArrayWork, outputs: float) -> ArrayWork:
     """The same followed by passes in which the array rests, because it would find what it found before."""
     worked = int(work.pass_of[-1]) + 1
     rest = len(work.passes) - worked
@@ -331,7 +330,7 @@ def _and_idle(work: Work, outputs: float) -> Work:
     def longer(table: FloatArray, value: float = 0.0) -> FloatArray:
         return np.concatenate([table, np.full((*table.shape[:-1], rest), value)], axis=-1)
 
-    return Work(
+    return ArrayWork(
         work.passes,
         np.concatenate([work.pass_of, np.arange(worked, worked + rest)]),
         longer(work.stream),

@@ -10,8 +10,8 @@ import numpy as np
 
 from accelsim.core import timesteps as steps
 from accelsim.core.timesteps import FloatArray
-from accelsim.machines.systolic.description import PeSpec
-from accelsim.machines.systolic.folds import TickBatch
+from accelsim.machines.systolic.description import SystolicFile, SystolicPe
+from accelsim.machines.systolic.folds import Folds, TickBatch
 from accelsim.workload import Gemm, OpActivity, Operation
 from accelsim.workload.graph import ceil_div
 
@@ -83,9 +83,33 @@ class Core:
         return [self.operand_bits - 1 + passes[0], *passes[1:]]
 
 
+@dataclass(frozen=True, eq=False)
+class FoldedCore:
+    """The operation cut into folds on the array of one machine."""
+
+    core: Core
+    folds: Folds
+    file: SystolicFile
+
+    @property
+    def gemm(self) -> Gemm:
+        """The operation as matrix products."""
+        return self.core.gemm
+
+    @property
+    def rows(self) -> int:
+        """Rows R of the array."""
+        return self.file.array.rows
+
+    @property
+    def cols(self) -> int:
+        """Columns C of the array."""
+        return self.file.array.cols
+
+
 @lru_cache(maxsize=1024)  # the designs of a sweep share it
 def core_of(
-    op: Operation, activity: OpActivity, weight_bits: int, pe: PeSpec, executed: int, ticks: TickBatch | None
+    op: Operation, activity: OpActivity, weight_bits: int, pe: SystolicPe, executed: int, ticks: TickBatch | None
 ) -> Core:
     """How the array executes a weighted operation.
 

@@ -27,7 +27,7 @@ class ArraySpec(Section):
     """PEs along the output channels (`os`, `ws`, `tick-batch`) or the output positions (`is`)."""
 
 
-class PeSpec(Section):
+class SystolicPe(Section):
     """One processing element."""
 
     accumulator_bits: int = Field(16, ge=2, le=32)
@@ -58,7 +58,7 @@ class Sparsity(Section):
     """For `weight_density`: which weights are zero, where that matters."""
 
 
-class LifSpec(Section):
+class SystolicLif(Section):
     """LIF units and the membranes they keep."""
 
     share: int = Field(1, ge=1)
@@ -84,7 +84,7 @@ class ChannelSpec(DramSpec):
     requests are issued that much ahead."""
 
 
-class Memories(Section):
+class SystolicMemories(Section):
     """Three levels: DRAM, global buffers, scratchpads in each PE."""
 
     spad_spike: SpadSpec = SpadSpec(size_bytes=0)
@@ -129,9 +129,9 @@ class SystolicFile(MachineFile):
     it fits there and nobody else needs it."""
     static_input: Literal["reuse", "recompute"] = "reuse"
     """A direct-encoded first layer: computed once and its sums kept, or computed at every timestep."""
-    pe: PeSpec = PeSpec()
-    lif: LifSpec = LifSpec()
-    memories: Memories
+    pe: SystolicPe = SystolicPe()
+    lif: SystolicLif = SystolicLif()
+    memories: SystolicMemories
     costs: CostSection
 
     def section(self, kind: type[S]) -> S:

@@ -12,11 +12,11 @@ from accelsim.core.memo import memo
 from accelsim.core.timesteps import FloatArray
 from accelsim.ledger.counts import LayerLedger
 from accelsim.machines.peripherals import Buffer, Peripherals, between_passes
-from accelsim.machines.systolic.tally import Lines, Tally
+from accelsim.machines.systolic.tally import LayerTally, Lines
 from accelsim.workload import Operation, Stage, Workload
 
 
-class Epilogue(Tally):
+class Epilogue(LayerTally):
     """The counts of one stage after its weighted operation."""
 
     def __init__(

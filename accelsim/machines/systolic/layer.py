@@ -1,6 +1,6 @@
 """One layer on a machine with global buffers and LIF units: everything that does not depend on the kind of array.
 
-`LayerModel` counts DRAM traffic and what follows the weighted operation (`Epilogue`). What a kind of array does with
+`SystolicLayer` counts DRAM traffic and what follows the weighted operation (`Epilogue`). What a kind of array does with
 the weighted operation is the part of a subclass (`accelsim.machines.systolic.array.ArrayLayer` where the dataflow cuts
 it into folds), which says: `count` (its actions), `crossings` (traffic of the operands), `array_cycles` (closed form)
 and `work` (the same piece by piece, for `--fidelity cycle`).
@@ -18,10 +18,10 @@ import numpy as np
 from accelsim.core import timesteps as steps
 from accelsim.core.timesteps import FloatArray
 from accelsim.ledger.counts import LayerLedger
-from accelsim.machines.systolic.cycle.plan import BUFFERS, Work
+from accelsim.machines.systolic.cycle.plan import BUFFERS, ArrayWork
 from accelsim.machines.systolic.description import SystolicFile
 from accelsim.machines.systolic.epilogue import Epilogue, epilogue_of
-from accelsim.machines.systolic.tally import Lines, Tally
+from accelsim.machines.systolic.tally import LayerTally, Lines
 from accelsim.workload import Operation, Stage, Workload
 from accelsim.workload.graph import ceil_div
 from accelsim.workload.outputs import is_constant
@@ -49,7 +49,7 @@ class Crossings:
     """Buffer-level loop order in words."""
 
 
-class LayerModel(Tally, ABC):
+class SystolicLayer(LayerTally, ABC):
     """Fills the ledger of one stage."""
 
     def __init__(
@@ -93,7 +93,7 @@ class LayerModel(Tally, ABC):
         """[T]: cycles of the array in closed form."""
 
     @abstractmethod
-    def work(self) -> Work:
+    def work(self) -> ArrayWork:
         """What the array does, segment by segment."""
 
     @property
@@ -124,7 +124,7 @@ class LayerModel(Tally, ABC):
 
     # -- all counts -----------------------------------------------------------------------------------
 
-    def fill(self) -> LayerModel:
+    def fill(self) -> SystolicLayer:
         """All counts of the stage."""
         core = self.stage.core
         if core:
@@ -207,7 +207,7 @@ class LayerModel(Tally, ABC):
             self.load(column, buffer, when if own else float(sum(bits)), when)
 
 
-class EpilogueLayer(LayerModel):
+class EpilogueLayer(SystolicLayer):
     """A stage without a weighted operation: pooling or neurons before the first one."""
 
     @property
@@ -226,17 +226,17 @@ class EpilogueLayer(LayerModel):
         """None."""
         return np.zeros(self.steps)
 
-    def work(self) -> Work:
+    def work(self) -> ArrayWork:
         """One empty segment per timestep."""
         return idle(self.steps)
 
 
-def idle(steps: int) -> Work:
+def idle(steps: int) -> ArrayWork:
     """A timestep after another in which the array does nothing."""
     nothing = np.zeros(steps)
     still = np.zeros((1, steps))
     whole = np.ones(steps)
-    return Work((1,) * steps, np.arange(steps), still, still, still, whole, nothing, nothing, nothing, nothing)
+    return ArrayWork((1,) * steps, np.arange(steps), still, still, still, whole, nothing, nothing, nothing, nothing)
 
 
-__all__ = ["BUFFERS", "Crossings", "EpilogueLayer", "LayerModel", "Residency", "idle"]
+__all__ = ["BUFFERS", "Crossings", "EpilogueLayer", "Residency", "SystolicLayer", "idle"]

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from accelsim.machines.systolic.dataflows.registry import DATAFLOWS
 from accelsim.machines.systolic.description import SPADS, SystolicFile
-from accelsim.machines.systolic.layer import EpilogueLayer, LayerModel, Residency
+from accelsim.machines.systolic.layer import EpilogueLayer, Residency, SystolicLayer
 from accelsim.machines.systolic.weights import WeightStore
 from accelsim.workload import Operation, Stage, Workload
 from accelsim.workload.graph import VIEWS
@@ -15,14 +15,14 @@ from accelsim.workload.neurons import stored_membranes
 from accelsim.workload.outputs import is_constant, source
 
 
-def build(workload: Workload, hardware: SystolicFile, from_trace: bool = False) -> list[LayerModel]:
+def build(workload: Workload, hardware: SystolicFile, from_trace: bool = False) -> list[SystolicLayer]:
     """The layers with all their counts; `from_trace` looks at the spikes themselves where there are any."""
     stages, outputs = workload.stages, workload.outputs
     residency = _residency(workload, hardware)
     weights = WeightStore(workload, hardware)
     flow = DATAFLOWS[hardware.dataflow]
-    model: Callable[..., LayerModel] = flow.layer_model()
-    layers: list[LayerModel] = []
+    model: Callable[..., SystolicLayer] = flow.layer_model()
+    layers: list[SystolicLayer] = []
     for stage in stages:
         common = (workload, hardware, stage, outputs[stage.name], residency, from_trace)
         layer = model(*common, flow=flow, weights=weights) if stage.core else EpilogueLayer(*common)

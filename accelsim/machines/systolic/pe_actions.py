@@ -14,11 +14,11 @@ from accelsim.core.timesteps import FloatArray
 from accelsim.ledger.counts import LayerLedger
 from accelsim.machines.systolic.core import Core
 from accelsim.machines.systolic.dataflows.folded import FoldedDataflow, PeCycles
-from accelsim.machines.systolic.description import PeSpec
+from accelsim.machines.systolic.description import SystolicPe
 
 
 def pe_actions(
-    flow: FoldedDataflow, core: Core, pe: PeSpec, gates: bool, weights: float, taken: FloatArray
+    flow: FoldedDataflow, core: Core, pe: SystolicPe, gates: bool, weights: float, taken: FloatArray
 ) -> LayerLedger:
     """Actions of all PEs.
 
@@ -44,6 +44,6 @@ def pe_actions(
 
 
 @lru_cache(maxsize=1024)  # the designs of a sweep share it
-def dense_pe_actions(flow: FoldedDataflow, core: Core, pe: PeSpec, gates: bool, weights: float) -> LayerLedger:
+def dense_pe_actions(flow: FoldedDataflow, core: Core, pe: SystolicPe, gates: bool, weights: float) -> LayerLedger:
     """Actions of all PEs where no zero is skipped."""
     return pe_actions(flow, core, pe, gates, weights, core.dense_cycles)

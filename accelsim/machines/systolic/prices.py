@@ -17,7 +17,7 @@ from accelsim.costs.parts import (
 )
 from accelsim.costs.table import Component, CostFile, CostTable, from_file
 from accelsim.machines.systolic.dataflows.registry import DATAFLOWS
-from accelsim.machines.systolic.description import SPADS, PeSpec, SystolicFile
+from accelsim.machines.systolic.description import SPADS, SystolicFile, SystolicPe
 
 
 def cost_table(machine: SystolicFile, file: CostFile, demand: Demand) -> CostTable:
@@ -40,7 +40,7 @@ def cost_table(machine: SystolicFile, file: CostFile, demand: Demand) -> CostTab
 
 
 @lru_cache
-def _pe(pe: PeSpec, weight_bits: int, node_nm: int) -> Component:
+def _pe(pe: SystolicPe, weight_bits: int, node_nm: int) -> Component:
     forward = per_bit("register", 8, node_nm)
     if pe.multiplier_bits:
         width = max(pe.multiplier_bits, weight_bits)

@@ -9,7 +9,7 @@ import numpy as np
 from accelsim.core import timesteps as steps
 from accelsim.core.timesteps import FloatArray
 from accelsim.ledger.counts import LayerLedger
-from accelsim.machines.systolic.description import Memories
+from accelsim.machines.systolic.description import SystolicMemories
 from accelsim.workload.graph import ceil_div
 
 
@@ -22,12 +22,12 @@ class Lines(NamedTuple):
     dram: int
 
     @classmethod
-    def of(cls, memories: Memories) -> Lines:
+    def of(cls, memories: SystolicMemories) -> Lines:
         """Those of a machine."""
         return cls(*(getattr(memories, name).line_bits for name in cls._fields))
 
 
-class Tally:
+class LayerTally:
     """Fills a ledger; keeps when what crosses the DRAM interface."""
 
     def __init__(self, ledger: LayerLedger, line_bits: Lines) -> None:
@@ -53,7 +53,7 @@ class Tally:
         """Bits really transferred: whole DRAM bursts."""
         return ceil_div(int(bits), self.line_bits.dram) * self.line_bits.dram
 
-    def merge(self, other: Tally) -> None:
+    def merge(self, other: LayerTally) -> None:
         """Add all that another part of the layer does."""
         self.ledger.merge(other.ledger)
         for column, when in other.moved.items():

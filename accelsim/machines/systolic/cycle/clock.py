@@ -10,10 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from accelsim.machines.systolic.cycle.memory import COLUMNS, Room, Timeline, occupancy, run
-from accelsim.machines.systolic.cycle.plan import BUFFERS, LOADS, WRITES, FloatArray, Plan, Work, evenly, spread
+from accelsim.machines.systolic.cycle.memory import COLUMNS, Room, TransferTimeline, occupancy, run
+from accelsim.machines.systolic.cycle.plan import (
+    BUFFERS,
+    LOADS,
+    WRITES,
+    ArrayWork,
+    FloatArray,
+    SegmentPlan,
+    evenly,
+    spread,
+)
 from accelsim.machines.systolic.description import SPADS, SystolicFile
-from accelsim.machines.systolic.layer import LayerModel
+from accelsim.machines.systolic.layer import SystolicLayer
 
 _SLACK = 1e-6
 """Cycles by which sums of many fractions may be off."""
@@ -27,16 +36,16 @@ SHARES = {
     "membrane_write": "outputs",
     "map_write": "outputs",
 }
-"""Which share of a `Work` says when each kind of transfer happens."""
+"""Which share of an `ArrayWork` says when each kind of transfer happens."""
 
 
 @dataclass(frozen=True)
-class Run:
+class Stretch:
     """One uninterrupted stretch: a layer, or one timestep of it (`schedule: step-by-step`)."""
 
     timestep: int
-    plan: Plan
-    timeline: Timeline
+    plan: SegmentPlan
+    timeline: TransferTimeline
     lif: FloatArray
     """[S]: cycles that the LIF units need for what each segment hands over."""
     work: float
@@ -49,8 +58,8 @@ class Run:
 class Clocked:
     """A layer's time: `runs` of its first image, figures of the mean image."""
 
-    layer: LayerModel
-    runs: list[Run]
+    layer: SystolicLayer
+    runs: list[Stretch]
     cycles: float
 
 
@@ -68,7 +77,7 @@ def bits_per_cycle(hardware: SystolicFile) -> float:
     return hardware.memories.dram.bandwidth_gbps * 1e3 / hardware.clock_mhz
 
 
-def clock(layer: LayerModel) -> Clocked:
+def clock(layer: SystolicLayer) -> Clocked:
     """Run the layer and fill in times and details of its ledger."""
     ledger = layer.ledger
     work = layer.work()
@@ -106,7 +115,7 @@ def clock(layer: LayerModel) -> Clocked:
     return Clocked(layer, images[0], total)
 
 
-def _waits(layer: LayerModel, runs: list[Run]) -> float:
+def _waits(layer: SystolicLayer, runs: list[Stretch]) -> float:
     """Stalls of one image, whole cycles: rounded down, but never below what the bandwidth demands."""
     needed = max(sum(one.work for one in runs), layer.epilogue_cycles)
     length = max(sum(one.length for one in runs), layer.epilogue_cycles)
@@ -114,7 +123,7 @@ def _waits(layer: LayerModel, runs: list[Run]) -> float:
     return max(math.floor(length - needed + _SLACK), transfer - needed, 0.0)
 
 
-def _per_step(layer: LayerModel, work: Work) -> FloatArray:
+def _per_step(layer: SystolicLayer, work: ArrayWork) -> FloatArray:
     """[T]: cycles of the array; the timesteps of a pass share its stream, the first of them pays fill and drain."""
     stream, overhead = (
         np.bincount(work.pass_of, weights=table.mean(axis=0), minlength=len(work.passes))
@@ -125,7 +134,7 @@ def _per_step(layer: LayerModel, work: Work) -> FloatArray:
     return cycles
 
 
-def _runs(layer: LayerModel, work: Work, image: int) -> Iterator[Run]:
+def _runs(layer: SystolicLayer, work: ArrayWork, image: int) -> Iterator[Stretch]:
     passes = len(work.passes)
     cycles, outputs = work.cycles[image], work.outputs
     handed = outputs.sum()
@@ -147,12 +156,12 @@ def _runs(layer: LayerModel, work: Work, image: int) -> Iterator[Run]:
     latency = hardware.memories.dram.latency_ns * hardware.clock_mhz / 1e3
     for begin, end in pairwise(cuts):
         part = slice(begin, end)
-        plan = Plan(first[part], cycles[part], moves[part, : len(LOADS)], moves[part, len(LOADS) :])
+        plan = SegmentPlan(first[part], cycles[part], moves[part, : len(LOADS)], moves[part, len(LOADS) :])
         timeline = run(plan, room_of(hardware), bits_per_cycle(hardware), latency)
         unstalled = np.cumsum(plan.cycles) - plan.cycles
         needed = max(float(plan.cycles.sum()), float(math.ceil(_lif_end(unstalled, lif[part]) - _SLACK)))
         length = max(timeline.total, needed, _lif_end(timeline.start, lif[part]))
-        yield Run(int(first[begin]), plan, timeline, lif[part], needed, length)
+        yield Stretch(int(first[begin]), plan, timeline, lif[part], needed, length)
 
 
 def _lif_end(start: FloatArray, lif: FloatArray) -> float:
@@ -167,7 +176,7 @@ def _lif_end(start: FloatArray, lif: FloatArray) -> float:
     return float((start[busy] + left[busy]).max())
 
 
-def _stalls(images: list[list[Run]], layer: LayerModel, stall: float) -> dict[str, float]:
+def _stalls(images: list[list[Stretch]], layer: SystolicLayer, stall: float) -> dict[str, float]:
     """The layer's stalls by the transfer waited for; they sum to `stall`."""
     if not stall:
         return {}
@@ -183,7 +192,7 @@ def _stalls(images: list[list[Run]], layer: LayerModel, stall: float) -> dict[st
     return {name: waited * stall / whole for name, waited in found.items()}
 
 
-def _traffic(layer: LayerModel) -> dict[str, dict[str, float]]:
+def _traffic(layer: SystolicLayer) -> dict[str, dict[str, float]]:
     """Bits read and written at every level of the memory below DRAM."""
     counts, memories = layer.ledger.counts, layer.memories
     traffic: dict[str, dict[str, float]] = {}
@@ -201,7 +210,7 @@ def _traffic(layer: LayerModel) -> dict[str, dict[str, float]]:
     return traffic
 
 
-def _peaks(layer: LayerModel, runs: list[Run]) -> dict[str, float]:
+def _peaks(layer: SystolicLayer, runs: list[Stretch]) -> dict[str, float]:
     """Most bits that lay in each global buffer at any time of the layer."""
     room, resident = room_of(layer.hardware), layer.resident()
     peaks: dict[str, float] = {}
@@ -224,4 +233,4 @@ def summary(layers: list[Clocked]) -> dict[str, Any]:
     return {"cycles": cycles, "unmapped_cycles": unmapped, "stall_cycles": stalls}
 
 
-__all__ = ["WRITES", "Clocked", "Run", "clock", "summary"]
+__all__ = ["WRITES", "Clocked", "Stretch", "clock", "summary"]

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from accelsim.ledger.timeline import Sample, Span, Timeline
-from accelsim.machines.systolic.cycle.clock import Clocked, Run
+from accelsim.machines.systolic.cycle.clock import Clocked, Stretch
 from accelsim.machines.systolic.cycle.memory import COLUMNS
 from accelsim.machines.systolic.cycle.plan import FloatArray, IntArray
 from accelsim.machines.systolic.description import SystolicFile
@@ -63,7 +63,7 @@ def _timeline(layers: Sequence[Clocked], hardware: SystolicFile) -> Timeline:
     return timeline
 
 
-def _pieces(run: Run, per_piece: int) -> IntArray:
+def _pieces(run: Stretch, per_piece: int) -> IntArray:
     """[S]: which piece each segment belongs to; a piece lies within one timestep."""
     number = np.arange(len(run.plan.cycles))
     _, first = np.unique(run.plan.timestep, return_index=True)
@@ -72,7 +72,9 @@ def _pieces(run: Run, per_piece: int) -> IntArray:
     return np.cumsum(new) - 1
 
 
-def _draw(timeline: Timeline, run: Run, layer: str, clock: float, ns: float, per_piece: int, most_gbps: float) -> None:
+def _draw(
+    timeline: Timeline, run: Stretch, layer: str, clock: float, ns: float, per_piece: int, most_gbps: float
+) -> None:
     if not len(run.plan.cycles):
         return
     piece = _pieces(run, per_piece)
@@ -110,7 +112,7 @@ def _draw(timeline: Timeline, run: Run, layer: str, clock: float, ns: float, per
     _count_bandwidth(timeline, run, clock, ns, end, most_gbps)
 
 
-def _bits_per_piece(run: Run, piece: IntArray, number: int) -> list[tuple[int, int, float, float, float]]:
+def _bits_per_piece(run: Stretch, piece: IntArray, number: int) -> list[tuple[int, int, float, float, float]]:
     """Transfers of one kind and piece as one: (kind, piece, begin, end, bits)."""
     times = run.timeline
     if not len(times.end):
@@ -128,7 +130,7 @@ def _bits_per_piece(run: Run, piece: IntArray, number: int) -> list[tuple[int, i
     ]
 
 
-def _count_bandwidth(timeline: Timeline, run: Run, clock: float, ns: float, edges: FloatArray, most: float) -> None:
+def _count_bandwidth(timeline: Timeline, run: Stretch, clock: float, ns: float, edges: FloatArray, most: float) -> None:
     """Bandwidth in use between the ends of pieces."""
     times = run.timeline
     stops = np.unique(np.concatenate([[0.0], edges, [times.total]]))

@@ -21,10 +21,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from accelsim.machines.systolic.cycle.plan import BUFFERS, LOADS, WRITES, FloatArray, IntArray, Plan
+from accelsim.machines.systolic.cycle.plan import BUFFERS, LOADS, WRITES, FloatArray, IntArray, SegmentPlan
 
 COLUMNS = (*LOADS, *(f"{name}_write" for name in WRITES))
-"""Kinds of transfer, in the order of `Timeline.column`."""
+"""Kinds of transfer, in the order of `TransferTimeline.column`."""
 COMPILED_FROM = 1_000_000
 """Segments and transfers of a process from which on it pays to load the compiled loop (about a second's worth)."""
 
@@ -38,7 +38,7 @@ class Room:
 
 
 @dataclass(frozen=True)
-class Timeline:
+class TransferTimeline:
     """One layer (or one timestep of it) against the clock; all times in cycles from its beginning."""
 
     start: FloatArray
@@ -115,7 +115,7 @@ class LoopChoice:
 loop_for = LoopChoice()
 
 
-def run(plan: Plan, room: Room, bits_per_cycle: float, latency: float = 0.0) -> Timeline:
+def run(plan: SegmentPlan, room: Room, bits_per_cycle: float, latency: float = 0.0) -> TransferTimeline:
     """The timeline of a plan on a channel of `bits_per_cycle`."""
     segments = len(plan.cycles)
     keys: list[IntArray] = []
@@ -152,10 +152,12 @@ def run(plan: Plan, room: Room, bits_per_cycle: float, latency: float = 0.0) -> 
     start, begin, end = loop_for(segments + len(key))(
         np.ascontiguousarray(plan.cycles), key, owner, size / bits_per_cycle, kind >= len(LOADS), behind, latency
     )
-    return Timeline(start, start + plan.cycles, kind, owner, begin, end, size)
+    return TransferTimeline(start, start + plan.cycles, kind, owner, begin, end, size)
 
 
-def occupancy(plan: Plan, timeline: Timeline, resident: Mapping[str, float], room: Room) -> dict[str, float]:
+def occupancy(
+    plan: SegmentPlan, timeline: TransferTimeline, resident: Mapping[str, float], room: Room
+) -> dict[str, float]:
     """Peak bits in each global buffer.
 
     A load lies there from its first bit on until the next load of its kind is worked with, a write from the end of

@@ -1,15 +1,15 @@
 """What an array does in one layer, piece by piece: the interface between a core model and the memories.
 
-A core model (an array of whatever kind) says what it does as a `Work`: ordered segments, each the
+A core model (an array of whatever kind) says what it does as an `ArrayWork`: ordered segments, each the
 smallest piece between which operands may have to be waited for (a fold in a pass over one or several
-timesteps), as plain arrays of one entry per segment. `Plan` adds the bits that each segment needs
+timesteps), as plain arrays of one entry per segment. `SegmentPlan` adds the bits that each segment needs
 from DRAM and sends there; `accelsim.machines.systolic.cycle.memory.run` turns a plan into a timeline with
 stalls. Neither knows what kind of array it was.
 
-A further core model plugs in with one subclass of `accelsim.machines.systolic.layer.LayerModel` (see there),
+A further core model plugs in with one subclass of `accelsim.machines.systolic.layer.SystolicLayer` (see there),
 which says
 
-* `work()`: this file's `Work`, from the spikes where there is a trace, else from expectations;
+* `work()`: this file's `ArrayWork`, from the spikes where there is a trace, else from expectations;
 * `count()`: its actions (arithmetic, registers, global-buffer accesses), into ``self.ledger``;
 * `crossings()`: how often each operand crosses from DRAM in each pass.
 
@@ -41,7 +41,7 @@ BUFFERS = {
 
 
 @dataclass(frozen=True)
-class Work:
+class ArrayWork:
     """Segments of one layer in the order in which the array executes them; S segments, N images."""
 
     passes: tuple[int, ...]
@@ -80,8 +80,8 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """A `Work` with everything it moves; bits are those of the mean image."""
+class SegmentPlan:
+    """An `ArrayWork` with everything it moves; bits are those of the mean image."""
 
     timestep: IntArray
     """[S]: first timestep of the segment's pass."""

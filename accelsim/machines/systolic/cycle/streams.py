@@ -13,11 +13,10 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.machines.systolic.core import Core
+from accelsim.machines.systolic.core import Core, FoldedCore
 from accelsim.machines.systolic.cycle.expected import any_of, expected_max
 from accelsim.machines.systolic.cycle.windows import elements, planes, unrolled, window_sums
 from accelsim.machines.systolic.description import SystolicFile
-from accelsim.machines.systolic.folds import Folds
 from accelsim.workload.graph import ceil_div
 from accelsim.workload.trace import Record
 
@@ -55,8 +54,9 @@ def sizes(total: int, piece: int) -> FloatArray:
     return result
 
 
-def dense(core: Core, folds: Folds, ticks: tuple[int, ...]) -> Streams:
+def dense(folded: FoldedCore) -> Streams:
     """Every operand takes its cycle."""
+    core, folds, ticks = folded.core, folded.folds, folded.core.worked_passes
     ends = np.cumsum(ticks)
     serial = [core.serial_in_time[end - number : end].sum() for end, number in zip(ends, ticks, strict=True)]
     stream = folds.stream * np.array(serial).reshape(1, -1, 1, 1, 1)
@@ -66,19 +66,13 @@ def dense(core: Core, folds: Folds, ticks: tuple[int, ...]) -> Streams:
 # --- from densities -----------------------------------------------------------------------------------
 
 
-def expected_by_output(
-    core: Core,
-    folds: Folds,
-    hardware: SystolicFile,
-    ticks: tuple[int, ...],
-    spikes: FloatArray | None,
-    weights: float | None,
-) -> Streams:
+def expected_by_output(folded: FoldedCore, spikes: FloatArray | None, weights: float | None) -> Streams:
     """Every PE works for one output; the slowest of a fold, or of a timestep, sets the pace.
 
     `spikes` (share of them per timestep) or `weights` (share of them not zero) come by chance; None: not skipped.
     """
-    gemm, rows, cols = core.op.products(), hardware.array.rows, hardware.array.cols
+    core, folds, hardware, ticks = folded.core, folded.folds, folded.file, folded.core.worked_passes
+    gemm, rows, cols = core.gemm, folded.rows, folded.cols
     by_step = np.ones(sum(ticks)) if spikes is None else spikes
     there = by_step * (1.0 if weights is None else weights)
     row_sizes, col_sizes = sizes(gemm.m, rows), sizes(gemm.n, cols)
@@ -119,16 +113,11 @@ def expected_by_output(
 
 
 def expected_by_row(
-    core: Core,
-    folds: Folds,
-    hardware: SystolicFile,
-    ticks: tuple[int, ...],
-    spikes: FloatArray | None,
-    weights: float | None,
-    weights_stand: bool,
+    folded: FoldedCore, spikes: FloatArray | None, weights: float | None, weights_stand: bool
 ) -> Streams:
     """A row works for one element of the receptive field: weights stand and spikes stream, or the other way round."""
-    gemm, rows, cols = core.op.products(), hardware.array.rows, hardware.array.cols
+    core, folds, ticks = folded.core, folded.folds, folded.core.worked_passes
+    gemm, rows, cols = core.gemm, folded.rows, folded.cols
     across = gemm.n if weights_stand else gemm.m
     col_sizes = sizes(across, cols)
     shape = (1, len(ticks), 1, folds.row_folds, len(col_sizes))
@@ -202,21 +191,13 @@ def _loads(
     return loads
 
 
-def traced_by_output(
-    core: Core,
-    folds: Folds,
-    hardware: SystolicFile,
-    ticks: tuple[int, ...],
-    record: Record,
-    image: int,
-    skip_spikes: bool,
-    mask: Mask | None,
-) -> Streams:
+def traced_by_output(folded: FoldedCore, record: Record, image: int, skip_spikes: bool, mask: Mask | None) -> Streams:
     """Each PE works through what its output needs; the slowest of a fold, or of a timestep, sets the pace.
 
     `mask` [groups, k, n] says which weights are not zero (None: not skipped).
     """
-    gemm, rows, cols = core.op.products(), hardware.array.rows, hardware.array.cols
+    core, folds, hardware, ticks = folded.core, folded.folds, folded.file, folded.core.worked_passes
+    gemm, rows, cols = core.gemm, folded.rows, folded.cols
     loads = _loads(core, hardware, mask, skip_spikes)
     row_folds, col_folds = folds.row_folds, folds.col_folds if mask is not None else 1
     width = cols if mask is not None else 1
@@ -247,22 +228,15 @@ def traced_by_output(
 
 
 def traced_by_row(
-    core: Core,
-    folds: Folds,
-    hardware: SystolicFile,
-    ticks: tuple[int, ...],
-    record: Record,
-    image: int,
-    skip_spikes: bool,
-    mask: Mask | None,
-    weights_stand: bool,
+    folded: FoldedCore, record: Record, image: int, skip_spikes: bool, mask: Mask | None, weights_stand: bool
 ) -> Streams:
     """Rows of the receptive field that no column needs are left out; so is what meets none of the others.
 
     A sum passes through all PEs of a column, so what streams can only be skipped where no row has work for it.
     """
-    gemm, cols = core.op.products(), hardware.array.cols
-    col_folds, rows = folds.col_folds, hardware.array.rows
+    core, folds, hardware, ticks = folded.core, folded.folds, folded.file, folded.core.worked_passes
+    gemm, rows, cols = core.gemm, folded.rows, folded.cols
+    col_folds = folds.col_folds
     shape = (len(ticks), gemm.groups, folds.row_folds, col_folds)
     stream, ideal, overhead, pe_cycles = (np.zeros(shape) for _ in range(4))
     serial = hardware.pe.multiplier_bits == 0 and core.operand_bits > 1

@@ -1,7 +1,7 @@
 """What every dataflow of a systolic machine states.
 
 A dataflow that cuts matrix products into folds of the array is a `FoldedDataflow` (see
-`accelsim.machines.systolic.dataflows.folded`); any other brings a `LayerModel` of its own.
+`accelsim.machines.systolic.dataflows.folded`); any other brings a `SystolicLayer` of its own.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from accelsim.core.settings import Section
 from accelsim.costs.table import Component
 from accelsim.machines.systolic.description import SystolicFile
-from accelsim.machines.systolic.layer import LayerModel
+from accelsim.machines.systolic.layer import SystolicLayer
 from accelsim.workload import Workload
 
 
@@ -26,7 +26,7 @@ class Dataflow(ABC):
     """The sums of a static input stay in the PEs; else they wait in the output buffer between timesteps."""
 
     @abstractmethod
-    def layer_model(self) -> type[LayerModel]:
+    def layer_model(self) -> type[SystolicLayer]:
         """The model of a layer with a weighted operation. Imported here: some load compiled kernels."""
 
     def complaint(self, file: SystolicFile) -> str | None:

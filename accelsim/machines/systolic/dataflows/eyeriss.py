@@ -5,7 +5,7 @@ from __future__ import annotations
 from accelsim.machines.systolic.dataflows.related import own_zeros
 from accelsim.machines.systolic.dataflows.weight_stationary import WeightStationary
 from accelsim.machines.systolic.description import SystolicFile
-from accelsim.machines.systolic.layer import LayerModel
+from accelsim.machines.systolic.layer import SystolicLayer
 from accelsim.machines.systolic.related.sections import EyerissSpec
 from accelsim.workload import Workload
 
@@ -15,7 +15,7 @@ class Eyeriss(WeightStationary):
 
     section = EyerissSpec
 
-    def layer_model(self) -> type[LayerModel]:
+    def layer_model(self) -> type[SystolicLayer]:
         """Loads compiled kernels."""
         from accelsim.machines.systolic.related.eyeriss import EyerissLayer
 

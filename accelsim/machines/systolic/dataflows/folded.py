@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.core.timesteps import FloatArray
-from accelsim.machines.systolic.core import Core
+from accelsim.machines.systolic.core import Core, FoldedCore
 from accelsim.machines.systolic.cycle.streams import Mask, Streams
 from accelsim.machines.systolic.dataflows.base import Dataflow
-from accelsim.machines.systolic.description import PeSpec, SystolicFile
+from accelsim.machines.systolic.description import SystolicFile, SystolicPe
 from accelsim.machines.systolic.folds import Folds, TickBatch
 from accelsim.machines.systolic.traffic import Fetches
 from accelsim.machines.systolic.weights import Weights
@@ -94,48 +94,27 @@ class FoldedDataflow(Dataflow):
         return None
 
     @abstractmethod
-    def expected(
-        self,
-        core: Core,
-        folds: Folds,
-        file: SystolicFile,
-        passes: tuple[int, ...],
-        spikes: FloatArray | None,
-        weights: float | None,
-    ) -> Streams:
+    def expected(self, folded: FoldedCore, spikes: FloatArray | None, weights: float | None) -> Streams:
         """Cycles where zeros are skipped, from densities.
 
         Args:
-            core: the operation.
-            folds: its folds.
-            file: the machine.
-            passes: timesteps of each pass in which the array works.
+            folded: the operation.
             spikes: share of ones at each timestep; None: not skipped.
             weights: share of the weights that are not zero; None: not skipped.
         """
 
     @abstractmethod
-    def traced(
-        self,
-        core: Core,
-        folds: Folds,
-        file: SystolicFile,
-        passes: tuple[int, ...],
-        record: Record,
-        image: int,
-        skip_spikes: bool,
-        mask: Mask | None,
-    ) -> Streams:
+    def traced(self, folded: FoldedCore, record: Record, image: int, skip_spikes: bool, mask: Mask | None) -> Streams:
         """The same from one image of a trace; `mask` [groups, k, n]: weights that are not zero (None: not skipped)."""
 
-    def last_sums(self, gemm: Gemm, cols: int) -> FloatArray | None:
+    def last_sums(self, folded: FoldedCore) -> FloatArray | None:
         """[column folds]: sums that come with the last row fold of each and only then; None: they come fold by fold."""
         return None
 
     # -- traffic -----------------------------------------------------------------------------------------
 
     @abstractmethod
-    def fetches(self, op: Operation, folds: Folds, file: SystolicFile, weights: Weights, input_bits: int) -> Fetches:
+    def fetches(self, folded: FoldedCore, weights: Weights, input_bits: int) -> Fetches:
         """Loop nest of the buffers: crossings from DRAM in one pass, whose inputs have `input_bits` per element.
 
         Groups follow one another, so the operands of one group are what has to fit.
@@ -147,23 +126,23 @@ class FoldedDataflow(Dataflow):
         return by_dimension["m"], by_dimension["n"]
 
     @abstractmethod
-    def window_lines(self, op: Operation, bits: int, line_bits: int, rows: int) -> int:
+    def window_lines(self, folded: FoldedCore, bits: int, line_bits: int) -> int:
         """Lines of the input buffer that a window touches in one sweep, at `bits` per element."""
 
     @abstractmethod
-    def shares(self, gemm: Gemm, folds: Folds, rows: int, cols: int, plan: Fetches) -> FoldShares:
+    def shares(self, folded: FoldedCore, plan: Fetches) -> FoldShares:
         """What each fold is the first to use and completes."""
 
-    def parked(self, gemm: Gemm, folds: Folds) -> tuple[int, int] | None:
+    def parked(self, folded: FoldedCore) -> tuple[int, int] | None:
         """Partial sums that wait between row folds: (at a time for each column, columns); None: there are none."""
         return None
 
     # -- actions of the PEs --------------------------------------------------------------------------------
 
     @abstractmethod
-    def moves(self, core: Core, pe: PeSpec, cycles: PeCycles) -> Iterator[tuple[str, FloatArray | float]]:
+    def moves(self, core: Core, pe: SystolicPe, cycles: PeCycles) -> Iterator[tuple[str, FloatArray | float]]:
         """Actions beside the arithmetic: what is handed on from PE to PE, scratchpads."""
 
-    def loading(self, core: Core, rows: int) -> FloatArray | None:
+    def loading(self, folded: FoldedCore) -> FloatArray | None:
         """[T] bits handed on from row to row until what stands in all folds is in place; None: nothing stands."""
         return None

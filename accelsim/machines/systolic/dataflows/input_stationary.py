@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+from accelsim.machines.systolic.core import FoldedCore
 from accelsim.machines.systolic.dataflows.stationary import OperandStationary
-from accelsim.machines.systolic.description import SystolicFile
-from accelsim.machines.systolic.folds import Folds
 from accelsim.machines.systolic.traffic import Fetches
 from accelsim.machines.systolic.weights import Weights
-from accelsim.workload import Operation
 
 
 class InputStationary(OperandStationary):
@@ -15,7 +13,8 @@ class InputStationary(OperandStationary):
 
     columns, streams = "m", "n"
 
-    def fetches(self, op: Operation, folds: Folds, file: SystolicFile, weights: Weights, input_bits: int) -> Fetches:
+    def fetches(self, folded: FoldedCore, weights: Weights, input_bits: int) -> Fetches:
         """The input crosses once by construction; weights once if they fit."""
-        fits = weights.stored_bits(op.products().n) <= file.memories.glb_weight.working_bits
-        return Fetches(1 if fits else folds.col_folds, 1, "columns", "output positions outside, receptive field inside")
+        fits = weights.stored_bits(folded.gemm.n) <= folded.file.memories.glb_weight.working_bits
+        times = 1 if fits else folded.folds.col_folds
+        return Fetches(times, 1, "columns", "output positions outside, receptive field inside")

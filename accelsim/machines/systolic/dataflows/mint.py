@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from accelsim.machines.systolic.dataflows.related import SpikingDataflow, one_row
 from accelsim.machines.systolic.description import SystolicFile
-from accelsim.machines.systolic.layer import LayerModel
+from accelsim.machines.systolic.layer import SystolicLayer
 from accelsim.machines.systolic.related.sections import MintSpec
 
 
@@ -13,7 +13,7 @@ class Mint(SpikingDataflow):
 
     section = MintSpec
 
-    def layer_model(self) -> type[LayerModel]:
+    def layer_model(self) -> type[SystolicLayer]:
         """Loads compiled kernels."""
         from accelsim.machines.systolic.related.spikewise import MintLayer
 

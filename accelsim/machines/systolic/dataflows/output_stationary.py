@@ -8,15 +8,13 @@ import numpy as np
 
 from accelsim.core.timesteps import FloatArray
 from accelsim.machines.systolic.array import ArrayLayer
-from accelsim.machines.systolic.core import Core
+from accelsim.machines.systolic.core import Core, FoldedCore
 from accelsim.machines.systolic.cycle.streams import Mask, Streams, expected_by_output, sizes, traced_by_output
 from accelsim.machines.systolic.dataflows.folded import FoldedDataflow, FoldShares, PeCycles
-from accelsim.machines.systolic.description import PeSpec, SystolicFile
-from accelsim.machines.systolic.folds import Folds
-from accelsim.machines.systolic.layer import LayerModel
+from accelsim.machines.systolic.description import SystolicPe
+from accelsim.machines.systolic.layer import SystolicLayer
 from accelsim.machines.systolic.traffic import Fetches, band_bits, dram_fetches, window_lines
 from accelsim.machines.systolic.weights import Weights
-from accelsim.workload import Gemm, Operation
 from accelsim.workload.trace import Record
 
 
@@ -25,7 +23,7 @@ class OutputStationary(FoldedDataflow):
 
     rows, columns, streams = "m", "n", "k"
 
-    def layer_model(self) -> type[LayerModel]:
+    def layer_model(self) -> type[SystolicLayer]:
         """The common one."""
         return ArrayLayer
 
@@ -33,61 +31,44 @@ class OutputStationary(FoldedDataflow):
         """Skew; with ``drain: serial`` R more to shift the results out."""
         return rows + cols - 2 + (rows if drain == "serial" else 0)
 
-    def expected(
-        self,
-        core: Core,
-        folds: Folds,
-        file: SystolicFile,
-        passes: tuple[int, ...],
-        spikes: FloatArray | None,
-        weights: float | None,
-    ) -> Streams:
+    def expected(self, folded: FoldedCore, spikes: FloatArray | None, weights: float | None) -> Streams:
         """The slowest PE of each fold or timestep is the maximum of binomial numbers."""
-        return expected_by_output(core, folds, file, passes, spikes, weights)
+        return expected_by_output(folded, spikes, weights)
 
-    def traced(
-        self,
-        core: Core,
-        folds: Folds,
-        file: SystolicFile,
-        passes: tuple[int, ...],
-        record: Record,
-        image: int,
-        skip_spikes: bool,
-        mask: Mask | None,
-    ) -> Streams:
+    def traced(self, folded: FoldedCore, record: Record, image: int, skip_spikes: bool, mask: Mask | None) -> Streams:
         """Each PE works through what its output needs; the slowest sets the pace."""
-        return traced_by_output(core, folds, file, passes, record, image, skip_spikes, mask)
+        return traced_by_output(folded, record, image, skip_spikes, mask)
 
-    def fetches(self, op: Operation, folds: Folds, file: SystolicFile, weights: Weights, input_bits: int) -> Fetches:
+    def fetches(self, folded: FoldedCore, weights: Weights, input_bits: int) -> Fetches:
         """Either loop may be the outer one, in blocks where the buffers have room: the one with least traffic."""
-        gemm, memories, array = op.products(), file.memories, file.array
+        op, gemm, memories = folded.core.op, folded.gemm, folded.file.memories
+        rows, cols = folded.rows, folded.cols
         return dram_fetches(
-            folds,
+            folded.folds,
             weight_bits=weights.stored_bits(gemm.n),
-            weight_tile_bits=weights.stored_bits(min(array.cols, gemm.n)),
+            weight_tile_bits=weights.stored_bits(min(cols, gemm.n)),
             weight_capacity=memories.glb_weight.working_bits,
             input_bits=op.in_elements // gemm.groups * input_bits,
-            input_band_bits=band_bits(op, array.rows, input_bits),
+            input_band_bits=band_bits(op, rows, input_bits),
             input_capacity=memories.glb_ifmap.working_bits,
             block_bits=(
-                lambda block: weights.stored_bits(min(block * array.cols, gemm.n)),
-                lambda block: band_bits(op, block * array.rows, input_bits),
+                lambda block: weights.stored_bits(min(block * cols, gemm.n)),
+                lambda block: band_bits(op, block * rows, input_bits),
             ),
         )
 
-    def window_lines(self, op: Operation, bits: int, line_bits: int, rows: int) -> int:
+    def window_lines(self, folded: FoldedCore, bits: int, line_bits: int) -> int:
         """A window is read in one go."""
-        return window_lines(op, bits, line_bits)
+        return window_lines(folded.core.op, bits, line_bits)
 
-    def shares(self, gemm: Gemm, folds: Folds, rows: int, cols: int, plan: Fetches) -> FoldShares:
+    def shares(self, folded: FoldedCore, plan: Fetches) -> FoldShares:
         """Every fold completes its outputs."""
-        along, across = sizes(gemm.m, rows), sizes(gemm.n, cols)
+        folds, along, across = folded.folds, sizes(folded.gemm.m, folded.rows), sizes(folded.gemm.n, folded.cols)
         weights, inputs = plan.first_uses(folds.row_folds, folds.col_folds)
         nothing = np.zeros((folds.row_folds, folds.col_folds))
         return FoldShares(np.outer(along, across), np.outer(weights, across), np.outer(along, inputs), nothing, nothing)
 
-    def moves(self, core: Core, pe: PeSpec, cycles: PeCycles) -> Iterator[tuple[str, FloatArray | float]]:
+    def moves(self, core: Core, pe: SystolicPe, cycles: PeCycles) -> Iterator[tuple[str, FloatArray | float]]:
         """Inputs go along the rows, weights along the columns; a weight waits for all bit-planes of its input."""
         bits = cycles.taken * (core.bits_in_time / core.serial_in_time)
         yield "pe.forward_bits", bits + cycles.dense / core.serial_in_time * core.weight_bits

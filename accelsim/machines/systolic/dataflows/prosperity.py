@@ -8,7 +8,7 @@ from accelsim.costs.parts import cells_component, per_bit
 from accelsim.costs.table import Component
 from accelsim.machines.systolic.dataflows.related import SpikingDataflow, one_row, several
 from accelsim.machines.systolic.description import SystolicFile
-from accelsim.machines.systolic.layer import LayerModel
+from accelsim.machines.systolic.layer import SystolicLayer
 from accelsim.machines.systolic.related.sections import ProsperitySpec
 
 
@@ -17,7 +17,7 @@ class Prosperity(SpikingDataflow):
 
     section = ProsperitySpec
 
-    def layer_model(self) -> type[LayerModel]:
+    def layer_model(self) -> type[SystolicLayer]:
         """Loads compiled kernels."""
         from accelsim.machines.systolic.related.prosperity import ProsperityLayer
 

@@ -6,7 +6,7 @@ from accelsim.costs.parts import cells_component
 from accelsim.costs.table import Component
 from accelsim.machines.systolic.dataflows.related import SpikingDataflow, one_row, several
 from accelsim.machines.systolic.description import SystolicFile
-from accelsim.machines.systolic.layer import LayerModel
+from accelsim.machines.systolic.layer import SystolicLayer
 from accelsim.machines.systolic.related.sections import SpinalflowSpec
 
 
@@ -15,7 +15,7 @@ class Spinalflow(SpikingDataflow):
 
     section = SpinalflowSpec
 
-    def layer_model(self) -> type[LayerModel]:
+    def layer_model(self) -> type[SystolicLayer]:
         """Loads compiled kernels."""
         from accelsim.machines.systolic.related.spikewise import SpinalflowLayer
 

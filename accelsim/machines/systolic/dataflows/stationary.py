@@ -8,14 +8,13 @@ import numpy as np
 
 from accelsim.core.timesteps import FloatArray
 from accelsim.machines.systolic.array import ArrayLayer
-from accelsim.machines.systolic.core import Core
+from accelsim.machines.systolic.core import Core, FoldedCore
 from accelsim.machines.systolic.cycle.streams import Mask, Streams, expected_by_row, sizes, traced_by_row
 from accelsim.machines.systolic.dataflows.folded import FoldedDataflow, FoldShares, PeCycles
-from accelsim.machines.systolic.description import PeSpec, SystolicFile
-from accelsim.machines.systolic.folds import Folds
-from accelsim.machines.systolic.layer import LayerModel
+from accelsim.machines.systolic.description import SystolicFile, SystolicPe
+from accelsim.machines.systolic.layer import SystolicLayer
 from accelsim.machines.systolic.traffic import Fetches, fetched, folded_window_lines
-from accelsim.workload import Gemm, Operation, Workload
+from accelsim.workload import Workload
 from accelsim.workload.trace import Record
 
 
@@ -27,7 +26,7 @@ class OperandStationary(FoldedDataflow):
 
     rows = "k"
 
-    def layer_model(self) -> type[LayerModel]:
+    def layer_model(self) -> type[SystolicLayer]:
         """The common one."""
         return ArrayLayer
 
@@ -51,43 +50,30 @@ class OperandStationary(FoldedDataflow):
         """R to load what stands, and the skew; results leave with the stream in any case."""
         return rows + rows + cols - 2
 
-    def expected(
-        self,
-        core: Core,
-        folds: Folds,
-        file: SystolicFile,
-        passes: tuple[int, ...],
-        spikes: FloatArray | None,
-        weights: float | None,
-    ) -> Streams:
+    def expected(self, folded: FoldedCore, spikes: FloatArray | None, weights: float | None) -> Streams:
         """Rows without work for any column are left out, as are streaming operands without work in any row."""
-        return expected_by_row(core, folds, file, passes, spikes, weights, self.weights_stand)
+        return expected_by_row(folded, spikes, weights, self.weights_stand)
 
-    def traced(
-        self,
-        core: Core,
-        folds: Folds,
-        file: SystolicFile,
-        passes: tuple[int, ...],
-        record: Record,
-        image: int,
-        skip_spikes: bool,
-        mask: Mask | None,
-    ) -> Streams:
+    def traced(self, folded: FoldedCore, record: Record, image: int, skip_spikes: bool, mask: Mask | None) -> Streams:
         """The same, spike by spike."""
-        return traced_by_row(core, folds, file, passes, record, image, skip_spikes, mask, self.weights_stand)
+        return traced_by_row(folded, record, image, skip_spikes, mask, self.weights_stand)
 
-    def last_sums(self, gemm: Gemm, cols: int) -> FloatArray | None:
+    def across(self, folded: FoldedCore) -> int:
+        """Columns of all column folds."""
+        columns: int = getattr(folded.gemm, self.columns)
+        return columns
+
+    def last_sums(self, folded: FoldedCore) -> FloatArray | None:
         """A column fold's sums are complete in its last fold along k."""
-        return sizes(getattr(gemm, self.columns), cols)
+        return sizes(self.across(folded), folded.cols)
 
-    def window_lines(self, op: Operation, bits: int, line_bits: int, rows: int) -> int:
+    def window_lines(self, folded: FoldedCore, bits: int, line_bits: int) -> int:
         """A window is cut into the pieces of the row folds."""
-        return folded_window_lines(op, bits, line_bits, rows)
+        return folded_window_lines(folded.core.op, bits, line_bits, folded.rows)
 
-    def shares(self, gemm: Gemm, folds: Folds, rows: int, cols: int, plan: Fetches) -> FoldShares:
+    def shares(self, folded: FoldedCore, plan: Fetches) -> FoldShares:
         """What stands is used in one fold only, what streams in all column folds; the last row fold completes sums."""
-        along, across = sizes(gemm.k, rows), sizes(getattr(gemm, self.columns), cols)
+        folds, along, across = folded.folds, sizes(folded.gemm.k, folded.rows), sizes(self.across(folded), folded.cols)
         row = np.arange(folds.row_folds)
         last = row == folds.row_folds - 1
         times = plan.inputs if self.weights_stand else plan.weights
@@ -96,11 +82,11 @@ class OperandStationary(FoldedDataflow):
         outputs = np.outer(last, across * folds.stream)
         return FoldShares(outputs, weights, inputs, np.outer(~last, across), np.outer(row > 0, across))
 
-    def parked(self, gemm: Gemm, folds: Folds) -> tuple[int, int] | None:
+    def parked(self, folded: FoldedCore) -> tuple[int, int] | None:
         """The sums of all that streams, for every column."""
-        return None if folds.row_folds == 1 else (folds.stream, getattr(gemm, self.columns))
+        return None if folded.folds.row_folds == 1 else (folded.folds.stream, self.across(folded))
 
-    def moves(self, core: Core, pe: PeSpec, cycles: PeCycles) -> Iterator[tuple[str, FloatArray | float]]:
+    def moves(self, core: Core, pe: SystolicPe, cycles: PeCycles) -> Iterator[tuple[str, FloatArray | float]]:
         """What streams goes along the rows, sums along the columns."""
         if self.weights_stand:
             yield "pe.forward_bits", cycles.taken * (core.bits_in_time / core.serial_in_time)
@@ -111,10 +97,10 @@ class OperandStationary(FoldedDataflow):
         idle = (cycles.taken - cycles.worked) / core.serial_in_time
         yield "pe.forward_bits", idle * pe.accumulator_bits
 
-    def loading(self, core: Core, rows: int) -> FloatArray | None:
+    def loading(self, folded: FoldedCore) -> FloatArray | None:
         """What stands enters at the top: what belongs to row r passes r + 1 registers."""
-        gemm = core.gemm
+        core, gemm, rows = folded.core, folded.gemm, folded.rows
         full, rest = divmod(gemm.k, rows)
-        moved = gemm.groups * getattr(gemm, self.columns)
+        moved = gemm.groups * self.across(folded)
         moved *= full * rows * (rows + 1) // 2 + rest * (rest + 1) // 2
         return moved * (core.weight_bits if self.weights_stand else core.bits_in_time) * core.executions

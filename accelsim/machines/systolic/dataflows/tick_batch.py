@@ -9,7 +9,7 @@ from accelsim.core.timesteps import FloatArray
 from accelsim.machines.systolic.core import Core
 from accelsim.machines.systolic.dataflows.folded import PeCycles
 from accelsim.machines.systolic.dataflows.output_stationary import OutputStationary
-from accelsim.machines.systolic.description import SPADS, PeSpec, SystolicFile
+from accelsim.machines.systolic.description import SPADS, SystolicFile, SystolicPe
 from accelsim.machines.systolic.folds import TickBatch
 from accelsim.workload import Operation
 from accelsim.workload.graph import ceil_div
@@ -49,7 +49,7 @@ class TickBatching(OutputStationary):
             spad_bits=(spike_bits, held_bits, sum_bits),
         )
 
-    def moves(self, core: Core, pe: PeSpec, cycles: PeCycles) -> Iterator[tuple[str, FloatArray | float]]:
+    def moves(self, core: Core, pe: SystolicPe, cycles: PeCycles) -> Iterator[tuple[str, FloatArray | float]]:
         """Each PE takes each weight once per pass; the running sum is parked between chunks of weights."""
         if core.ticks is None:
             yield from super().moves(core, pe, cycles)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+from accelsim.machines.systolic.core import FoldedCore
 from accelsim.machines.systolic.dataflows.stationary import OperandStationary
-from accelsim.machines.systolic.description import SystolicFile
-from accelsim.machines.systolic.folds import Folds
 from accelsim.machines.systolic.traffic import Fetches
 from accelsim.machines.systolic.weights import Weights
-from accelsim.workload import Operation
 
 
 class WeightStationary(OperandStationary):
@@ -15,8 +13,8 @@ class WeightStationary(OperandStationary):
 
     columns, streams = "n", "m"
 
-    def fetches(self, op: Operation, folds: Folds, file: SystolicFile, weights: Weights, input_bits: int) -> Fetches:
+    def fetches(self, folded: FoldedCore, weights: Weights, input_bits: int) -> Fetches:
         """Weights cross once by construction; the input once if it fits."""
-        inputs = op.in_elements // op.products().groups * input_bits
-        times = 1 if inputs <= file.memories.glb_ifmap.working_bits else folds.col_folds
+        inputs = folded.core.op.in_elements // folded.gemm.groups * input_bits
+        times = 1 if inputs <= folded.file.memories.glb_ifmap.working_bits else folded.folds.col_folds
         return Fetches(1, times, "columns", "output channels outside, receptive field inside")

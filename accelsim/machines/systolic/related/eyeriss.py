@@ -8,7 +8,7 @@ import numpy as np
 
 from accelsim.core.timesteps import FloatArray
 from accelsim.machines.systolic.array import ArrayLayer
-from accelsim.machines.systolic.cycle.plan import Work
+from accelsim.machines.systolic.cycle.plan import ArrayWork
 from accelsim.machines.systolic.related import cycles
 from accelsim.machines.systolic.related.layer import evenly, handing_over
 from accelsim.machines.systolic.related.sections import EyerissSpec
@@ -34,7 +34,7 @@ class EyerissLayer(ArrayLayer):
         taken[: self.executed] = evenly(total, self.executed)
         return taken
 
-    def work(self) -> Work:
+    def work(self) -> ArrayWork:
         """The folds of a weight-stationary array share the cycles; the PEs turn to the neurons at the end."""
         work = super().work()
         share = work.cycles[0] / work.cycles[0].sum()

@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.machines.systolic.cycle.plan import Work
+from accelsim.machines.systolic.cycle.plan import ArrayWork
 from accelsim.machines.systolic.folds import Folds
-from accelsim.machines.systolic.layer import Crossings, LayerModel
+from accelsim.machines.systolic.layer import Crossings, SystolicLayer
 from accelsim.machines.systolic.related.spikes import images
 from accelsim.machines.systolic.related.windows import Windows
 from accelsim.machines.systolic.traffic import Fetches, band_bits, dram_fetches, lines
@@ -30,7 +30,7 @@ USEFUL = ("pe.accumulate", "pe.multiply")
 
 
 @dataclass(frozen=True)
-class Piece:
+class GroupWork:
     """One group of a layer in one pass over its operands; arrays have one entry per segment."""
 
     stream: FloatArray
@@ -51,7 +51,7 @@ class Piece:
     """What the details tell, to be summed."""
 
 
-class RelatedLayer(LayerModel):
+class RelatedLayer(SystolicLayer):
     """A layer on a machine that is described by `piece`."""
 
     batches: ClassVar[bool] = True
@@ -65,7 +65,7 @@ class RelatedLayer(LayerModel):
     # -- what a machine answers ------------------------------------------------------------------------
 
     @abstractmethod
-    def piece(self, work: Windows, steps: int) -> Piece:
+    def piece(self, work: Windows, steps: int) -> GroupWork:
         """One group in one pass of `steps` timesteps (each bit-plane of which is a timestep of `work`)."""
 
     @abstractmethod
@@ -143,7 +143,7 @@ class RelatedLayer(LayerModel):
         return self.core.in_types[0].planes
 
     @cached_property
-    def pieces(self) -> list[list[list[Piece]]]:
+    def pieces(self) -> list[list[list[GroupWork]]]:
         """[images][executed passes][groups]."""
         made = []
         passes = self.passes if self.executed == self.steps else (1,)
@@ -270,21 +270,21 @@ class RelatedLayer(LayerModel):
                     cycles[index] += taken
         return cycles
 
-    def work(self) -> Work:
+    def work(self) -> ArrayWork:
         """The pieces one after another; a timestep whose sums are reused is an empty segment."""
         first = self.pieces[0]
         pass_of = [np.full(len(piece.stream), index) for index, groups in enumerate(first) for piece in groups]
         idle = np.arange(len(first), len(self.passes))
         rest = np.zeros(len(idle))
 
-        def whole(name: str, image: list[list[Piece]]) -> FloatArray:
+        def whole(name: str, image: list[list[GroupWork]]) -> FloatArray:
             return np.concatenate([_chained(image, name), rest])
 
         stream = np.stack([whole("stream", image) for image in self.pieces])
         outputs = whole("outputs", first)
         outputs[len(outputs) - len(idle) :] = self.core.products().outputs
         nothing = np.zeros(stream.shape[1])
-        work = Work(
+        work = ArrayWork(
             passes=self.passes,
             pass_of=np.concatenate([*pass_of, idle]),
             stream=stream,
@@ -299,7 +299,7 @@ class RelatedLayer(LayerModel):
         return handing_over(work, self.lif_waits, self.hardware.schedule == "step-by-step")
 
 
-def handing_over(work: Work, waits: bool, step_by_step: bool) -> Work:
+def handing_over(work: ArrayWork, waits: bool, step_by_step: bool) -> ArrayWork:
     """The same with an empty segment after each pass: sums leave a segment when the next one begins.
 
     Where the LIF units wait for the array, they get the sums of the layer (step by step: of the pass) at its end.
@@ -338,7 +338,7 @@ def evenly(total: int, parts: int) -> FloatArray:
     return np.diff(np.arange(parts + 1) * total // parts).astype(np.float64)
 
 
-def _chained(image: list[list[Piece]], name: str) -> FloatArray:
+def _chained(image: list[list[GroupWork]], name: str) -> FloatArray:
     """A column of all pieces of an image, one after another."""
     parts = []
     for groups in image:

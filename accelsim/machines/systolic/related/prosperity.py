@@ -8,7 +8,7 @@ import numpy as np
 
 from accelsim.machines.systolic.folds import Folds
 from accelsim.machines.systolic.related import cycles
-from accelsim.machines.systolic.related.layer import Piece, RelatedLayer, evenly, rounds
+from accelsim.machines.systolic.related.layer import GroupWork, RelatedLayer, evenly, rounds
 from accelsim.machines.systolic.related.sections import ProsperitySpec
 from accelsim.machines.systolic.related.windows import Windows
 from accelsim.machines.systolic.traffic import lines
@@ -48,7 +48,7 @@ class ProsperityLayer(RelatedLayer):
         """A unit adds, then leaks and compares."""
         return float(self._spec.lif_cycles)
 
-    def piece(self, work: Windows, steps: int) -> Piece:
+    def piece(self, work: Windows, steps: int) -> GroupWork:
         """Segments: row tiles outside, then tiles of output channels, then inputs whose weights fit."""
         spec = self._spec
         found = cycles.product_work(work, spec.tile_rows, spec.tile_columns, spec.popcounts)
@@ -70,7 +70,7 @@ class ProsperityLayer(RelatedLayer):
         def grid(rows: Any, columns: Any, parts: Any) -> Any:
             return np.einsum("i,j,k->ijk", rows, columns, parts).reshape(-1)
 
-        return Piece(
+        return GroupWork(
             ideal.reshape(-1) + evenly(waiting, ideal.size),
             grid(sums, channels, last),
             grid(rounds(row_tiles, plan.weights), channels, inputs),

@@ -6,7 +6,7 @@ import numpy as np
 
 from accelsim.machines.systolic.folds import Folds
 from accelsim.machines.systolic.related import cycles
-from accelsim.machines.systolic.related.layer import Piece, RelatedLayer, evenly, rounds
+from accelsim.machines.systolic.related.layer import GroupWork, RelatedLayer, evenly, rounds
 from accelsim.machines.systolic.related.sections import PtbSpec
 from accelsim.machines.systolic.related.windows import Windows
 from accelsim.machines.systolic.traffic import lines
@@ -37,7 +37,7 @@ class PtbLayer(RelatedLayer):
         """A unit leaks, adds and compares one after another."""
         return float(self._spec.lif_cycles)
 
-    def piece(self, work: Windows, steps: int) -> Piece:
+    def piece(self, work: Windows, steps: int) -> GroupWork:
         """Passes over the array's rows inside, over the output channels outside."""
         array, spec, memories = self.hardware.array, self._spec, self.memories
         batch = min(spec.window, work.timesteps)  # a window longer than the run ends with it
@@ -48,7 +48,7 @@ class PtbLayer(RelatedLayer):
         lanes, width = min(array.rows, self._slots), min(array.rows, self._slots) * batch
         slots = float(passed.sum()) * width * work.n
         line = memories.glb_ifmap.line_bits
-        return Piece(
+        return GroupWork(
             np.tile(batch * passed, len(channels)).astype(np.float64),
             np.repeat(channels, passes) * work.m * steps / passes,
             np.outer(channels, rounds(passes, plan.weights)).reshape(-1),

@@ -8,7 +8,7 @@ import numpy as np
 
 from accelsim.machines.systolic.folds import Folds
 from accelsim.machines.systolic.related import cycles
-from accelsim.machines.systolic.related.layer import Piece, RelatedLayer
+from accelsim.machines.systolic.related.layer import GroupWork, RelatedLayer
 from accelsim.machines.systolic.related.windows import Windows
 from accelsim.machines.systolic.traffic import lines, window_lines
 from accelsim.workload.graph import ceil_div
@@ -44,7 +44,7 @@ class SatoLayer(RelatedLayer):
         """The search tree takes its levels once for all timesteps of a pass."""
         return sum(cycles.sato_lif_cycles(1, steps) for steps in self.passes) / self.steps
 
-    def piece(self, work: Windows, steps: int) -> Piece:
+    def piece(self, work: Windows, steps: int) -> GroupWork:
         """One segment per output channel."""
         loads = cycles.sato_loads(work, self.hardware.pes)
         busy = int(np.count_nonzero(loads))
@@ -58,7 +58,7 @@ class SatoLayer(RelatedLayer):
         )
         window = window_lines(self.core, work.timesteps, self.memories.glb_ifmap.line_bits)
         weight_line = getattr(self.memories, self.operand_buffer).line_bits
-        return Piece(
+        return GroupWork(
             np.full(work.n, float(loads.max(initial=0))),
             np.full(work.n, float(work.m * steps)),
             np.ones(work.n),

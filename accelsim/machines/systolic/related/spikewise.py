@@ -8,7 +8,7 @@ import numpy as np
 
 from accelsim.machines.systolic.folds import Folds
 from accelsim.machines.systolic.related import kernels
-from accelsim.machines.systolic.related.layer import Piece, RelatedLayer, rounds
+from accelsim.machines.systolic.related.layer import GroupWork, RelatedLayer, rounds
 from accelsim.machines.systolic.related.sections import MintSpec, SpinalflowSpec
 from accelsim.machines.systolic.related.windows import Windows
 from accelsim.machines.systolic.traffic import lines, window_lines
@@ -23,7 +23,9 @@ class SpikewiseLayer(RelatedLayer):
         gemm = self.core.products()
         return Folds(gemm.m, ceil_div(gemm.n, self.hardware.array.cols), gemm.k, 0)
 
-    def streamed(self, work: Windows, steps: int, cycles: np.ndarray, counts: tuple[tuple[str, float], ...]) -> Piece:
+    def streamed(
+        self, work: Windows, steps: int, cycles: np.ndarray, counts: tuple[tuple[str, float], ...]
+    ) -> GroupWork:
         """Segments are rows of output positions inside, passes over the output channels outside.
 
         Args:
@@ -35,7 +37,7 @@ class SpikewiseLayer(RelatedLayer):
         channels = self.channel_folds(work.n)
         plan, height = self.plan(work.timesteps), int(work.window[8])
         by_row = cycles.reshape(height, -1).sum(axis=1)
-        return Piece(
+        return GroupWork(
             np.tile(by_row, len(channels)).astype(np.float64),
             np.repeat(channels, height) * work.m * steps / height,
             np.outer(channels, rounds(height, plan.weights)).reshape(-1),
@@ -86,7 +88,7 @@ class MintLayer(SpikewiseLayer):
         """A unit leaks, adds and compares one after another."""
         return float(self._spec.lif_cycles)
 
-    def piece(self, work: Windows, steps: int) -> Piece:
+    def piece(self, work: Windows, steps: int) -> GroupWork:
         """A cycle per spike."""
         window = window_lines(self.core, work.timesteps, self.memories.glb_ifmap.line_bits)
         channels, line = self.channel_folds(work.n), self.memories.glb_ofmap.line_bits
@@ -116,7 +118,7 @@ class SpinalflowLayer(SpikewiseLayer):
         """Leak, comparison and reset are the tick at the end of each timestep, counted with the stream."""
         return 0.0
 
-    def piece(self, work: Windows, steps: int) -> Piece:
+    def piece(self, work: Windows, steps: int) -> GroupWork:
         """A cycle per spike, and `tick_cycles` at the end of each timestep."""
         spec, channels = self._spec, self.channel_folds(work.n)
         taps = int(work.window[0] * work.window[1])
