@@ -24,13 +24,13 @@ class PtbLayer(RelatedLayer):
         return self.hardware.section(PtbSpec)
 
     @property
-    def _slots(self) -> int:
+    def _row_places(self) -> int:
         return ceil_div(self.ticks, self._spec.window) * self.core.products().m
 
     def folds(self) -> Folds:
         """Passes over the array's rows, and over its columns."""
         array, gemm = self.hardware.array, self.core.products()
-        return Folds(ceil_div(self._slots, array.rows), ceil_div(gemm.n, array.cols), gemm.k, 0)
+        return Folds(ceil_div(self._row_places, array.rows), ceil_div(gemm.n, array.cols), gemm.k, 0)
 
     @property
     def lif_cycles_per_update(self) -> float:
@@ -45,8 +45,8 @@ class PtbLayer(RelatedLayer):
         live, passed = rows[:, 0], rows[:, 1] if spec.pairing else rows[:, 0]
         channels, passes = self.channel_folds(work.n), len(rows)
         plan = self.plan(work.timesteps)
-        lanes, width = min(array.rows, self._slots), min(array.rows, self._slots) * batch
-        slots = float(passed.sum()) * width * work.n
+        lanes, width = min(array.rows, self._row_places), min(array.rows, self._row_places) * batch
+        pe_cycles = float(passed.sum()) * width * work.n
         line = memories.glb_ifmap.line_bits
         return GroupWork(
             np.tile(batch * passed, len(channels)).astype(np.float64),
@@ -55,10 +55,10 @@ class PtbLayer(RelatedLayer):
             np.outer(rounds(len(channels), plan.inputs), np.ones(passes)).reshape(-1),
             overhead=evenly(2 * array.cols * work.m, len(channels) * passes),
             counts=(
-                ("pe.operate", slots),
+                ("pe.operate", pe_cycles),
                 ("pe.accumulate", work.additions),
                 # Weights pass from row to row, spikes from column to column.
-                ("pe.forward_bits", float(live.sum()) * lanes * work.n * self.weight_bits + slots),
+                ("pe.forward_bits", float(live.sum()) * lanes * work.n * self.weight_bits + pe_cycles),
                 # Every input is looked at once; what is live comes again for each pass over the channels.
                 ("packer.examine", float(work.k * passes)),
                 ("glb_ifmap.read", float(passes * lines(work.k * width, line))),
