@@ -13,7 +13,6 @@ import torch
 from typer.testing import CliRunner
 
 import accelsim
-from accelsim import training as snn
 from accelsim.cli import app
 from accelsim.core import effort
 from accelsim.core.effort import LongWork, Rest, Work, announce, duration, memory_bytes
@@ -30,6 +29,9 @@ from accelsim.noc.patterns import pattern
 from accelsim.noc.topology import Mesh
 from accelsim.noc.traffic import NocSpec
 from accelsim.noc.work import load_work
+from accelsim.training.loop import TrainSettings, train
+from accelsim.training.models import SpikingNet
+from accelsim.training.neuron import LIF
 from accelsim.workload import load_workload
 
 
@@ -144,8 +146,8 @@ def test_folds_add_up_and_spikes_are_looked_at_where_zeros_are_skipped() -> None
 
 
 def test_images_and_chips_add_up() -> None:
-    workload, file = load_workload("digits_snn"), load_hardware("spikeflow").file
-    noisy = Arithmetic.of(file, workload.precision)
+    workload = load_workload("digits_snn")
+    noisy = load_hardware("spikeflow").machine.arithmetic(workload.precision)
     ideal = study_work(workload, Arithmetic("ideal", workload.precision), 64, 1).seconds
     one, two = (study_work(workload, noisy, 64, chips).seconds for chips in (1, 2))
     assert study_work(workload, Arithmetic("ideal", workload.precision), 128, 1).seconds == pytest.approx(2 * ideal)
@@ -219,11 +221,11 @@ def test_the_rest_is_told_once_from_the_first_pieces(
 
 
 def test_training_tells_after_its_first_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    net = snn.SpikingNet({"flatten": torch.nn.Flatten(), "fc": torch.nn.Linear(4, 3), "lif": snn.LIF()}, 2)
+    net = SpikingNet({"flatten": torch.nn.Flatten(), "fc": torch.nn.Linear(4, 3), "lif": LIF()}, 2)
 
     def work() -> None:
         images, labels = torch.rand(6, 1, 2, 2), torch.tensor([0, 1, 2, 0, 1, 2])
-        snn.train(net, images, labels, snn.TrainSettings(epochs=10, batch_size=2), torch.Generator().manual_seed(0))
+        train(net, images, labels, TrainSettings(epochs=10, batch_size=2), torch.Generator().manual_seed(0))
 
     line = "26 more batches of training of 9 seconds each will take about 3.9 minutes"
     assert warned(monkeypatch, work, 0, 9) == [line]

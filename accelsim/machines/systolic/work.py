@@ -7,9 +7,12 @@ The rates are measured on one core of a server processor under load (digits_snn,
 from __future__ import annotations
 
 from accelsim.core.effort import Work
-from accelsim.machines.systolic.core import Core, core_of
+from accelsim.machines.systolic.dataflows.base import Dataflow
+from accelsim.machines.systolic.dataflows.folded import FoldedDataflow
+from accelsim.machines.systolic.dataflows.registry import DATAFLOWS
+from accelsim.machines.systolic.dataflows.related import SpikingDataflow
+from accelsim.machines.systolic.dataflows.stationary import OperandStationary
 from accelsim.machines.systolic.description import SystolicFile
-from accelsim.machines.systolic.related.description import SECTIONS
 from accelsim.workload import Workload
 
 SEGMENT_S = 2e-6
@@ -28,30 +31,30 @@ FIELD_BYTES = 6
 
 def cycle_work(workload: Workload, hardware: SystolicFile) -> Work:
     """For all layers; spikes are looked at where zeros are skipped and a trace is there."""
-    seconds = fields = segments = 0.0
-    looks = _looks_at_spikes(workload, hardware)
+    flow, array = DATAFLOWS[hardware.dataflow], hardware.array
+    looks = _looks_at_spikes(workload, hardware, flow)
     images = workload.images if looks else 1
+    seconds = fields = segments = 0.0
     for op in workload.graph.weighted:
-        core = core_of(workload, hardware, op)
-        if hardware.dataflow not in SECTIONS:
-            folds = core.passes * core.gemm.groups * core.folds.number
+        gemm = op.products()
+        executed = 1 if op.in_types[0].static and hardware.static_input == "reuse" else workload.timesteps
+        if isinstance(flow, FoldedDataflow) and flow.section is None:
+            ticks = flow.batch(hardware, op, workload.timesteps, workload.precision.weight_bits)
+            passes = len(ticks.passes) if ticks else executed
+            folds = passes * gemm.groups * flow.folds(gemm, array.rows, array.cols).number
             segments += folds
             seconds += SEGMENT_S * folds * images
         if looks:
-            mine = core.gemm.groups * core.gemm.m * core.gemm.k
+            mine = gemm.groups * gemm.m * gemm.k
             fields = max(fields, mine)
-            seconds += images * core.executed * mine * _each(core, hardware)
+            masked = hardware.sparsity.weights == "skip" and op.kind != "matmul"
+            stands = STATIONARY if isinstance(flow, OperandStationary) else 1.0
+            seconds += images * executed * mine * (FIELD_S * stands + (MASKED_S * gemm.n if masked else 0.0))
     return Work(seconds, SEGMENT_BYTES * segments + FIELD_BYTES * fields)
 
 
-def _looks_at_spikes(workload: Workload, hardware: SystolicFile) -> bool:
+def _looks_at_spikes(workload: Workload, hardware: SystolicFile, flow: Dataflow) -> bool:
     if workload.trace is None or workload.is_ann:
         return False
     skips = "skip" in (hardware.sparsity.spikes, hardware.sparsity.weights)
-    return hardware.dataflow != "eyeriss" if hardware.dataflow in SECTIONS else skips
-
-
-def _each(core: Core, hardware: SystolicFile) -> float:
-    masked = hardware.sparsity.weights == "skip" and not core.is_dynamic
-    stands = STATIONARY if hardware.dataflow in ("ws", "is") else 1.0
-    return FIELD_S * stands + (MASKED_S * core.gemm.n if masked else 0.0)
+    return isinstance(flow, SpikingDataflow) or (flow.section is None and skips)
