@@ -1,7 +1,7 @@
 """Run a workload from its own description: the reference that a trace or an imported file is checked against.
 
-Plain float32 PyTorch, one timestep after the other, neurons exactly as their record says. This is the ideal
-network, not a machine's arithmetic.
+Plain float32 PyTorch, one timestep after the other, and the executor's neurons (`accelsim.inference.kernels`). This is
+the ideal network, not a machine's arithmetic.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from torch.nn import functional
 from accelsim.core import options
 from accelsim.core.errors import InputError, Problem
 from accelsim.frontend.classify import Chunk, combined, compact
+from accelsim.inference.neurons import Neurons
+from accelsim.inference.values import Value, inward, outward
 from accelsim.workload import schema
 from accelsim.workload.affine import read_time_affines
 from accelsim.workload.graph import Operation
@@ -69,19 +71,16 @@ def replay(workload: Workload, weights: Mapping[str, npt.ArrayLike], inputs: npt
     with torch.no_grad():
         for step in range(workload.timesteps):
             runner.step(given if static else given[step])
-    runner.check_sums()
     return Replay(SpikeTrace(runner.records()), torch.stack(runner.outputs).numpy())
 
 
 class _Runner:
-    """Membranes and recorded inputs of one run."""
+    """Neurons and recorded inputs of one run."""
 
     def __init__(self, workload: Workload, weights: Mapping[str, npt.NDArray[Any]]) -> None:
         self.workload = workload
         self.weights = {name: torch.as_tensor(array.astype(np.float32)) for name, array in weights.items()}
-        self.membranes: dict[str, Tensor] = {}
-        self.fired: dict[str, Tensor] = {}
-        self.gathered: dict[str, Tensor] = {}
+        self.neurons = Neurons(workload.graph, None, keep_potentials=True)
         self.chunks: dict[str, list[Chunk]] = {}
         self.outputs: list[Tensor] = []
         held = {name: array.numpy() for name, array in self.weights.items()}
@@ -91,8 +90,8 @@ class _Runner:
                 raise InputError(Problem("the weights are missing", where=f"{op.name}.weight"))
             if op.kind == "opaque":
                 raise InputError(Problem("an opaque operation cannot be replayed", where=op.name))
-            if op.neuron is not None and (op.neuron.fire_once or op.neuron.accumulate_then_fire):
-                raise InputError(Problem("fire_once and accumulate_then_fire are not replayed", where=op.name))
+            if op.neuron is not None and op.neuron.accumulate_then_fire:
+                raise InputError(Problem("accumulate_then_fire is not replayed", where=op.name))
 
     def step(self, frame: Tensor) -> None:
         """One timestep of the whole network."""
@@ -105,19 +104,13 @@ class _Runner:
                     self._keep(op.name if index == 0 else f"{op.name}.rhs", operand)
             run: Callable[[Operation, list[Tensor]], Tensor] = getattr(self, f"_{op.kind}")
             values[op.name] = last = run(op, operands)
+        self._check_sums(op.name, last.numpy())
         self.outputs.append(last)
 
-    def check_sums(self) -> None:
-        """Look whether what was added up stayed within float32; a membrane beyond it never comes back.
-
-        Raises:
-            InputError: it did not.
-        """
-        last = self.workload.graph.operations[-1].name
-        for name, values in {last: self.outputs[-1], **self.membranes}.items():
-            if not torch.isfinite(values).all():
-                message = f"sums beyond float32's largest number ({torch.finfo(torch.float32).max:.4g})"
-                raise InputError(Problem(f"{message}: weights or inputs are too large", where=name))
+    def _check_sums(self, name: str, values: npt.NDArray[np.float32]) -> None:
+        if not np.isfinite(values).all():
+            message = f"sums beyond float32's largest number ({np.finfo(np.float32).max:.4g})"
+            raise InputError(Problem(f"{message}: weights or inputs are too large", where=name))
 
     def _keep(self, name: str, operand: Tensor) -> None:
         self.chunks.setdefault(name, []).append(compact(operand[None].numpy(), name))
@@ -194,40 +187,12 @@ class _Runner:
         return operands[0].reshape(len(operands[0]), *op.out_shape)
 
     def _neuron(self, op: Operation, operands: list[Tensor]) -> Tensor:
-        """Spikes; groups of channels that share membranes take turns."""
-        assert op.neuron is not None
-        axis = 1 + channel_axis(len(op.in_shapes[0]))
-        groups = operands[0].chunk(op.neuron.channel_sharing, dim=axis)
-        return torch.cat([self._fired(op, group) for group in groups], dim=axis)
+        """Spikes by the executor's rule.
 
-    def _fired(self, op: Operation, drive: Tensor) -> Tensor:
-        """u = leak v + gain I; fire where u reaches theta; reset now, or (next_step) at the next update.
-
-        A delayed soft reset subtracts theta from the next u, a delayed hard reset zeroes it.
+        Raises:
+            InputError: a membrane left float32; it would never come back.
         """
-        record = op.neuron
-        assert record is not None
-        store = record.shares_state_with or op.name
-        while (owner := self.workload.graph.by_name[store].neuron) is not None and owner.shares_state_with:
-            store = owner.shares_state_with
-        current = drive * record.input_gain
-        leak = record.leak if record.model == "lif" else 1.0
-        membrane = self.membranes.get(store)
-        if membrane is None and record.initial_membrane:
-            membrane = torch.full_like(current, record.initial_membrane)
-        potential = current if membrane is None else leak * membrane + current
-        late = record.reset_order == "next_step"
-        if late and store in self.fired:
-            potential = self._reset(record, potential, self.fired[store])
-        if record.max_spikes > 1:
-            spikes = torch.floor(potential / record.threshold).clamp(0, record.max_spikes)
-        else:
-            spikes = (potential >= record.threshold if record.compare == ">=" else potential > record.threshold).float()
-        self.fired[store] = spikes
-        self.membranes[store] = potential if late else self._reset(record, potential, spikes)
-        return spikes
-
-    def _reset(self, record: schema.NeuronFields, potential: Tensor, spikes: Tensor) -> Tensor:
-        if record.reset == "hard":
-            return potential * (spikes == 0)
-        return potential - record.threshold * spikes if record.reset == "soft" else potential
+        spikes, potential = self.neurons.step(op, Value(inward(operands[0].numpy())))
+        assert potential is not None
+        self._check_sums(op.name, potential)
+        return torch.from_numpy(np.ascontiguousarray(outward(spikes.codes), dtype=np.float32))

@@ -14,12 +14,14 @@ import torch
 from torch import Tensor
 
 from accelsim.frontend.axes import Axis, Layout, parts_of
+from accelsim.inference.neurons import spikes_over_time
+from accelsim.workload.schema import NeuronFields
 
 FOLLOWED = 512
 """Neurons of a site, spread over images and features."""
 TOLERATED = 1e-3
 """Share of differing spikes that float32 rounding may explain."""
-_ELSEWHERE = ("accumulate_then_fire", "fire_once", "channel_sharing")
+_ELSEWHERE = ("accumulate_then_fire", "channel_sharing")
 """What these do cannot be told from single neurons, timestep by timestep."""
 
 _MOST_CONSTANTS = 12
@@ -126,33 +128,6 @@ def _candidates(
             yield {**start, **({"model": "lif", "leak": leak} if leak != 1.0 else {}), **dynamics}
 
 
-def _fired(fields: Mapping[str, Any], currents: Array) -> Array:
-    """Spikes [timesteps, neurons] of the record: u = leak v + gain I, fire, reset (see `replay`)."""
-    threshold = np.float32(fields.get("threshold", 1.0))
-    leak = np.float32(fields.get("leak", 0.5) if fields.get("model", "lif") == "lif" else 1.0)
-    gain, most = np.float32(fields.get("input_gain", 1.0)), int(fields.get("max_spikes", 1))
-    late, reset, above = (
-        fields.get("reset_order") == "next_step",
-        fields.get("reset", "hard"),
-        fields.get("compare") == ">",
-    )
-    membrane = np.full_like(currents[0], fields.get("initial_membrane", 0.0))
-    before = np.zeros_like(membrane)
-    result = np.zeros_like(currents)
-    for index, current in enumerate(currents):
-        potential = leak * membrane + gain * current
-        if late:
-            potential = _reset(reset, potential, before, threshold)
-        if most > 1:
-            fired = np.floor(potential / threshold).clip(0, most)
-        else:
-            fired = potential > threshold if above else potential >= threshold
-        result[index] = before = np.asarray(fired, dtype=np.float32)
-        membrane = potential if late else _reset(reset, potential, before, threshold)
-    return result
-
-
-def _reset(how: str, potential: Array, spikes: Array, threshold: np.float32) -> Array:
-    if how == "hard":
-        return np.where(spikes == 0, potential, np.float32(0.0))
-    return potential - threshold * spikes if how == "soft" else potential
+def _fired(fields: Mapping[str, Any], currents: Array) -> npt.NDArray[np.uint8]:
+    """Spikes [timesteps, neurons] of the record; its values are not checked here, those of a workload file are."""
+    return spikes_over_time(NeuronFields.model_construct(**fields), currents)

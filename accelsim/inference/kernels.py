@@ -2,7 +2,8 @@
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,assignment"
 """Compiled loops of an inference run: neurons, packed channels, reassembly of column codes, early exit.
 
-Each stands beside a plain-numpy sibling (``*_numpy``) that computes the same; the tests compare them.
+Most stand beside a plain-numpy sibling (``*_numpy``) that computes the same; the neurons' (`tests/neuron_rule.py`) is
+written from the neuron record's definition alone. The tests compare them.
 """
 
 from __future__ import annotations
@@ -48,7 +49,15 @@ class NeuronRule(NamedTuple):
 
 @njit(error_model="numpy")
 def update_neurons(current, membrane, last, done, rule, potential, spikes):
-    """One timestep of flat neurons; see `update_neurons_numpy`, which this equals bit for bit."""
+    """The neuron rule: one timestep, u = leak v + I; as many spikes as u says; reset; v = u rounded into its memory.
+
+    Spikes are the multiples of the threshold, up to `max_spikes`, that u has reached (`strict`: passed). The reset acts
+    on u after the comparison, a late one before it and with the spikes of the update before: a soft reset subtracts the
+    threshold for each of those spikes, a hard one zeroes u where there are any.
+
+    All arrays are flat and of one length. Written are `membrane` (v), `last` (spikes of the update before), `done` (has
+    fired, for `once`), `spikes` and, where it has a length, `potential` (u before the reset, after a late one).
+    """
     # The membrane's own type, so that single precision stays single precision.
     kind = membrane.dtype.type
     leak, threshold = kind(rule.leak), kind(rule.threshold)
@@ -68,8 +77,8 @@ def update_neurons(current, membrane, last, done, rule, potential, spikes):
             potential[i] = u
         if rule.max_spikes > 1:
             count = np.int64(min(max(np.floor(u / threshold), zero), kind(rule.max_spikes)))
-            if rule.strict and count > 0 and u == threshold * kind(count):
-                count -= 1
+            if rule.strict and count > 0 and u <= threshold * kind(count):
+                count -= 1  # exactly at a multiple of the threshold is not past it
         else:
             count = np.int64(u > threshold if rule.strict else u >= threshold)
         if rule.once:
@@ -88,54 +97,6 @@ def update_neurons(current, membrane, last, done, rule, potential, spikes):
         if step > zero:
             u = min(max(np.floor(u / step + half) * step, low), high)
         membrane[i] = u
-
-
-def update_neurons_numpy(
-    current: npt.NDArray[Any],
-    membrane: npt.NDArray[Any],
-    last: npt.NDArray[np.uint8],
-    done: npt.NDArray[np.bool_],
-    rule: NeuronRule,
-    potential: npt.NDArray[Any],
-    spikes: npt.NDArray[np.uint8],
-) -> None:
-    """u = leak v + I; spikes s where u reaches the threshold; reset; v = u rounded into its memory.
-
-    All arrays are flat and of one length; `membrane` v, `last` (spikes of the update before), `done` (has
-    fired, for `once`), `spikes` and, where it has a length, `potential` u (before the reset) are written.
-    A late reset acts on u before the comparison: a soft one subtracts the threshold for each spike of the
-    update before, a hard one zeroes u.
-    """
-    kind = membrane.dtype.type
-    kept = kind(rule.leak) * membrane
-    u = (np.floor(kept) if rule.whole else kept) + current
-    threshold = kind(rule.threshold)
-
-    def reset(value: npt.NDArray[Any], fired: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
-        if rule.reset == RESET_HARD:
-            return np.where(fired > 0, kind(0), value)
-        return value - threshold * fired.astype(kind) if rule.reset == RESET_SOFT else value
-
-    if rule.late:
-        u = reset(u, last)
-    if potential.size:
-        potential[:] = u
-    if rule.max_spikes > 1:
-        count = np.clip(np.floor(u / threshold), 0, rule.max_spikes).astype(np.int64)
-        if rule.strict:
-            count -= (count > 0) & (u == threshold * count.astype(kind))
-    else:
-        count = (u > threshold if rule.strict else u >= threshold).astype(np.int64)
-    if rule.once:
-        count = np.where(done, 0, np.minimum(count, 1))
-        done |= count > 0
-    spikes[:] = count
-    last[:] = spikes
-    if not rule.late:
-        u = reset(u, spikes)
-    if rule.step > 0:
-        u = np.clip(np.floor(u / kind(rule.step) + kind(0.5)) * kind(rule.step), kind(rule.low), kind(rule.high))
-    membrane[:] = u
 
 
 # --- spikes into words --------------------------------------------------------------------------------

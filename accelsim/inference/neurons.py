@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,8 @@ from accelsim.inference.kernels import RESET_HARD, RESET_NONE, RESET_SOFT, Neuro
 from accelsim.inference.values import Value
 from accelsim.workload import Graph, Operation
 from accelsim.workload.schema import NeuronFields
+
+Array = npt.NDArray[Any]
 
 _RESETS = {"none": RESET_NONE, "soft": RESET_SOFT, "hard": RESET_HARD}
 
@@ -49,14 +50,36 @@ def neuron_rule(record: NeuronFields, unit: float, membrane_bits: int | None) ->
     )
 
 
-@dataclass
-class _State:
-    """Stored membranes of one neuron layer (and of those that share them), flat."""
+class Membranes:
+    """Stored membranes of one neuron layer (and of those that share them), flat, before the first timestep.
 
-    membrane: npt.NDArray[Any]
-    last: npt.NDArray[np.uint8]
-    done: npt.NDArray[np.bool_]
-    unit: float
+    Args:
+        size: how many.
+        initial: their potential, in the units that they are kept in.
+        dtype: of membranes and currents; float32 for the ideal network, float64 for a machine's whole numbers.
+        unit: real value of one, where layers with currents of other units use them too.
+    """
+
+    def __init__(self, size: int, initial: float, dtype: npt.DTypeLike, unit: float = 1.0) -> None:
+        self.potential: Array = np.full(size, initial, dtype=dtype)
+        self.unit = unit
+        self._last = np.zeros(size, dtype=np.uint8)
+        self._done = np.zeros(size, dtype=bool)
+
+    def update(self, current: Array, rule: NeuronRule, keep: bool = False) -> tuple[npt.NDArray[np.uint8], Array]:
+        """Spikes of one timestep, and u before the reset (empty unless `keep`); both in the shape of `current`."""
+        spikes = np.empty(current.size, dtype=np.uint8)
+        kept = np.empty(current.size if keep else 0, dtype=current.dtype)
+        update_neurons(current.reshape(-1), self.potential, self._last, self._done, rule, kept, spikes)
+        return spikes.reshape(current.shape), kept.reshape(current.shape if keep else (0,))
+
+
+def spikes_over_time(record: NeuronFields, currents: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """Spikes [timesteps, neurons] of single neurons that follow a record, in floating point, on their own currents."""
+    rule = neuron_rule(record, 1.0, None)
+    membranes = Membranes(currents.shape[1], record.initial_membrane, currents.dtype)
+    drive = currents * currents.dtype.type(record.input_gain)
+    return np.stack([membranes.update(current, rule)[0] for current in drive])
 
 
 class Neurons:
@@ -65,7 +88,7 @@ class Neurons:
     def __init__(self, graph: Graph, membrane_bits: int | None, keep_potentials: bool = False) -> None:
         self._bits = membrane_bits
         self._keep = keep_potentials
-        self._states: dict[str, _State] = {}
+        self._states: dict[str, Membranes] = {}
         self._owner = {op.name: _owner(graph, op) for op in graph.operations if op.neuron is not None}
 
     def step(self, op: Operation, current: Value) -> tuple[Value, npt.NDArray[np.float32] | None]:
@@ -74,21 +97,11 @@ class Neurons:
         assert record is not None
         rule = self._rule(record, current.unit)
         drive = self._drive(current, record)
-        state = self._state(op, drive, current.unit * record.input_gain)
-        spikes = np.empty(drive.shape, dtype=np.uint8)
-        potential = np.empty(drive.shape if self._keep else (0,), dtype=drive.dtype)
-        width = drive.shape[-1] // record.channel_sharing
-        for first in range(0, drive.shape[-1], width):  # groups of channels that share membranes take turns
-            group = np.s_[..., first : first + width]
-            fired = np.empty(state.membrane.size, dtype=np.uint8)
-            kept = np.empty(fired.size if self._keep else 0, dtype=drive.dtype)
-            update_neurons(drive[group].reshape(-1), state.membrane, state.last, state.done, rule, kept, fired)
-            spikes[group] = fired.reshape(spikes[group].shape)
-            if self._keep:
-                potential[group] = kept.reshape(potential[group].shape)
-        if not self._keep:
-            return Value(spikes), None
-        return Value(spikes), (potential / drive.dtype.type(rule.threshold)).astype(np.float32)
+        membranes = self._membranes(op, drive, current.unit * record.input_gain)
+        # Groups of channels that share membranes take turns.
+        groups = np.split(drive, record.channel_sharing, axis=-1)
+        spikes, potentials = zip(*(membranes.update(group, rule, self._keep) for group in groups), strict=True)
+        return Value(np.concatenate(spikes, axis=-1)), self._kept(np.concatenate(potentials, axis=-1), rule)
 
     def fire(self, op: Operation, currents: Sequence[Value]) -> list[tuple[Value, npt.NDArray[np.float32] | None]]:
         """`accumulate_then_fire`: all inputs first, then one spike per timestep at most, coarsest first.
@@ -101,25 +114,27 @@ class Neurons:
         record = op.neuron
         assert record is not None
         rule = self._rule(record, currents[0].unit)
-        left = np.sum([self._drive(current, record) for current in currents], axis=0)
-        fired_before = np.zeros(left.shape, dtype=bool)
+        drive = np.sum([self._drive(current, record) for current in currents], axis=0)
+        membranes = Membranes(drive.size, 0.0, drive.dtype)
         found = []
         for step in range(len(currents)):
-            threshold = left.dtype.type(rule.threshold * 2.0 ** (len(currents) - 1 - step))
-            fired = left > threshold if rule.strict else left >= threshold
-            if rule.once:
-                fired &= ~fired_before
-                fired_before |= fired
-            kept = (left / left.dtype.type(rule.threshold)).astype(np.float32) if self._keep else None
-            left = left - threshold * fired
-            found.append((Value(fired.astype(np.uint8), 2.0 ** (len(currents) - 1 - step)), kept))
+            place = 2.0 ** (len(currents) - 1 - step)
+            digit = rule._replace(
+                leak=1.0, threshold=rule.threshold * place, reset=RESET_SOFT, late=False, max_spikes=1, step=0.0
+            )
+            spikes, potential = membranes.update(drive, digit, self._keep)
+            found.append((Value(spikes, place), self._kept(potential, rule)))
+            drive = np.zeros_like(drive)
         return found
+
+    def _kept(self, potential: Array, rule: NeuronRule) -> npt.NDArray[np.float32] | None:
+        return (potential / potential.dtype.type(rule.threshold)).astype(np.float32) if self._keep else None
 
     def _rule(self, record: NeuronFields, unit: float) -> NeuronRule:
         # Floating-point currents come multiplied by gain and unit (`_drive`), whole ones carry both in their unit.
         return neuron_rule(record, 1.0 if self._bits is None else unit * record.input_gain, self._bits)
 
-    def _drive(self, current: Value, record: NeuronFields) -> npt.NDArray[Any]:
+    def _drive(self, current: Value, record: NeuronFields) -> Array:
         if self._bits is not None:
             return np.ascontiguousarray(current.codes, dtype=np.float64)
         real = np.ascontiguousarray(current.codes, dtype=np.float32)
@@ -134,25 +149,20 @@ class Neurons:
         step = rule.step or 1.0
         return float(np.clip(np.rint(record.initial_membrane / unit / step) * step, rule.low, rule.high))
 
-    def _state(self, op: Operation, drive: npt.NDArray[Any], unit: float) -> _State:
+    def _membranes(self, op: Operation, drive: Array, unit: float) -> Membranes:
         record, owner = op.neuron, self._owner[op.name]
         assert record is not None
-        state, size = self._states.get(owner), drive.size // record.channel_sharing
-        if state is None:
-            state = _State(
-                np.full(size, self._initial(record, unit), dtype=drive.dtype),
-                np.zeros(size, dtype=np.uint8),
-                np.zeros(size, dtype=bool),
-                unit,
-            )
-            self._states[owner] = state
-        if state.membrane.size != size:
+        size = drive.size // record.channel_sharing
+        if owner not in self._states:
+            self._states[owner] = Membranes(size, self._initial(record, unit), drive.dtype, unit)
+        membranes = self._states[owner]
+        if membranes.potential.size != size:
             raise InputError(Problem(f"'{op.name}' shares the membranes of '{owner}', but has another size"))
-        if self._bits is not None and state.unit != unit:
+        if self._bits is not None and membranes.unit != unit:
             # Two layers with weights of different steps use the same memory: its content is rescaled.
-            state.membrane = np.floor(state.membrane * (state.unit / unit) + 0.5)
-            state.unit = unit
-        return state
+            membranes.potential = np.floor(membranes.potential * (membranes.unit / unit) + 0.5)
+            membranes.unit = unit
+        return membranes
 
 
 def _owner(graph: Graph, op: Operation) -> str:

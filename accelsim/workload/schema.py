@@ -99,7 +99,8 @@ class NeuronFields(Section):
     compare: Literal[">=", ">"] = ">="
     """Whether a membrane exactly at the threshold fires."""
     max_spikes: int = Field(1, ge=1, le=255)
-    """Most spikes of one neuron in one timestep."""
+    """Most spikes of one neuron in one timestep: one for each multiple of the threshold that its membrane has reached
+    (`>`: passed)."""
     fire_once: bool = False
     """At most one spike over all timesteps (single-spike coding)."""
     accumulate_then_fire: bool = False

@@ -1,4 +1,4 @@
-"""Compiled loops against their plain siblings."""
+"""Compiled loops against their plain siblings; the neurons' against the neuron rule: `test_neurons.py`."""
 
 import numpy as np
 import pytest
@@ -6,51 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelsim.inference.kernels import (
-    NeuronRule,
     pack_channels,
     pack_channels_numpy,
     reassemble,
     reassemble_numpy,
     running_entropy,
     running_entropy_numpy,
-    update_neurons,
-    update_neurons_numpy,
 )
-
-RULES = st.builds(
-    NeuronRule,
-    leak=st.sampled_from([0.0, 0.5, 0.9, 1.0]),
-    threshold=st.sampled_from([1.0, 3.0, 7.0]),
-    reset=st.integers(0, 2),
-    late=st.booleans(),
-    strict=st.booleans(),
-    max_spikes=st.sampled_from([1, 3]),
-    once=st.booleans(),
-    step=st.sampled_from([0.0, 1.0, 2.0]),
-    low=st.just(-16.0),
-    high=st.just(14.0),
-    whole=st.booleans(),
-)
-
-
-@settings(max_examples=120)
-@given(rule=RULES, seed=st.integers(0, 2**32 - 1), single=st.booleans(), keep=st.booleans())
-def test_neurons(rule, seed, single, keep):
-    kind = np.float32 if single else np.float64
-    states = []
-    for update in (update_neurons, update_neurons_numpy):
-        draw = np.random.default_rng(seed)
-        membrane, last, done = np.zeros(50, kind), np.zeros(50, np.uint8), np.zeros(50, bool)
-        history = []
-        for _ in range(6):
-            # Whole currents meet thresholds exactly now and then, as they do on a machine.
-            current = (draw.integers(-6, 9, 50) if seed % 2 else draw.normal(1, 3, 50)).astype(kind)
-            spikes, potential = np.empty(50, np.uint8), np.empty(50 if keep else 0, kind)
-            update(current, membrane, last, done, rule, potential, spikes)
-            history += [spikes.copy(), potential.copy(), membrane.copy(), done.copy()]
-        states.append(history)
-    for ours, plain in zip(*states, strict=True):
-        assert np.array_equal(ours, plain)
 
 
 @pytest.mark.parametrize("rows", [1, 7, 64, 100, 128])
