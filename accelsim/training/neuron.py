@@ -18,50 +18,36 @@ Reset = Literal["hard", "soft", "none"]
 ResetOrder = Literal["same_step", "next_step"]
 Compare = Literal[">=", ">"]
 
-
-class _Spike(torch.autograd.Function):
-    """Step function forward, triangle backward.
-
-    Forward ``s = 1 if v >= theta else 0`` (or ``>``). Its derivative is zero almost everywhere, so the
-    backward pass uses ``ds/dv = max(0, 1 - |v - theta| / theta) / theta`` instead: the triangular surrogate
-    of Esser et al., PNAS 113 (2016), and Bellec et al., NeurIPS 2018 (arXiv:1803.09574); surrogate
-    gradients in general: Neftci, Mostafa, Zenke, IEEE Signal Processing Magazine 36 (2019).
-    """
-
-    @staticmethod
-    def forward(ctx: Any, membrane: Tensor, threshold: float, strict: bool) -> Tensor:
-        ctx.save_for_backward(membrane)
-        ctx.threshold = threshold
-        fired = membrane > threshold if strict else membrane >= threshold
-        return fired.to(membrane.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        (membrane,) = ctx.saved_tensors
-        distance = (membrane / ctx.threshold - 1.0).abs_()
-        return gradients[0] * (1.0 - distance).clamp_(min=0.0) / ctx.threshold, None, None
+Constant = float | Tensor
+Constants = tuple[Constant, Constant]
+"""Leak and threshold."""
 
 
-class _Count(torch.autograd.Function):
-    """Staircase forward: one spike per threshold crossed, at most `most`; its triangles backward.
+class _Spikes(torch.autograd.Function):
+    """Staircase forward, one spike per multiple of the threshold up to `most`; triangles backward.
 
-    The triangles of neighbouring steps add up to a constant 1/theta from theta to most * theta, with a ramp
-    at either end; with most = 1 it is the triangle of `_Spike`.
+    The derivative of a step is zero almost everywhere, so the backward pass uses max(0, 1 - |v - k theta| / theta) /
+    theta for the k-th instead: the triangular surrogate of Esser et al., PNAS 113 (2016), and Bellec et al., NeurIPS
+    2018 (arXiv:1803.09574); surrogate gradients in general: Neftci, Mostafa, Zenke, IEEE Signal Processing Magazine 36
+    (2019). The triangles of neighbouring steps add up to a constant from theta to most * theta, with a ramp at either
+    end.
     """
 
     @staticmethod
     def forward(ctx: Any, membrane: Tensor, threshold: float, strict: bool, most: int) -> Tensor:
         ctx.save_for_backward(membrane)
         ctx.threshold, ctx.most = threshold, most
-        ratio = membrane / threshold
-        return (torch.ceil(ratio) - 1.0 if strict else torch.floor(ratio)).clamp_(0.0, float(most))
+        if most == 1:
+            return (membrane > threshold if strict else membrane >= threshold).to(membrane.dtype)
+        count = torch.floor(membrane / threshold).clamp_(0.0, float(most))
+        return (count - (membrane <= threshold * count).to(count.dtype)).clamp_(min=0.0) if strict else count
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
         (membrane,) = ctx.saved_tensors
         ratio = membrane / ctx.threshold
-        slope = torch.minimum(ratio, ctx.most + 1.0 - ratio).clamp_(0.0, 1.0)
-        return gradients[0] * slope / ctx.threshold, None, None, None
+        distance = (ratio - ratio.clamp(1.0, float(ctx.most))).abs_()
+        return gradients[0] * (1.0 - distance).clamp_(min=0.0) / ctx.threshold, None, None, None
 
 
 def spike(membrane: Tensor, threshold: float, compare: Compare = ">=", max_spikes: int = 1) -> Tensor:
@@ -69,11 +55,7 @@ def spike(membrane: Tensor, threshold: float, compare: Compare = ">=", max_spike
 
     ``>=`` fires where the potential reaches the threshold, ``>`` only above it.
     """
-    spikes: Tensor
-    if max_spikes == 1:
-        spikes = _Spike.apply(membrane, threshold, compare == ">")  # type: ignore[no-untyped-call]
-    else:
-        spikes = _Count.apply(membrane, threshold, compare == ">", max_spikes)  # type: ignore[no-untyped-call]
+    spikes: Tensor = _Spikes.apply(membrane, threshold, compare == ">", max_spikes)  # type: ignore[no-untyped-call]
     return spikes
 
 
@@ -96,6 +78,9 @@ def _channels(axes: int) -> int:
 class LIF(nn.Module):
     """Leaky integrate-and-fire neurons, one per element, all timesteps in one call.
 
+    The rule of `accelsim.inference.kernels` with gradients. Neurons that differ from it in one point override that
+    point: `constants`, `leaked`, `spikes` or `stored`.
+
     With input current I, membrane potential v (`initial_membrane` before the first timestep) and spikes s::
 
         u[t] = leak * v[t-1] + input_gain * I[t]
@@ -116,8 +101,8 @@ class LIF(nn.Module):
         reset_order: "next_step" resets one timestep late, after leak and input of that timestep:
             u[t] = (leak * u[t-1] + input_gain * I[t]), then reset as above with s[t-1].
         compare: whether a membrane exactly at the threshold fires.
-        max_spikes: above 1, a neuron emits one spike for each multiple of the threshold that it reached, up
-            to this many in a timestep.
+        max_spikes: above 1, a neuron emits one spike for each multiple of the threshold that it reached (compare ">":
+            passed), up to this many in a timestep.
         fire_once: a neuron that has fired stays silent for the remaining timesteps.
         input_gain: factor on the input current (1/tau in some frameworks).
         initial_membrane: membrane potential before the first timestep.
@@ -182,8 +167,13 @@ class LIF(nn.Module):
             raise refuse(f"a current of {current.shape[0]} timesteps where {steps} were expected", "current")
         if self.input_gain != 1.0:
             current = self.input_gain * current
-        memory = self.memory(self.groups(current)[0][0])
-        return torch.stack([self.update(now, memory) for now in current.expand(steps, *current.shape[1:]).unbind()])
+        memory, constants = self.memory(self.groups(current)[0][0]), self.constants()
+        each = current.expand(steps, *current.shape[1:]).unbind()
+        return torch.stack([self.update(now, memory, constants) for now in each])
+
+    def constants(self) -> Constants:
+        """Leak and threshold of one call."""
+        return self.leak, self.threshold
 
     def memory(self, like: Tensor) -> Memory:
         """What the neurons keep, before the first timestep; `like` a group's current of one timestep."""
@@ -204,32 +194,45 @@ class LIF(nn.Module):
             raise refuse(message, "current")
         return current.chunk(self.channel_sharing, dim=axis)
 
-    def update(self, current: Tensor, memory: Memory) -> Tensor:
+    def update(self, current: Tensor, memory: Memory, constants: Constants) -> Tensor:
         """Spikes [images, ...] of one timestep; the memory goes on. The input gain is applied already."""
         if self.channel_sharing == 1:
-            return self._fired(current, memory)
+            return self._fired(current, memory, *constants)
         groups = self.groups(current[None])
         axis = _channels(current.dim())
-        return torch.cat([self._fired(group[0], memory) for group in groups], dim=axis - 1 if axis > 0 else axis)
+        fired = [self._fired(group[0], memory, *constants) for group in groups]
+        return torch.cat(fired, dim=axis - 1 if axis > 0 else axis)
 
-    def _fired(self, current: Tensor, memory: Memory) -> Tensor:
+    def _fired(self, current: Tensor, memory: Memory, leak: Constant, threshold: Constant) -> Tensor:
         late = self.reset_order == "next_step"
-        potential = self.leak * memory.membrane + current
+        potential = self.leaked(memory.membrane, leak) + current
         if late:
-            potential = self._after(potential, memory.before)
-        fired = spike(potential, self.threshold, self.compare, self.max_spikes)
+            potential = self._after(potential, memory.before, threshold)
+        fired, memory.before = self.spikes(potential, threshold, memory)
+        memory.membrane = self.stored(potential if late else self._after(potential, memory.before, threshold))
+        return fired
+
+    def _after(self, membrane: Tensor, fired: Tensor, threshold: Constant) -> Tensor:
+        if self.reset == "hard":
+            return membrane * (fired == 0)
+        if self.reset == "soft":
+            return membrane - threshold * fired
+        return membrane
+
+    def leaked(self, membrane: Tensor, leak: Constant) -> Tensor:
+        """What a timestep leaves of the membrane before."""
+        return leak * membrane
+
+    def spikes(self, potential: Tensor, threshold: Any, memory: Memory) -> tuple[Tensor, Tensor]:
+        """Spikes of a potential, and those (without gradient) that reset it."""
+        fired = spike(potential, threshold, self.compare, self.max_spikes)
         if self.fire_once:
             fired = fired * (1.0 - memory.silent)
             memory.silent = memory.silent + fired.detach()
-        memory.before = fired.detach()
-        memory.membrane = potential if late else self._after(potential, memory.before)
-        return fired
+        return fired, fired.detach()
 
-    def _after(self, membrane: Tensor, fired: Tensor) -> Tensor:
-        if self.reset == "hard":
-            return membrane * (1.0 - (fired if self.max_spikes == 1 else fired.clamp(max=1.0)))
-        if self.reset == "soft":
-            return membrane - self.threshold * fired
+    def stored(self, membrane: Tensor) -> Tensor:
+        """What the memory holds of a membrane."""
         return membrane
 
     def places(self, timesteps: int) -> tuple[float, ...] | None:

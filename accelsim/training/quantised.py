@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from accelsim.core.errors import InputError, Problem
-from accelsim.inference.kernels import RESET_HARD, RESET_SOFT, NeuronRule
+from accelsim.inference.kernels import NeuronRule
 from accelsim.inference.neurons import neuron_rule
 from accelsim.training.layers import as_steps
 from accelsim.training.models import WEIGHTED, SpikingNet
-from accelsim.training.neuron import LIF, spike
+from accelsim.training.neuron import LIF, Constant, Reset
 from accelsim.training.straight import floored, rounded
 from accelsim.workload.schema import NeuronFields, Precision
 
@@ -87,7 +87,7 @@ class QuantisedNet(nn.Module):
         for name, layer in self.layers.items():
             if isinstance(layer, LIF):
                 rule = neuron_rule(self.records[name], unit, self.precision.membrane_bits)
-                value, input_unit = _fired(value, rule, self.timesteps), 1.0
+                value, input_unit = _WholeLIF(rule, layer.reset)(value, self.timesteps), 1.0
             elif isinstance(layer, WEIGHTED):
                 value, unit = self._currents(layer, value, input_unit)
             else:
@@ -113,18 +113,18 @@ class QuantisedNet(nn.Module):
         return SpikingNet(layers, self.timesteps).eval()
 
 
-def _fired(current: Tensor, rule: NeuronRule, timesteps: int) -> Tensor:
-    """Spikes [timesteps, images, ...] of whole-number currents; see `accelsim.inference.kernels.update_neurons`."""
-    membrane = torch.zeros_like(current[0])
-    spikes = []
-    for present in current.expand(timesteps, *current.shape[1:]).unbind():
-        potential = floored(rule.leak * membrane) + present
-        fired = spike(potential / rule.threshold, 1.0)
-        spikes.append(fired)
-        after = fired.detach()
-        if rule.reset == RESET_HARD:
-            potential = potential * (1.0 - after)
-        elif rule.reset == RESET_SOFT:
-            potential = potential - rule.threshold * after
-        membrane = (floored(potential / rule.step + 0.5) * rule.step).clamp(rule.low, rule.high)
-    return torch.stack(spikes)
+class _WholeLIF(LIF):
+    """`LIF` of whole-number currents, as `accelsim.inference.neurons.neuron_rule` describes it."""
+
+    def __init__(self, rule: NeuronRule, reset: Reset) -> None:
+        super().__init__(leak=rule.leak, threshold=rule.threshold, reset=reset)
+        self.rule = rule
+
+    def leaked(self, membrane: Tensor, leak: Constant) -> Tensor:
+        """Rounded down, as a shifter does."""
+        return floored(leak * membrane)
+
+    def stored(self, membrane: Tensor) -> Tensor:
+        """In steps of the memory's words, and within their range."""
+        rule = self.rule
+        return (floored(membrane / rule.step + 0.5) * rule.step).clamp(rule.low, rule.high)

@@ -61,7 +61,7 @@ class SteppedNet(SpikingNet):
             current = layer.input_gain * current
         if owner not in memories:
             memories[owner] = layer.memory(layer.groups(current[None])[0][0])
-        return layer.update(current, memories[owner])
+        return layer.update(current, memories[owner], layer.constants())
 
 
 @torch.no_grad()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from accelsim.training.models import SpikingNet
-from accelsim.training.neuron import LIF, Reset, spike
+from accelsim.training.neuron import LIF, Constants, Memory, Reset, spike
 
 LEAST_THRESHOLD = 1e-3
 
@@ -44,29 +46,20 @@ class TrainableLIF(LIF):
         self.learned_threshold = nn.Parameter(torch.tensor(float(threshold)))
         self.learned_leak = nn.Parameter(torch.tensor(float(leak)))
 
-    def forward(self, current: Tensor, timesteps: int | None = None) -> Tensor:
-        """Spikes of the same shape as `current`, [timesteps, images, ...]; one timestep is constant over all."""
-        steps = current.shape[0] if timesteps is None else timesteps
-        threshold = self.learned_threshold.clamp(min=LEAST_THRESHOLD)
-        leak = self.learned_leak.clamp(0.0, 1.0)
-        membrane = torch.zeros_like(current[0])
-        silent = torch.zeros_like(membrane)
-        spikes = []
-        for present in current.expand(steps, *current.shape[1:]).unbind():
-            potential = leak * membrane + present
-            fired = spike(potential / threshold, 1.0)
-            after = fired.detach()
-            if self.surrogate_peak != 1.0:
-                fired = after + self.surrogate_peak * (fired - after)
-            if self.reset == "hard":
-                membrane = potential * (1.0 - after)
-            else:
-                membrane = potential - threshold * after if self.reset == "soft" else potential
-            if self.fire_once:
-                fired = fired - (fired * silent).detach()  # the gradient goes on where nothing fires any more
-                silent = torch.maximum(silent, after)
-            spikes.append(fired)
-        return torch.stack(spikes)
+    def constants(self) -> Constants:
+        """Leak and threshold, with their gradients."""
+        return self.learned_leak.clamp(0.0, 1.0), self.learned_threshold.clamp(min=LEAST_THRESHOLD)
+
+    def spikes(self, potential: Tensor, threshold: Any, memory: Memory) -> tuple[Tensor, Tensor]:
+        """Spikes of a potential, and those that reset it, which are of neurons that never fall silent."""
+        fired = spike(potential / threshold, 1.0)
+        after = fired.detach()
+        if self.surrogate_peak != 1.0:
+            fired = after + self.surrogate_peak * (fired - after)
+        if self.fire_once:
+            fired = fired - (fired * memory.silent).detach()  # the gradient goes on where nothing fires any more
+            memory.silent = torch.maximum(memory.silent, after)
+        return fired, after
 
     def settled(self) -> LIF:
         """The neurons as they are deployed: a threshold and a leak that are numbers."""

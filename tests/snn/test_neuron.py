@@ -1,32 +1,79 @@
-"""The LIF neuron against its equations, written out for one neuron at a time."""
+"""Trainable neurons against the neuron rule, and their gradients."""
 
+import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
-from accelsim.training.neuron import LIF, spike
+from accelsim.inference.neurons import spikes_over_time
+from accelsim.training.neuron import LIF, neuron_of, spike
+from accelsim.training.qcfs import DigitsIF
+from accelsim.training.stepped import SteppedNet
+from accelsim.training.trainable import TrainableLIF
+from accelsim.workload.schema import NeuronFields
+from tests.neuron_rule import Layer, currents, records
 
-resets = st.sampled_from(["hard", "soft", "none"])
-currents = st.lists(st.floats(-2, 3, allow_nan=False), min_size=1, max_size=8)
+T, CHANNELS = 5, 4
 
-
-def one_neuron(currents: list[float], leak: float, threshold: float, reset: str) -> list[float]:
-    membrane, spikes = 0.0, []
-    for current in currents:
-        membrane = leak * membrane + current
-        fired = membrane >= threshold
-        spikes.append(float(fired))
-        if fired:
-            membrane = {"hard": 0.0, "soft": membrane - threshold, "none": membrane}[reset]
-    return spikes
+trained = records().filter(lambda record: not (record.fire_once and record.max_spikes > 1))
 
 
-@given(currents, st.floats(0, 1), st.floats(0.1, 2), resets)
-def test_spikes_follow_the_equations(current, leak, threshold, reset):
-    neurons = LIF(leak=leak, threshold=threshold, reset=reset)
-    found = neurons(torch.tensor(current, dtype=torch.float64).reshape(-1, 1, 1))
-    assert found.flatten().tolist() == one_neuron(current, leak, threshold, reset)
+def spikes_of(neurons: nn.Module, current: np.ndarray) -> np.ndarray:
+    """[timesteps, channels] of one image."""
+    return neurons(torch.from_numpy(current)[:, None]).detach().numpy()[:, 0]
+
+
+@settings(max_examples=150)
+@given(record=trained, current=currents(T, CHANNELS), sharing=st.sampled_from([1, 2]), double=st.booleans())
+def test_spikes_follow_the_neuron_rule(record, current, sharing, double):
+    shared = record.model_copy(update={"channel_sharing": 1 if record.fire_once else sharing})
+    found = spikes_of(neuron_of(shared)(), current.astype(np.float64) if double else current)
+    assert np.array_equal(found, Layer(shared, CHANNELS).run(current))
+
+
+@settings(max_examples=50)
+@given(record=records(model="lif", input_gain=1.0, reset_order="same_step", compare=">=", max_spikes=1,
+                      initial_membrane=0.0), current=currents(T, CHANNELS))  # fmt: skip
+def test_neurons_that_learn_threshold_and_leak_follow_it(record, current):
+    learned = TrainableLIF(threshold=record.threshold, leak=record.leak, reset=record.reset, fire_once=record.fire_once)
+    assert np.array_equal(spikes_of(learned, current), Layer(record, CHANNELS).run(current))
+
+
+@settings(max_examples=50)
+@given(first=trained, second=trained, current=currents(T, CHANNELS))
+def test_layers_that_share_membranes_follow_it(first, second, current):
+    to = nn.Linear(CHANNELS, CHANNELS, bias=False)
+    to.weight = nn.Parameter(0.75 * torch.eye(CHANNELS))
+    net = SteppedNet({"lif1": neuron_of(first)(), "fc": to, "lif2": neuron_of(second)()}, T)
+    net.layers["lif2"].shares_state_with = "lif1"
+    one = Layer(first, CHANNELS)
+    two = Layer(second, CHANNELS, of=one)
+    wanted = [two.step([0.75 * spikes for spikes in one.step(now)[0]])[0] for now in current]
+    *_, last = net.steps(torch.from_numpy(current)[:, None])
+    assert np.array_equal(last.output[:, 0].detach(), wanted)
+
+
+@given(record=records(model="if", compare=">=", input_gain=1.0, fire_once=False), current=currents(T, CHANNELS))
+def test_neurons_that_fire_binary_digits_follow_it(record, current):
+    places = 2.0 ** np.arange(T - 1, -1, -1)[:, None]
+    wanted = Layer(record, CHANNELS).fire(current) * places
+    assert np.array_equal(spikes_of(DigitsIF(threshold=record.threshold), current), wanted)
+
+
+@settings(max_examples=100)
+@given(
+    record=trained, seed=st.integers(0, 2**31), leak=st.floats(0, 1), threshold=st.floats(0.05, 2),
+    gain=st.floats(0.1, 2), whole=st.booleans(),
+)  # fmt: skip
+def test_single_precision_rounds_as_in_the_executor(record, seed, leak, threshold, gain, whole):
+    """Any numbers, and sums of whole thresholds, which single precision rounds to either side of their multiples."""
+    numbers = {"leak": leak, "threshold": threshold, "input_gain": gain}
+    record = NeuronFields(**{**record.model_dump(), **numbers})
+    rng = np.random.default_rng(seed)
+    current = (rng.integers(-2, 4, (T, 20)) * (threshold / gain) if whole else rng.normal(0.3, 1, (T, 20))).astype("f4")
+    assert np.array_equal(spikes_of(neuron_of(record)(), current), spikes_over_time(record, current))
 
 
 def test_a_membrane_exactly_at_the_threshold_fires():

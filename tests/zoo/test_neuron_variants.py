@@ -1,72 +1,14 @@
-"""Every neuron variant against its equations, written out for one neuron at a time."""
-
-import math
-from dataclasses import dataclass
+"""Neuron variants: what describes them, what they do, which there are not. Their spikes: `tests/snn/test_neuron.py`."""
 
 import pytest
 import torch
 from hypothesis import given
-from hypothesis import strategies as st
 
 from accelsim.training.neuron import LIF, neuron_of, spike
 from accelsim.workload.schema import NeuronFields
+from tests.neuron_rule import records as neuron_records
 
-
-@dataclass
-class Plain:
-    """One neuron in Python floats."""
-
-    fields: NeuronFields
-
-    def run(self, currents: list[float]) -> list[float]:
-        record = self.fields
-        leak = 1.0 if record.model == "if" else record.leak
-        membrane, before, spent = 0.0, 0.0, False
-        spikes = []
-        for current in currents:
-            membrane = leak * membrane + record.input_gain * current
-            if record.reset_order == "next_step":
-                membrane = self.reset(membrane, before)
-            fired = 0.0 if spent else self.fire(membrane)
-            spent = spent or (record.fire_once and fired > 0)
-            if record.reset_order == "same_step":
-                membrane = self.reset(membrane, fired)
-            before = fired
-            spikes.append(fired)
-        return spikes
-
-    def fire(self, membrane: float) -> float:
-        """As many spikes as multiples of the threshold are reached (or passed), at most max_spikes."""
-        above = membrane / self.fields.threshold
-        count = math.floor(above) if self.fields.compare == ">=" else math.ceil(above) - 1
-        return float(min(max(count, 0), self.fields.max_spikes))
-
-    def reset(self, membrane: float, fired: float) -> float:
-        if self.fields.reset == "hard":
-            return 0.0 if fired else membrane
-        return membrane - self.fields.threshold * fired if self.fields.reset == "soft" else membrane
-
-
-# Multiples of 1/8 and powers of two are exact in floating point: a membrane can lie on the threshold.
-eighths = st.integers(-24, 32).map(lambda number: number / 8)
-records = st.builds(
-    NeuronFields,
-    model=st.sampled_from(["if", "lif"]),
-    leak=st.sampled_from([0.0, 0.25, 0.5, 1.0]),
-    input_gain=st.sampled_from([0.5, 1.0, 2.0]),
-    threshold=st.sampled_from([0.5, 1.0, 2.0]),
-    reset=st.sampled_from(["hard", "soft", "none"]),
-    reset_order=st.sampled_from(["same_step", "next_step"]),
-    compare=st.sampled_from([">=", ">"]),
-    max_spikes=st.sampled_from([1, 2, 5]),
-    fire_once=st.booleans(),
-).filter(lambda record: not (record.fire_once and record.max_spikes > 1))
-
-
-@given(records, st.lists(eighths, min_size=1, max_size=8))
-def test_spikes_follow_the_record(record, currents):
-    found = neuron_of(record)()(torch.tensor(currents, dtype=torch.float64).reshape(-1, 1, 1))
-    assert found.flatten().tolist() == Plain(record).run(currents)
+records = neuron_records().filter(lambda record: not (record.fire_once and record.max_spikes > 1))
 
 
 @given(records)
