@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from accelsim import workload as wl
 from accelsim.api.loading import HardwareLike, Settings, open_bundle
-from accelsim.api.running import check_finite, priced
+from accelsim.api.running import simulate_and_price
 from accelsim.core.effort import announce
 from accelsim.core.options import choice, count, flag, function, instance, refuse, text
 from accelsim.core.version import __version__
-from accelsim.costs.parts import Demand
 from accelsim.costs.table import CostTable
 from accelsim.estimate import NotApplicable, estimate, quote
+from accelsim.ledger.counts import Ledger
 from accelsim.ledger.result import Result
 from accelsim.machines.description import Hardware
 
@@ -115,15 +115,14 @@ def infer(
     estimated = estimate(opened.workload)
 
     def price(workload: wl.Workload, on: Hardware, exit_classes: int | None) -> Result:
-        ledger = on.simulate(workload, fidelity)
-        table = on.cost_table(Demand.of(workload))
-        table = on.machine.mitigated(ledger, table, workload, frozenset() if ideal else named, adapted)
-        if exit_classes is not None:
-            add_exit_unit(ledger, exit_classes)
-            table = CostTable({**table.components, NAME: exit_unit(on.machine.technology_nm)})
-        result = replace(priced(workload, on, ledger, table, estimated, fidelity), seed=seed)
-        check_finite(result.totals, on)
-        return result
+        def add(ledger: Ledger, table: CostTable) -> CostTable:
+            table = on.machine.mitigated(ledger, table, workload, frozenset() if ideal else named, adapted)
+            if exit_classes is not None:
+                add_exit_unit(ledger, exit_classes)
+                table = CostTable({**table.components, NAME: exit_unit(on.machine.technology_nm)})
+            return table
+
+        return replace(simulate_and_price(workload, on, fidelity, estimated, add=add), seed=seed)
 
     result = run_study(opened, chosen, machine, plan, price, reference, report)
     ladder = put_together(opened, chosen, plan, reference, report) if ablate else ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -74,36 +74,84 @@ def run(
     fidelity, ann_density = options.text(fidelity, "fidelity"), check_density(ann_density, "ann_density")
     check_convention(ops, accumulations, first_layer)
     loaded_workload, loaded_hardware = load_all(workload, [machine_like(hardware, "hardware")], settings)
-    return simulate_and_price(
+    return _result(
         loaded_workload,
         loaded_hardware[0],
-        fidelity=fidelity,
+        fidelity,
+        estimate(loaded_workload, ops=ops, accumulations=accumulations, first_layer=first_layer),
         as_ann=as_ann,
         ann_density=ann_density,
         per_image=per_image,
-        estimated=estimate(loaded_workload, ops=ops, accumulations=accumulations, first_layer=first_layer),
     )
 
 
 def simulate_and_price(
     workload: wl.Workload,
     hardware: Hardware,
-    *,
     fidelity: str,
-    as_ann: bool,
-    ann_density: float,
-    per_image: bool,
     estimated: Estimate,
+    *,
+    ledger: Ledger | None = None,
+    add: Callable[[Ledger, CostTable], CostTable] | None = None,
+) -> Result:
+    """Counts x costs of loaded inputs: the one way to a result, for `run`, `compare`, `infer` and the points of sweeps.
+
+    Args:
+        workload: the network with its activity.
+        hardware: the machine.
+        fidelity: of the machine's model.
+        estimated: the pencil-and-paper estimate that stands beside the result.
+        ledger: the machine's counts where they are known; it is simulated where they are not.
+        add: adds parts to the machine: counts them in the ledger, and returns the costs with theirs.
+
+    Raises:
+        InputError: a network that does not fit the machine, a size without known costs, or figures beyond any number.
+    """
+    if ledger is None:
+        ledger = hardware.simulate(workload, fidelity)
+    table = hardware.cost_table(Demand.of(workload))
+    if add is not None:
+        table = add(ledger, table)
+    with hardware.placing():  # what the ledger counts and the table does not price
+        unit_costs, part_costs = table.unit_costs(ledger), table.part_costs(ledger)
+    result = Result(
+        workload={
+            "name": workload.name,
+            "timesteps": workload.timesteps,
+            "hash": workload.hash,
+            "images": workload.images,
+            "as_ann": workload.is_ann,
+        },
+        hardware={"name": hardware.name, "kind": hardware.kind, "hash": hardware.hash},
+        ledger=ledger,
+        unit_costs=unit_costs,
+        part_costs=part_costs,
+        estimated=estimated,
+        version=__version__,
+        fidelity=fidelity,
+        notes=ledger.notes,
+    )
+    with np.errstate(all="ignore"):
+        _check_finite(result.totals, hardware)
+    return result
+
+
+def _result(
+    workload: wl.Workload,
+    hardware: Hardware,
+    fidelity: str,
+    estimated: Estimate,
+    *,
+    as_ann: bool = False,
+    ann_density: float = DEFAULT_DENSITY,
+    per_image: bool = False,
 ) -> Result:
     """`run` for loaded inputs whose pencil-and-paper estimate is known."""
     computed = wl.as_ann(workload, ann_density) if as_ann else workload
-    ledger = hardware.simulate(computed, fidelity)
-    result = priced(computed, hardware, ledger, hardware.cost_table(Demand.of(computed)), estimated, fidelity)
-    with np.errstate(all="ignore"):
-        check_finite(result.totals, hardware)
-    remarks = [*workload.notes, *(computed.notes if as_ann else ()), *ledger.notes]
+    result = simulate_and_price(computed, hardware, fidelity, estimated)
+    notes = [*workload.notes, *(computed.notes if as_ann else ()), *result.notes]
     images = _images(computed, hardware, fidelity, estimated) if per_image else None
-    return replace(result, notes=remarks, images=images)
+    return replace(result, notes=notes, images=images)
 
 
 def price(content: Mapping[str, Any], hardware: HardwareLike) -> Result:
@@ -122,37 +170,7 @@ def _machine(source: str) -> Hardware:
     return load_hardware(source)
 
 
-def priced(
-    workload: wl.Workload,
-    hardware: Hardware,
-    ledger: Ledger,
-    table: CostTable,
-    estimated: Estimate,
-    fidelity: str,
-) -> Result:
-    """Counts x costs, with what identifies the inputs."""
-    with hardware.placing():  # what the ledger counts and the table does not price
-        unit_costs, part_costs = table.unit_costs(ledger), table.part_costs(ledger)
-    return Result(
-        workload={
-            "name": workload.name,
-            "timesteps": workload.timesteps,
-            "hash": workload.hash,
-            "images": workload.images,
-            "as_ann": workload.is_ann,
-        },
-        hardware={"name": hardware.name, "kind": hardware.kind, "hash": hardware.hash},
-        ledger=ledger,
-        unit_costs=unit_costs,
-        part_costs=part_costs,
-        estimated=estimated,
-        version=__version__,
-        fidelity=fidelity,
-        notes=ledger.notes,
-    )
-
-
-def check_finite(figures: Mapping[str, float], hardware: Hardware) -> None:
+def _check_finite(figures: Mapping[str, float], hardware: Hardware) -> None:
     """Refuse figures that no number holds.
 
     Raises:
@@ -171,15 +189,7 @@ def _images(workload: wl.Workload, hardware: Hardware, fidelity: str, estimated:
     """
     rows = []
     for index in range(workload.images):
-        result = simulate_and_price(
-            workload.image(index),
-            hardware,
-            fidelity=fidelity,
-            as_ann=False,
-            ann_density=DEFAULT_DENSITY,
-            per_image=False,
-            estimated=estimated,
-        )
+        result = simulate_and_price(workload.image(index), hardware, fidelity, estimated)
         rows.append(
             {
                 "image": index,
@@ -213,15 +223,7 @@ def compare(
     estimated = estimate(loaded, ops=ops, accumulations=accumulations, first_layer=first_layer)
     results, ann_results = (
         [
-            simulate_and_price(
-                loaded,
-                machine,
-                fidelity=fidelity,
-                as_ann=as_ann,
-                ann_density=ann_density,
-                per_image=False,
-                estimated=estimated,
-            )
+            _result(loaded, machine, fidelity, estimated, as_ann=as_ann, ann_density=ann_density)
             for machine in machine_list
         ]
         for as_ann in (False, True)
@@ -253,17 +255,6 @@ def explain(
     convention(reference, "reference")
     loaded, machine_list = load_all(workload, several(hardware), settings)
     estimated = estimate(loaded)
-    results = [
-        simulate_and_price(
-            loaded,
-            machine,
-            fidelity=fidelity,
-            as_ann=False,
-            ann_density=DEFAULT_DENSITY,
-            per_image=False,
-            estimated=estimated,
-        )
-        for machine in machine_list
-    ]
+    results = [_result(loaded, machine, fidelity, estimated) for machine in machine_list]
     # A bundle in memory has spikes and weights that its workload alone does not lead to.
     return Explanation.of(workload if isinstance(workload, wl.Bundle) else loaded, results, reference=reference)

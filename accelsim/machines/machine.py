@@ -56,11 +56,27 @@ class Machine(ABC, Generic[F]):
     fidelities: ClassVar[tuple[str, ...]] = ("analytical",)
     ann_machine: ClassVar[str] = ""
     """The bundled machine that is its counterpart for the ANN of the same architecture; "" for none."""
+    price_only: ClassVar[tuple[str, ...]] = ()
+    """Dotted keys and sections of the description that change prices or accuracy but no count and no cycle, at any
+    fidelity: machines that differ in nothing else share one ledger in a sweep. Empty: every one is simulated."""
     technology_nm: int = 28
     """Node of what is added to the machine (the exit unit): that of the cell tables, where a kind states none."""
 
     def __init__(self, file: F) -> None:
         self.file = file
+
+    def counting_keys(self) -> str | None:
+        """The description without `price_only`: where it is the same, the ledger is. None where nothing is declared."""
+        if not self.price_only:
+            return None
+        without: dict[str, Any] = {}
+        for key in self.price_only:
+            *sections, last = key.split(".")
+            place = without
+            for section in sections:
+                place = place.setdefault(section, {})
+            place[last] = True
+        return self.file.model_dump_json(exclude=without)
 
     @abstractmethod
     def simulate(self, workload: Workload, fidelity: str) -> Ledger:

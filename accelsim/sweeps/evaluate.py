@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accelsim import workload as wl
 from accelsim.accuracy.infer import infer
-from accelsim.api.running import priced
+from accelsim.api.running import simulate_and_price
 from accelsim.core import cache as shelf
 from accelsim.core.errors import InputError
 from accelsim.core.files import Document, content_hash, file_digest, is_file
 from accelsim.core.settings import validate
-from accelsim.costs.parts import Demand
 from accelsim.estimate import estimate
 from accelsim.ledger.counts import Ledger
 from accelsim.machines.description import Hardware
 from accelsim.sweeps.figures import figures_of, inference_figures
-from accelsim.sweeps.reads import Ledgers
 from accelsim.sweeps.schema import InferSection
 from accelsim.sweeps.sources import HardwareSource, Recent, WorkloadSource, code_version, frozen
 
@@ -69,7 +66,8 @@ class Evaluator:
         self.task = task
         self.workloads = [WorkloadSource(name) for name in task.workloads]
         self.hardware = [HardwareSource(name) for name in task.hardware]
-        self.ledgers = Ledgers()
+        self.simulated = 0
+        self._ledgers: Recent[Ledger] = Recent(64)
         self._estimates: Recent[Any] = Recent(64)
         self._references: Recent[Any] = Recent(4)
         self._options: Recent[dict[str, Any]] = Recent(64)
@@ -130,23 +128,20 @@ class Evaluator:
         options = self.options(point)
         if options is not None:
             return self._inference(workload, hardware, point, options)
-        ledger = self._ledger(workload, hardware)
         estimated = self._estimates.get(workload.hash, lambda: estimate(workload))
-        table = hardware.cost_table(Demand.of(workload))
-        result = priced(workload, hardware, ledger, table, estimated, self.task.fidelity)
+        ledger = self._ledger(workload, hardware)
+        result = simulate_and_price(workload, hardware, self.task.fidelity, estimated, ledger=ledger)
         return figures_of(result, self.task.figures)
 
     def _ledger(self, workload: wl.Workload, hardware: Hardware) -> Ledger:
-        group = shelf.digest(workload.hash, self.task.fidelity, hardware.kind)
+        """The machine's counts; those of a machine that differs only in prices serve again."""
 
-        def watched(file: Any) -> Ledger:
-            return replace(hardware, file=file).simulate(workload, self.task.fidelity)
+        def simulate() -> Ledger:
+            self.simulated += 1
+            return hardware.simulate(workload, self.task.fidelity)
 
-        start, made = time.perf_counter(), self.ledgers.simulated
-        ledger = self.ledgers.get(group, hardware.file, watched)
-        if self.ledgers.simulated > made and time.perf_counter() - start > shelf.WORTH_KEEPING_S:
-            self.ledgers.store(group, hardware.file, ledger)
-        return ledger
+        counting = hardware.machine.counting_keys()
+        return simulate() if counting is None else self._ledgers.get((workload.hash, counting), simulate)
 
     def _inference(
         self, workload: wl.Workload, hardware: Hardware, point: Point, options: Mapping[str, Any]

@@ -24,6 +24,14 @@ class SpikeflowMachine(Machine[SpikeflowFile]):
     schema: ClassVar[type[MachineFile]] = SpikeflowFile
     fidelities: ClassVar[tuple[str, ...]] = ("analytical", "cycle")
     ann_machine: ClassVar[str] = "isaac_like"
+    price_only: ClassVar[tuple[str, ...]] = (
+        "adc.bits",
+        "crossbar.cell_height_f",
+        "crossbar.cell_width_f",
+        "device.read_noise",
+        "memories.tile_buffer.banks",
+        "costs",
+    )
 
     def __init__(self, file: SpikeflowFile) -> None:
         super().__init__(file)

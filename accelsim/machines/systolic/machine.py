@@ -21,6 +21,12 @@ class SystolicMachine(Machine[SystolicFile]):
     schema: ClassVar[type[MachineFile]] = SystolicSchema
     fidelities: ClassVar[tuple[str, ...]] = ("analytical", "cycle")
     ann_machine: ClassVar[str] = "ann_systolic"
+    price_only: ClassVar[tuple[str, ...]] = (
+        "memories.glb_weight.banks",
+        "memories.glb_ifmap.banks",
+        "memories.glb_ofmap.banks",
+        "costs",
+    )
 
     def __init__(self, file: SystolicFile) -> None:
         super().__init__(file)
