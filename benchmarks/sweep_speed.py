@@ -21,11 +21,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from accelsim.machines.registry import simulate
 from accelsim.sweeps.evaluate import Evaluator
 from accelsim.sweeps.journal import Journal
 from accelsim.sweeps.plan import load_sweep
-from accelsim.sweeps.pools import Inline, LocalPool
+from accelsim.sweeps.pools import InlinePool, LocalPool
 from accelsim.sweeps.run import Runner
 
 
@@ -47,7 +46,7 @@ def run(content: dict[str, Any], place: Path | None) -> tuple[int, float]:
     evaluator = Evaluator(plan.task)
     evaluator.key(next(plan.space.grid()).point)  # the files are read, the code is hashed
     with Journal(place) as journal:
-        runner = Runner(plan, journal, evaluator, lambda _: Inline(evaluator))
+        runner = Runner(plan, journal, evaluator, lambda _: InlinePool(evaluator))
         start = time.process_time()
         runner.run()
         return runner.progress.done, time.process_time() - start
@@ -72,7 +71,7 @@ def model_seconds(points: int) -> float:
     workload, machine = evaluator.workloads[0].build({}), evaluator.hardware[0].build({})
     start = time.process_time()
     for _ in range(points):
-        simulate(workload, machine)
+        machine.simulate(workload)
     return time.process_time() - start
 
 

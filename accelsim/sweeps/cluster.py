@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import logging
 import tempfile
 import threading
@@ -19,8 +18,9 @@ from typing import Any
 from accelsim.core.errors import AccelsimError, InputError, Problem
 from accelsim.core.files import bundled, is_file, read_bytes, read_yaml
 from accelsim.sweeps.evaluate import Task
-from accelsim.sweeps.pools import Answers, ChunkSize, Work
+from accelsim.sweeps.pools import Answers, Pool, Work, crashed
 from accelsim.sweeps.sources import code_version
+from accelsim.sweeps.worker import Answer, Chunk, answers, evaluator_of
 
 WAIT_S = 10
 """For the scheduler to answer."""
@@ -38,7 +38,7 @@ _one_at_a_time = threading.Lock()
 """Threads of one worker share an evaluator, which is made for one."""
 
 
-class DaskPool:
+class DaskPool(Pool):
     """Chunks of points as tasks of a cluster; Dask itself moves the tasks of dead workers to others.
 
     Files that do not come with accelsim travel with the tasks, so workers need no shared file system, only the
@@ -61,29 +61,47 @@ class DaskPool:
         self._level = self._log.level
         self._log.setLevel(logging.CRITICAL)
         self._check_versions()
-        travelling, files = pack(task)
+        travelling, self._own_files = pack(task)
         self._task = travelling.to_dict()
-        self._own_files, self._files = files, files
+        self._files: Any = self._own_files
         self._spread()
-        self._size = ChunkSize()
+        self._lost: Counter[int] = Counter()
+        """How often a chunk was lost, by the number of its first point."""
+        self._suspects: set[int] = set()
 
-    def _workers(self) -> int:
-        return len(self._client.scheduler_info(n_workers=-1)["workers"])
+    @property
+    def workers(self) -> int:  # type: ignore[override]
+        """Threads of all workers that the cluster has now."""
+        return max(1, sum(self._client.nthreads().values()))
 
     def _spread(self) -> None:
         """Lay the files on the cluster, where there is somebody to hold them; else they go with each task."""
-        there = self._own_files and self._workers()
+        there = self._own_files and self._client.scheduler_info(n_workers=-1)["workers"]
         self._files = self._client.scatter(self._own_files, broadcast=True) if there else self._own_files
-
-    def _is_spread(self) -> bool:
-        """Whether the cluster still has the files: it keeps few copies, and their holders may have died."""
-        return all(getattr(file, "status", "finished") == "finished" for file in self._files.values())
 
     def _check_versions(self) -> None:
         for worker, found in self._client.run(code_version).items():
             if found != code_version():
                 message = f"the worker at {worker} has accelsim {found}, this is {code_version()}"
                 raise InputError(Problem(message, where="--executor"))
+
+    def submit(self, chunk: Chunk) -> futures.Future[list[Answer]]:
+        """As a task.
+
+        Not by `Client.get_executor()`: its futures never end where a worker dies after its work is done and before
+        the result is fetched.
+        """
+        future: futures.Future[list[Answer]] = futures.Future()
+
+        def hand_over(task: Any) -> None:
+            try:
+                future.set_result(task.result())
+            except BaseException as error:
+                future.set_exception(error)
+
+        task = self._client.submit(evaluate, self._task, self._files, chunk, code_version(), pure=False)
+        task.add_done_callback(hand_over)
+        return future
 
     def run(self, work: Work) -> Answers:
         """Answers as chunks are finished.
@@ -92,71 +110,42 @@ class DaskPool:
             AccelsimError: the scheduler is gone.
         """
         try:
-            yield from self._run(work)
+            yield from super().run(work)
         except OSError as error:  # also what Dask raises where a connection closes
             raise AccelsimError(LOST) from error
 
-    def _run(self, work: Work) -> Answers:
-        import distributed as dask
+    def is_suspect(self, number: int) -> bool:
+        """Whether workers died over a chunk that the point was in, again and again."""
+        return number in self._suspects
 
-        distributed: Any = dask
-        waiting: dict[Any, list[tuple[int, dict[str, Any]]]] = {}
-        lost: Counter[int] = Counter()
-        finished = distributed.as_completed(loop=self._client.loop)
-
-        def submit(chunk: list[tuple[int, dict[str, Any]]]) -> None:
-            future = self._client.submit(evaluate, self._task, self._files, chunk, code_version(), pure=False)
-            waiting[future] = chunk
-            finished.add(future)
-
-        def feed() -> None:
-            while len(waiting) < 2 * max(1, sum(self._client.nthreads().values())):
-                chunk = list(itertools.islice(work, self._size.points))
-                if not chunk:
-                    return
-                submit(chunk)
-
-        feed()
-        while waiting:
-            future = next(finished)
-            chunk = waiting.pop(future)
-            try:
-                answered = answers_of(future)
-            except OSError:  # the connection
-                raise
-            except Exception as error:
-                yield from self._failed(error, chunk, submit)
-                answered = []
-            if answered is None:
-                self._go_on_without(chunk, lost)
-                submit(chunk)
-            for number, found in answered or ():
-                self._size.learn(found["seconds"])
-                yield number, found
-            feed()
-
-    def _go_on_without(self, chunk: list[tuple[int, dict[str, Any]]], lost: Counter[int]) -> None:
-        """A chunk was lost with a worker that held files it needs: they are laid on the cluster again.
+    def outcome(self, future: futures.Future[list[Answer]], chunk: Chunk) -> list[Answer]:
+        """What a chunk gave; nothing where it has to be tried again.
 
         Raises:
             AccelsimError: it is the scheduler that is gone, or a chunk was lost time and again.
+            OSError: the same.
         """
-        lost[chunk[0][0]] += 1
-        if self._client.status != "running" or lost[chunk[0][0]] > TRIES:
-            raise AccelsimError(LOST)
-        if not self._is_spread():
-            self._spread()
+        try:
+            answers = answers_of(future)
+        except (OSError, InputError):
+            raise
+        except Exception as error:
+            if len(chunk) == 1:
+                return [crashed(chunk[0][0], f"{type(error).__name__}: {error}")]
+            self._suspects.update(number for number, _ in chunk)
+            return []
+        if answers is None:
+            self._go_on_without(chunk[0][0])
+        return answers or []
 
-    def _failed(self, error: Exception, chunk: list[tuple[int, dict[str, Any]]], submit: Any) -> Answers:
-        """Workers died over a chunk, again and again: its points go on alone; a point alone is given up."""
-        if isinstance(error, InputError):
-            raise error
-        if len(chunk) > 1:
-            for item in chunk:
-                submit([item])
-            return
-        text = f"{type(error).__name__}: {error}"
-        yield chunk[0][0], {"status": "crashed", "figures": {}, "error": text, "seconds": 0.0}
+    def _go_on_without(self, first: int) -> None:
+        """A chunk was lost with a worker that held files it needs: they are laid on the cluster again."""
+        self._lost[first] += 1
+        if self._client.status != "running" or self._lost[first] > TRIES:
+            raise AccelsimError(LOST)
+        # The cluster keeps few copies of files, and their holders may have died.
+        if any(getattr(file, "status", "finished") != "finished" for file in self._files.values()):
+            self._spread()
 
     def close(self) -> None:
         """Leave the cluster; what it has not begun is withdrawn."""
@@ -164,32 +153,25 @@ class DaskPool:
         self._log.setLevel(self._level)
 
 
-def answers_of(future: Any) -> list[tuple[int, dict[str, Any]]] | None:
+def answers_of(future: Any) -> list[Answer] | None:
     """What a chunk gave; None where it was lost with its worker, maybe after it was done and before it was fetched.
 
     Raises:
         Exception: what happened to it, as Dask tells it.
     """
-    if future.status in ("cancelled", "lost"):
-        return None
     try:
-        answers: list[tuple[int, dict[str, Any]]] = future.result()
+        answers: list[Answer] = future.result()
     except (CancelledError, futures.CancelledError):
         return None
     return answers
 
 
-def evaluate(
-    task: dict[str, Any], files: Files, chunk: list[tuple[int, dict[str, Any]]], version: str
-) -> list[tuple[int, dict[str, Any]]]:
+def evaluate(task: dict[str, Any], files: Files, chunk: Chunk, version: str) -> list[Answer]:
     """One chunk on a worker of the cluster."""
-    from accelsim.sweeps.worker import answer, evaluator_of
-
     if code_version() != version:  # a worker that joined later
         raise InputError(Problem(f"a worker has accelsim {code_version()}, the sweep {version}", where="--executor"))
     with _one_at_a_time:
-        evaluator = evaluator_of(unpack(task, files))
-        return [(number, answer(evaluator, point)) for number, point in chunk]
+        return list(answers(evaluator_of(unpack(task, files)), chunk))
 
 
 # --- files that travel --------------------------------------------------------------------------------

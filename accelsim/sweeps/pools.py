@@ -1,167 +1,146 @@
-"""Where points are evaluated on this machine: in this process, or in worker processes of its own."""
+"""Where points are evaluated: in this process, in worker processes of its own, or (`cluster`) on other machines."""
 
 from __future__ import annotations
 
 import itertools
 import json
 import os
-import selectors
 import subprocess
 import sys
+import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Generator, Iterator
+from concurrent import futures
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from queue import SimpleQueue
+from typing import Any
 
 from accelsim.core.errors import AccelsimError
 from accelsim.core.files import PACKAGE
 from accelsim.sweeps.evaluate import Evaluator, Task
-from accelsim.sweeps.worker import answer
+from accelsim.sweeps.worker import CHUNK_S, Answer, Chunk, answer
 
 Work = Iterator[tuple[int, dict[str, Any]]]
 """(number, point) to be evaluated; pulled as workers get hungry."""
-Answers = Generator[tuple[int, dict[str, Any]], None, None]
-"""(number, what `worker.answer` gives) as points are finished, in any order."""
+Answers = Generator[Answer, None, None]
+"""As points are finished, in any order."""
 
-CHUNK_S = 0.05
-"""Work handed to a worker at once."""
 MOST_IN_CHUNK = 128
-PIPE_BYTES = 30_000
-"""Two messages of this size fit a pipe, so that writing one never waits for its reader."""
 TRIES = 2
 """Deaths of workers that one point is blamed for before it is given up."""
 
 
-class Pool(Protocol):
-    """Evaluates points."""
+def crashed(number: int, why: str) -> Answer:
+    """The answer of a point that killed its worker."""
+    return number, {"status": "crashed", "figures": {}, "error": why, "seconds": 0.0}
+
+
+class Pool(ABC):
+    """Evaluates points. Chunks of them are submitted to workers as to an executor of `concurrent.futures`."""
+
+    workers: int
+    _seconds: float | None = None
+    """Of a point, as those done so far took."""
+
+    @abstractmethod
+    def submit(self, chunk: Chunk) -> futures.Future[list[Answer]]:
+        """Have a chunk evaluated. What its worker has no time for is missing in the answers and handed out again."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End what was started, whatever it is at."""
+
+    def outcome(self, future: futures.Future[list[Answer]], chunk: Chunk) -> list[Answer]:
+        """What became of a chunk."""
+        return future.result()
+
+    def is_suspect(self, number: int) -> bool:
+        """Whether a point travels alone, because a worker died over a chunk that it was in."""
+        return False
 
     def run(self, work: Work) -> Answers:
         """Answers to all of the work; closing the iterator stops it."""
-        ...
+        waiting: dict[futures.Future[list[Answer]], Chunk] = {}
+        again: deque[tuple[int, dict[str, Any]]] = deque()
+        while True:
+            while len(waiting) < 2 * self.workers and (chunk := self._chunk(again, work)):
+                waiting[self.submit(chunk)] = chunk
+            if not waiting:
+                return
+            for future in futures.wait(waiting, return_when=futures.FIRST_COMPLETED).done:
+                chunk, answered = waiting.pop(future), set()
+                for number, found in self.outcome(future, chunk):
+                    took = found["seconds"]
+                    self._seconds = took if self._seconds is None else 0.8 * self._seconds + 0.2 * took
+                    answered.add(number)
+                    yield number, found
+                again.extend(item for item in chunk if item[0] not in answered)
 
-    def close(self) -> None:
-        """End what was started."""
-        ...
+    def _chunk(self, again: deque[tuple[int, dict[str, Any]]], work: Work) -> Chunk:
+        """The next points: about `CHUNK_S` of work, one where it is not known yet how long a point takes."""
+        size = 1 if self._seconds is None else int(CHUNK_S / max(self._seconds, 1e-6))
+        chunk: Chunk = []
+        while again and len(chunk) < max(1, size):
+            if self.is_suspect(again[0][0]):
+                return chunk or [again.popleft()]
+            chunk.append(again.popleft())
+        return chunk or list(itertools.islice(work, max(1, min(MOST_IN_CHUNK, size))))
 
 
-class Inline:
+class InlinePool(Pool):
     """This process evaluates, one point after another."""
+
+    workers = 1
 
     def __init__(self, evaluator: Evaluator) -> None:
         self._evaluator = evaluator
 
+    def submit(self, chunk: Chunk) -> futures.Future[list[Answer]]:
+        """Evaluated on the spot."""
+        future: futures.Future[list[Answer]] = futures.Future()
+        future.set_result([(number, answer(self._evaluator, point)) for number, point in chunk])
+        return future
+
     def run(self, work: Work) -> Answers:
-        """One by one."""
-        for number, point in work:
-            yield number, answer(self._evaluator, point)
+        """Each point is answered before the next one is looked at."""
+        for item in work:
+            yield from self.submit([item]).result()
 
     def close(self) -> None:
         """Nothing to end."""
-
-
-class ChunkSize:
-    """How many points make `CHUNK_S` of work, from the times of those done."""
-
-    def __init__(self) -> None:
-        self._seconds: float | None = None
-
-    def learn(self, seconds: float) -> None:
-        """The time of one more point."""
-        self._seconds = seconds if self._seconds is None else 0.8 * self._seconds + 0.2 * seconds
-
-    @property
-    def points(self) -> int:
-        """At least one."""
-        if self._seconds is None:
-            return 1
-        return max(1, min(MOST_IN_CHUNK, int(CHUNK_S / max(self._seconds, 1e-6))))
-
-
-@dataclass
-class _Worker:
-    process: subprocess.Popen[bytes]
-    buffer: bytes = b""
-    doing: deque[tuple[int, dict[str, Any]]] = field(default_factory=deque)
-    """In the order in which it works: the first is the one in hand."""
-    answered: bool = False
 
 
 class NoWorker(AccelsimError):
     """The system does not let a worker process be started."""
 
 
-class LocalPool:
-    """Worker processes (`accelsim.sweeps.worker`), each fed with chunks and answering point by point."""
+class LocalPool(Pool):
+    """Worker processes (`accelsim.sweeps.worker`) on this machine, a thread waiting for each.
+
+    Not `ProcessPoolExecutor`: there, the death of one process ends the points of all others, the calling script is
+    imported again, and processes outlive a program that is killed.
+    """
 
     def __init__(self, task: Task, jobs: int) -> None:
+        self.workers = jobs
         self._hello = (json.dumps(task.to_dict()) + "\n").encode()
-        self._jobs = jobs
         self._workers: list[_Worker] = []
-        self._selector = selectors.DefaultSelector()
-        self._deaths: dict[int, int] = {}
-        self._stillborn = 0
-        self._size = ChunkSize()
+        self._idle: SimpleQueue[_Worker] = SimpleQueue()
+        self._threads = futures.ThreadPoolExecutor(jobs)
+        self._lock = threading.Lock()
+        self._is_closed = False
 
-    def run(self, work: Work) -> Answers:
-        """Answers as they come; a point whose worker died is tried again, and given up after `TRIES` deaths.
+    def submit(self, chunk: Chunk) -> futures.Future[list[Answer]]:
+        """By the next worker without work.
 
         Raises:
             NoWorker: the system does not let a worker be started.
-            AccelsimError: workers end before they answer.
         """
-        again: deque[tuple[int, dict[str, Any]]] = deque()
-        source = itertools.chain(iter(()), work)
-        busy = True
-        while True:
-            busy = self._feed(source, again) if busy or again else False
-            if not any(worker.doing for worker in self._workers):
-                return
-            for key, _ in self._selector.select(timeout=1.0):
-                worker: _Worker = key.data
-                assert worker.process.stdout is not None
-                data = os.read(worker.process.stdout.fileno(), 1 << 16)
-                if not data:
-                    yield from self._bury(worker, again)
-                    continue
-                *lines, worker.buffer = (worker.buffer + data).split(b"\n")
-                for line in lines:
-                    number, found = json.loads(line)
-                    worker.doing.popleft()
-                    worker.answered, self._stillborn = True, 0
-                    self._size.learn(found["seconds"])
-                    yield number, found
-
-    def _feed(self, source: Work, again: deque[tuple[int, dict[str, Any]]]) -> bool:
-        """Give every hungry worker its next chunk; False when there is no more work."""
-        while len(self._workers) < self._jobs:
-            chunk = self._chunk(source, again, 1)
-            if not chunk:
-                return bool(again)
+        if len(self._workers) < self.workers:
             self._start()
-            self._send(self._workers[-1], chunk)
-        for worker in sorted(self._workers, key=lambda item: len(item.doing)):
-            size = self._size.points
-            if len(worker.doing) > size // 2:
-                continue
-            chunk = self._chunk(source, again, size)
-            if not chunk:
-                return bool(again)
-            self._send(worker, chunk)
-        return True
-
-    def _chunk(self, source: Work, again: deque[Any], size: int) -> list[tuple[int, dict[str, Any]]]:
-        if again:  # suspects travel alone, so that the next death has one possible cause
-            return [again.popleft()]
-        chunk: list[tuple[int, dict[str, Any]]] = []
-        length = 0
-        for item in source:
-            chunk.append(item)
-            length += len(repr(item[1]))
-            if len(chunk) >= size or length > PIPE_BYTES:
-                break
-        return chunk
+        return self._threads.submit(self._evaluate, chunk)
 
     def begin(self) -> None:
         """Start all workers now, not with the first work.
@@ -169,85 +148,126 @@ class LocalPool:
         Raises:
             NoWorker: the system does not let one be started.
         """
-        while len(self._workers) < self._jobs:
+        while len(self._workers) < self.workers:
             self._start()
 
     def _start(self) -> None:
+        worker = _Worker(self)
+        self._workers.append(worker)
+        self._idle.put(worker)
+
+    def _evaluate(self, chunk: Chunk) -> list[Answer]:
+        worker = self._idle.get()
+        try:
+            return worker.evaluate(chunk)
+        finally:
+            self._idle.put(worker)
+
+    def process(self) -> subprocess.Popen[bytes]:
+        """A new process, told of the task."""
         package = str(PACKAGE.parent)
         paths = [package, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
         threads = {name: os.environ.get(name, "1") for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")}
-        try:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "accelsim.sweeps.worker"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                env={**os.environ, **threads, "PYTHONPATH": os.pathsep.join(paths)},
-                start_new_session=True,  # Ctrl-C goes to the master, which ends its workers
-                bufsize=0,
-            )
-        except OSError as error:
-            raise NoWorker(
-                f"worker process {len(self._workers) + 1} of {self._jobs} cannot be started: "
-                f"{error.strerror or error}; jobs: 1 needs none"
-            ) from error
-        worker = _Worker(process)
-        self._workers.append(worker)
-        assert process.stdout is not None
-        self._selector.register(process.stdout, selectors.EVENT_READ, worker)
-        self._write(worker, self._hello)
-
-    def _send(self, worker: _Worker, chunk: list[tuple[int, dict[str, Any]]]) -> None:
-        worker.doing.extend(chunk)
-        self._write(worker, (json.dumps(chunk) + "\n").encode())
-
-    def _write(self, worker: _Worker, message: bytes) -> None:
-        assert worker.process.stdin is not None
-        view = memoryview(message)
-        with suppress(BrokenPipeError):  # it died; its end is read from its output
-            while view:
-                view = view[worker.process.stdin.write(view) or 0 :]
-
-    def _bury(self, worker: _Worker, again: deque[tuple[int, dict[str, Any]]]) -> Answers:
-        """A worker died: what it had in hand is suspected, the rest goes back."""
-        assert worker.process.stdout is not None
-        self._selector.unregister(worker.process.stdout)
-        self._workers.remove(worker)
-        code = worker.process.wait()
-        self._end(worker)
-        if not worker.answered:
-            self._stillborn += 1
-            if self._stillborn > TRIES * self._jobs:
-                raise AccelsimError(f"worker processes end before they answer (exit code {code})")
-        if not worker.doing:
-            return
-        number, point = worker.doing.popleft()
-        again.extend(worker.doing)
-        self._deaths[number] = self._deaths.get(number, 0) + 1
-        if self._deaths[number] < TRIES:
-            again.append((number, point))
-        else:
-            how = f"signal {-code}" if code < 0 else f"exit code {code}"
-            error = f"its worker process died {TRIES} times ({how})"
-            yield number, {"status": "crashed", "figures": {}, "error": error, "seconds": 0.0}
-
-    def _end(self, worker: _Worker) -> None:
-        for stream in (worker.process.stdin, worker.process.stdout):
-            if stream is not None:
-                with suppress(OSError):
-                    stream.close()
+        with self._lock:
+            if self._is_closed:
+                raise futures.CancelledError
+            try:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "accelsim.sweeps.worker"],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    env={**os.environ, **threads, "PYTHONPATH": os.pathsep.join(paths)},
+                    start_new_session=True,  # Ctrl-C goes to the master, which ends its workers
+                )
+            except OSError as error:
+                raise NoWorker(
+                    f"worker process {len(self._workers) + 1} of {self.workers} cannot be started: "
+                    f"{error.strerror or error}; jobs: 1 needs none"
+                ) from error
+        send(process, self._hello)
+        return process
 
     def close(self) -> None:
         """End all workers, whatever they are at."""
+        with self._lock:
+            self._is_closed = True
         for worker in self._workers:
             worker.process.kill()
+        self._threads.shutdown(cancel_futures=True)
         for worker in self._workers:
-            worker.process.wait()
-            self._end(worker)
-        self._workers.clear()
-        self._selector.close()
+            worker.end()
 
 
-class Patient:
+class _Worker:
+    """One process, replaced when it dies."""
+
+    def __init__(self, pool: LocalPool) -> None:
+        self._pool = pool
+        self.process = pool.process()
+        self._is_ready = False
+        self._failed_starts = 0
+
+    def evaluate(self, chunk: Chunk) -> list[Answer]:
+        """Answers to the first points of a chunk at least; one whose process died is tried again, then given up.
+
+        Raises:
+            NoWorker: the system does not let a process be started.
+            AccelsimError: processes end before they can take any work.
+        """
+        answers: list[Answer] = []
+        deaths = 0
+        while not self._ask(chunk[len(answers) :], answers):
+            code = self.end()
+            was_ready, self._is_ready = self._is_ready, False
+            if not was_ready:
+                self._failed_starts += 1
+                if self._failed_starts > TRIES:
+                    raise AccelsimError(f"worker processes end before they answer (exit code {code})")
+            self.process = self._pool.process()
+            if answers:
+                break  # what is left is handed out again
+            deaths += was_ready
+            if deaths == TRIES:
+                how = f"signal {-code}" if code < 0 else f"exit code {code}"
+                return [crashed(chunk[0][0], f"its worker process died {TRIES} times ({how})")]
+        return answers
+
+    def _ask(self, chunk: Chunk, answers: list[Answer]) -> bool:
+        """Have a chunk evaluated, which adds to `answers`; False where the process died over it."""
+        send(self.process, (json.dumps(chunk) + "\n").encode())
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if not line.endswith(b"\n"):
+                break
+            found = json.loads(line)
+            if found is not None:
+                answers.append((found[0], found[1]))
+            elif self._is_ready:
+                return True
+            else:
+                self._is_ready, self._failed_starts = True, 0
+        return False
+
+    def end(self) -> int:
+        """End the process if it has not ended yet; its exit code."""
+        self.process.kill()
+        code = self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout):
+            if stream is not None:
+                with suppress(OSError):
+                    stream.close()
+        return code
+
+
+def send(process: subprocess.Popen[bytes], message: bytes) -> None:
+    """Write to a process; one that has died is noticed by its output."""
+    assert process.stdin is not None
+    with suppress(OSError):
+        process.stdin.write(message)
+        process.stdin.flush()
+
+
+class AdaptivePool(Pool):
     """Begins in this process; starts workers only where the rest would take longer than starting them does."""
 
     STARTING_S = 1.0
@@ -255,11 +275,15 @@ class Patient:
     """Work after which it is known how long a point takes."""
 
     def __init__(self, evaluator: Evaluator, task: Task, jobs: int, expected: int) -> None:
-        self._inline, self._task, self._jobs = Inline(evaluator), task, jobs
+        self._inline, self._task, self.workers = InlinePool(evaluator), task, jobs
         self._left = expected
         self._spent = 0.0
         self._done = 0
         self._pool: LocalPool | None = None
+
+    def submit(self, chunk: Chunk) -> futures.Future[list[Answer]]:
+        """To the workers, if there are any."""
+        return (self._pool or self._inline).submit(chunk)
 
     def run(self, work: Work) -> Answers:
         """Answers from here, then from workers."""
@@ -273,17 +297,17 @@ class Patient:
             self._done += 1
             self._left -= 1
             rest_s = self._spent / self._done * self._left
-            if self._jobs > 1 and rest_s > 2 * self.STARTING_S and self._spent > self.EARLIEST_S:
-                self._pool = self._workers()
+            if self.workers > 1 and rest_s > 2 * self.STARTING_S and self._spent > self.EARLIEST_S:
+                self._pool = self._started()
         yield from self._pool.run(work)
 
-    def _workers(self) -> LocalPool | None:
-        pool = LocalPool(self._task, self._jobs)
+    def _started(self) -> LocalPool | None:
+        pool = LocalPool(self._task, self.workers)
         try:
             pool.begin()
         except NoWorker:  # nobody asked for any
             pool.close()
-            self._jobs = 1
+            self.workers = 1
             return None
         return pool
 

@@ -24,7 +24,7 @@ from accelsim.sweeps.expressions import ExpressionError
 from accelsim.sweeps.forecast import Announcer, Forecast, forecast, refuse_the_impossible
 from accelsim.sweeps.journal import Journal, Member, Record
 from accelsim.sweeps.plan import Plan, load_sweep
-from accelsim.sweeps.pools import Inline, LocalPool, Patient, Pool
+from accelsim.sweeps.pools import AdaptivePool, InlinePool, LocalPool, Pool
 from accelsim.sweeps.search import search_of
 from accelsim.sweeps.sources import code_version
 from accelsim.sweeps.space import Candidate
@@ -261,8 +261,8 @@ def pool_maker(plan: Plan, evaluator: Evaluator, executor: str, jobs: int | None
     if jobs is not None and jobs < 1:
         raise InputError(Problem(f"found {jobs}, must be at least 1", where="jobs"))
     if jobs is None:
-        return lambda expected: Patient(evaluator, plan.task, available_cores(), expected)
-    return lambda expected: Inline(evaluator) if jobs == 1 else LocalPool(plan.task, jobs)
+        return lambda expected: AdaptivePool(evaluator, plan.task, available_cores(), expected)
+    return lambda expected: InlinePool(evaluator) if jobs == 1 else LocalPool(plan.task, jobs)
 
 
 def workers_of(executor: str, jobs: int | None) -> int:

@@ -19,6 +19,13 @@ from accelsim.core.errors import InputError
 from accelsim.sweeps.evaluate import Evaluator, Point, Task
 from accelsim.sweeps.expressions import ExpressionError
 
+Chunk = list[tuple[int, dict[str, Any]]]
+"""Points and their numbers."""
+Answer = tuple[int, dict[str, Any]]
+"""A point's number and what `answer` gives for it."""
+CHUNK_S = 0.05
+"""Work handed to a worker at once."""
+
 _evaluators: dict[str, Evaluator] = {}
 
 
@@ -50,6 +57,15 @@ def answer(evaluator: Evaluator, point: Mapping[str, Any]) -> dict[str, Any]:
     return {"status": status, "figures": figures, "error": error, "seconds": time.perf_counter() - start}
 
 
+def answers(evaluator: Evaluator, chunk: Chunk) -> Iterator[Answer]:
+    """Answers to the points of a chunk; what is left after `CHUNK_S` stays unanswered, for a worker without work."""
+    stop = time.perf_counter() + CHUNK_S
+    for number, point in chunk:
+        yield number, answer(evaluator, point)
+        if time.perf_counter() > stop:
+            return
+
+
 def _lines() -> Iterator[str]:
     """Lines of the input; the process ends with it, also in the middle of a long point."""
     waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -68,16 +84,19 @@ def main() -> None:
     """Serve until the input ends."""
     stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever a model prints must not mix with the answers
-    evaluator: Evaluator | None = None
+
+    def say(what: Answer | None) -> None:
+        stream.write(json.dumps(what) + "\n")
+        stream.flush()
+
     try:
-        for line in _lines():
-            message = json.loads(line)
-            if evaluator is None:
-                evaluator = Evaluator(Task(**message))
-                continue
-            for number, point in message:
-                stream.write(json.dumps([number, answer(evaluator, point)]) + "\n")
-                stream.flush()
+        lines = _lines()
+        evaluator = Evaluator(Task(**json.loads(next(lines))))
+        say(None)  # ready
+        for line in lines:
+            for found in answers(evaluator, json.loads(line)):
+                say(found)
+            say(None)  # the next chunk, please
     except (BrokenPipeError, KeyboardInterrupt):
         os._exit(1)
 

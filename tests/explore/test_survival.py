@@ -20,7 +20,7 @@ import accelsim
 from accelsim.core.errors import InputError
 from accelsim.sweeps.evaluate import Task
 from accelsim.sweeps.journal import Journal, Member, Record
-from accelsim.sweeps.pools import LocalPool, Patient
+from accelsim.sweeps.pools import AdaptivePool, LocalPool
 from accelsim.sweeps.run import run_sweep
 from tests.conftest import Outcome
 
@@ -150,9 +150,9 @@ def test_workers_that_cannot_be_started(
     (line,) = (line for line in done.err.splitlines() if line.startswith("accelsim:"))
     assert line == f"accelsim: worker process {which} of 2 cannot be started: {words}; jobs: 1 needs none"
     started.clear()
-    monkeypatch.setattr(Patient, "STARTING_S", -1e9)
+    monkeypatch.setattr(AdaptivePool, "STARTING_S", -1e9)
     monkeypatch.setattr("accelsim.sweeps.run.available_cores", lambda: 2)
-    monkeypatch.setattr("accelsim.sweeps.pools.Patient.EARLIEST_S", 0.0)
+    monkeypatch.setattr("accelsim.sweeps.pools.AdaptivePool.EARLIEST_S", 0.0)
     assert list(accelsim.sweep(path)["status"]) == ["done"] * 4
     assert len(started) == which
 
