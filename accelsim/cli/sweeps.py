@@ -82,7 +82,7 @@ def run(
     try:
         with interrupt.finishing(FINISHING_S, kept), sweep_progress() as watch, warnings.catch_warnings():
             warnings.simplefilter("ignore", LongWork)  # of single points
-            answers, progress = run_sweep(
+            table, progress = run_sweep(
                 file, out=folder, jobs=jobs, executor=executor, resume=resume, journal=journal, watch=watch,
                 announce=lambda words: typer.echo(f"accelsim: {words}", err=True),
             )  # fmt: skip
@@ -94,15 +94,15 @@ def run(
     if progress.damaged:
         rows = "row" if progress.damaged == 1 else "rows"
         typer.echo(f"{progress.damaged} damaged {rows} of the journal: what they stood for was done again", err=True)
-    for remark in answers.remarks:
+    for remark in table.remarks:
         typer.echo(remark, err=True)
     if format_ is Format.json:
-        print_json(answers.to_dict())
+        print_json(table.to_dict())
     elif format_ is Format.csv:
-        sys.stdout.write(answers.frame.to_csv(index=False))
+        sys.stdout.write(table.frame.to_csv(index=False))
     else:
-        front = answers.frame["pareto"].to_numpy(dtype=bool)
-        print_rich(summary_lines(answers), front_table(answers.frame, answers.parameters, answers.objectives, front))
+        front = table.frame["pareto"].to_numpy(dtype=bool)
+        print_rich(summary_lines(table), front_table(table.frame, table.parameters, table.objectives, front))
         typer.echo(f"results.csv, pareto.png and more are in {folder}", err=True)
 
 
@@ -130,8 +130,8 @@ def show(
     from accelsim.core.errors import did_you_mean
     from accelsim.core.files import is_dir
     from accelsim.report.sweeps import front_table, pareto_figure, summary_lines
-    from accelsim.sweeps.answers import Answers, directed
     from accelsim.sweeps.journal import Journal
+    from accelsim.sweeps.result_table import ResultTable, directed
     from accelsim.sweeps.run import JOURNAL
 
     if figures and not pareto:
@@ -149,22 +149,22 @@ def show(
             known = [record for record in known if record.name == sweep]
         if not known:
             raise InputError(Problem("the journal has no sweep", str(path)))
-        answers = Answers.of(journal, known[-1].sweep)
-    for remark in answers.remarks:
+        table = ResultTable.of(journal, known[-1].sweep)
+    for remark in table.remarks:
         typer.echo(remark, err=True)
-    objectives = answers.objectives
+    objectives = table.objectives
     if pareto:
-        objectives = directed([*pareto, *(figures or [])], answers.objectives)
-    front = answers.front(objectives)
-    answers.frame["pareto"] = front
+        objectives = directed([*pareto, *(figures or [])], table.objectives)
+    front = table.front(objectives)
+    table.frame["pareto"] = front
     if plot is not None:
-        pareto_figure(answers.frame, answers.parameters, objectives, answers.record.name, plot)
-    shown = answers.frame[front] if pareto else answers.frame
+        pareto_figure(table.frame, table.parameters, objectives, table.record.name, plot)
+    shown = table.frame[front] if pareto else table.frame
     if format_ is Format.json:
-        from accelsim.sweeps.answers import rows_of
+        from accelsim.sweeps.result_table import rows_of
 
-        print_json({**answers.to_dict(), "objectives": objectives, "points": rows_of(shown)})
+        print_json({**table.to_dict(), "objectives": objectives, "points": rows_of(shown)})
     elif format_ is Format.csv:
         sys.stdout.write(shown.to_csv(index=False))
     else:
-        print_rich(summary_lines(answers), front_table(answers.frame, answers.parameters, objectives, front))
+        print_rich(summary_lines(table), front_table(table.frame, table.parameters, objectives, front))

@@ -11,6 +11,6 @@ VIEWS = {
         "Timeline": ("timeline", "timeline_figure"),
     },
     "html": {"Explanation": ("explain", "explanation_html")},
-    "files": {"Answers": ("sweeps", "draw_all")},
+    "files": {"ResultTable": ("sweeps", "draw_all")},
 }
 """Way of looking -> name of a type -> the module of this room, and its function of the result (and a path)."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from accelsim.sweeps.answers import Answers
+    from accelsim.sweeps.result_table import ResultTable
 
 MOST_LABELS = 12
 MOST_CELLS = 14  # of a heat map that still have room for a number
@@ -224,9 +224,9 @@ def heat_figure(
     return save(figure, path)
 
 
-def draw_all(answers: Answers, folder: Path) -> list[Path]:
+def draw_all(table: ResultTable, folder: Path) -> list[Path]:
     """Scatter, parallel coordinates, and heat maps over the two parameters that matter most for each objective."""
-    frame, parameters, objectives, name = answers.frame, answers.parameters, answers.objectives, answers.record.name
+    frame, parameters, objectives, name = table.frame, table.parameters, table.objectives, table.record.name
     known = {figure: way for figure, way in objectives.items() if figure in frame.columns}
     if not known or not frame["feasible"].any():
         return []
@@ -263,26 +263,26 @@ def front_table(
     return Group(table, Text(more)) if len(best) > MOST_ROWS else table
 
 
-def summary_lines(answers: Answers) -> RenderableType:
+def summary_lines(table: ResultTable) -> RenderableType:
     """How many points, what failed, how much of the box is dominated, and what matters."""
-    frame = answers.frame
+    frame = table.frame
     parts: list[RenderableType] = []
     counts = frame["status"].value_counts().to_dict()
     outside = int(((frame["status"] == "done") & ~frame["feasible"]).sum())
-    text = f"{answers.record.name} ({answers.record.state}): " + ", ".join(f"{n} {what}" for what, n in counts.items())
+    text = f"{table.record.name} ({table.record.state}): " + ", ".join(f"{n} {what}" for what, n in counts.items())
     parts.append(bold(text + (f", {outside} outside of the constraints" if outside else "")))
     for error, number in frame["error"].dropna().value_counts().head(3).items():
         parts.append(Text(f"{number} x {str(error).splitlines()[0]}"))
-    volume = answers.hypervolume
-    if volume is not None and len(answers.objectives) > 1:
+    volume = table.hypervolume
+    if volume is not None and len(table.objectives) > 1:
         parts.append(Text(f"hypervolume {volume['share']:.4f} of the box between best and worst values"))
-    rows = answers.sensitivity["shares"]
+    rows = table.sensitivity["shares"]
     if rows:
         lines = [(row["objective"], row["parameter"], row["first_order"], row.get("total")) for row in rows[:MOST_ROWS]]
         columns = [words("objective"), words("parameter")]
         columns += [Column(name, "{:.1%}".format) for name in ("share of variance", "with interactions")]
         parts.append(Table(columns, lines, "What matters").rich())
-        parts += dim([f"assumed: {answers.sensitivity['assumption']}"])
+        parts += dim([f"assumed: {table.sensitivity['assumption']}"])
     return Group(*parts)
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import ast
 import math
 import operator
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from accelsim.sweeps.expressions import Expression, dotted_name
 
 Interval = tuple[float, float]
-_ARITHMETIC = {
+_ARITHMETIC: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     # inf x 0 is 0 here: a factor of exactly zero makes every finite product zero.

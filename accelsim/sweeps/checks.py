@@ -322,20 +322,15 @@ class Checker:
     # -- constraints -----------------------------------------------------------------------------------
 
     @cached_property
-    def _sound_constraints(self) -> dict[int, Expression]:
-        """By their place in the file; complains about the others."""
-        found = {}
-        for index, text in enumerate(self.file.constraints):
+    def _parsed(self) -> list[Expression | ExpressionError]:
+        """Each constraint, or why it is none."""
+        found: list[Expression | ExpressionError] = []
+        for text in self.file.constraints:
             try:
-                found[index] = Expression.parse(text)
+                found.append(Expression.parse(text))
             except ExpressionError as error:
-                self._late.append((str(error), self._item("constraints", index)))
+                found.append(error)
         return found
-
-    @cached_property
-    def _late(self) -> list[tuple[str, Keys]]:
-        """Complaints that stand behind those of parameters and objectives."""
-        return []
 
     def _constraints(self, task: Task) -> tuple[list[Expression], list[Expression]]:
         """Those on keys alone, and those on figures."""
@@ -343,10 +338,11 @@ class Checker:
         on_figures: list[Expression] = []
         ranges = {name: figures.bounds_of(name) for name in (*figures.fixed_names(True, True), *task.figures)}
         ranges |= self._ranges()
-        for message, place in self._late:
-            self.complain(message, *place)
-        for index, expression in self._sound_constraints.items():
+        for index, expression in enumerate(self._parsed):
             where = self._item("constraints", index)
+            if isinstance(expression, ExpressionError):
+                self.complain(str(expression), *where)
+                continue
             asked = [name for name in expression.names if name in (*task.figures, *self._fixed_figures)]
             known = {*asked, *self.labels, *WORDS}
             unknown = [name for name in expression.names if name not in known and not self._is_key(name)]
@@ -391,8 +387,9 @@ class Checker:
             for way in ("equals", "when"):
                 expression: Expression | None = getattr(axis, way)
                 yield from ((name, ("parameters", axis.name, way)) for name in (expression.names if expression else ()))
-        for index, expression in self._sound_constraints.items():
-            yield from ((name, self._item("constraints", index)) for name in expression.names)
+        for index, parsed in enumerate(self._parsed):
+            if isinstance(parsed, Expression):
+                yield from ((name, self._item("constraints", index)) for name in parsed.names)
 
     def _keys_set_otherwise(self) -> None:
         """Names of keys that a parameter sets under another name, or with the section around them."""
@@ -415,8 +412,9 @@ class Checker:
     @cached_property
     def _wanted_figures(self) -> list[str]:
         """What objectives and constraints ask for and that is no key."""
-        names = [name for expression in self._sound_constraints.values() for name in expression.names]
-        return [name for name in (*self.file.objectives, *names) if name not in self.labels and not self._is_key(name)]
+        sound = [expression for expression in self._parsed if isinstance(expression, Expression)]
+        names = [*self.file.objectives, *(name for expression in sound for name in expression.names)]
+        return [name for name in names if name not in self.labels and not self._is_key(name)]
 
     @cached_property
     def _fixed_figures(self) -> list[str]:

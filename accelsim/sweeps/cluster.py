@@ -18,7 +18,7 @@ from typing import Any
 from accelsim.core.errors import AccelsimError, InputError, Problem
 from accelsim.core.files import bundled, is_file, read_bytes, read_yaml
 from accelsim.sweeps.evaluate import Task
-from accelsim.sweeps.pools import Answers, Pool, Work, crashed
+from accelsim.sweeps.pools import Answers, ExecutorPool, Work, crashed
 from accelsim.sweeps.sources import code_version
 from accelsim.sweeps.worker import Answer, Chunk, answers, evaluator_of
 
@@ -38,7 +38,7 @@ _one_at_a_time = threading.Lock()
 """Threads of one worker share an evaluator, which is made for one."""
 
 
-class DaskPool(Pool):
+class DaskPool(ExecutorPool):
     """Chunks of points as tasks of a cluster; Dask itself moves the tasks of dead workers to others.
 
     Files that do not come with accelsim travel with the tasks, so workers need no shared file system, only the
@@ -67,7 +67,6 @@ class DaskPool(Pool):
         self._spread()
         self._lost: Counter[int] = Counter()
         """How often a chunk was lost, by the number of its first point."""
-        self._suspects: set[int] = set()
 
     @property
     def workers(self) -> int:  # type: ignore[override]
@@ -114,29 +113,23 @@ class DaskPool(Pool):
         except OSError as error:  # also what Dask raises where a connection closes
             raise AccelsimError(LOST) from error
 
-    def is_suspect(self, number: int) -> bool:
-        """Whether workers died over a chunk that the point was in, again and again."""
-        return number in self._suspects
-
-    def outcome(self, future: futures.Future[list[Answer]], chunk: Chunk) -> list[Answer]:
-        """What a chunk gave; nothing where it has to be tried again.
+    def outcome(self, future: futures.Future[list[Answer]], chunk: Chunk) -> tuple[list[Answer], bool]:
+        """What a chunk gave: nothing where it was lost; where workers died over it, its points are tried alone.
 
         Raises:
             AccelsimError: it is the scheduler that is gone, or a chunk was lost time and again.
-            OSError: the same.
+            OSError: the connection is gone.
         """
         try:
             answers = answers_of(future)
         except (OSError, InputError):
             raise
         except Exception as error:
-            if len(chunk) == 1:
-                return [crashed(chunk[0][0], f"{type(error).__name__}: {error}")]
-            self._suspects.update(number for number, _ in chunk)
-            return []
+            is_alone = len(chunk) == 1
+            return [crashed(chunk[0][0], f"{type(error).__name__}: {error}")] if is_alone else [], True
         if answers is None:
             self._go_on_without(chunk[0][0])
-        return answers or []
+        return answers or [], False
 
     def _go_on_without(self, first: int) -> None:
         """A chunk was lost with a worker that held files it needs: they are laid on the cluster again."""

@@ -150,7 +150,7 @@ class Journal:
             raise self._complaint(error) from None
         self._db.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
         try:
-            with self._legible():
+            with self._explaining_errors():
                 self._open(must_exist, to_read)
         except BaseException:
             self._db.close()
@@ -259,7 +259,7 @@ class Journal:
         self.close()
 
     @contextmanager
-    def _legible(self) -> Iterator[None]:
+    def _explaining_errors(self) -> Iterator[None]:
         """Complains of a full disk, and of a file that is damaged, locked, or cannot be written."""
         try:
             yield
@@ -275,7 +275,7 @@ class Journal:
         Raises:
             InputError: a full disk, a file that cannot be written.
         """
-        with self._legible():
+        with self._explaining_errors():
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -345,12 +345,12 @@ class Journal:
 
     def find(self, key: str) -> Record | None:
         """A point by its content; one whose row is damaged counts as never done."""
-        with self._legible():
+        with self._explaining_errors():
             return self._point(key)
 
     def sweeps(self) -> list[SweepRecord]:
         """All sweeps, the last started last; damaged ones are left out and counted."""
-        with self._legible():
+        with self._explaining_errors():
             rows = self._db.execute("SELECT * FROM sweeps").fetchall()
             sound = sorted((row for row in rows if _is_sound(row)), key=lambda row: (row[3], row[0]))
             self.damaged += len(rows) - len(sound)
@@ -363,7 +363,7 @@ class Journal:
             "WHERE sweep = ? ORDER BY position"
         )
         found, width = Places(), len(_COLUMNS["members"]) + 1
-        with self._legible():
+        with self._explaining_errors():
             for row in self._db.execute(query, (sweep,)):
                 place, point = row[:width], row[width:]
                 if not _is_sound(place):
@@ -381,6 +381,6 @@ class Journal:
 
     def count(self) -> int:
         """Points in the journal."""
-        with self._legible():
+        with self._explaining_errors():
             (number,) = self._db.execute("SELECT count(*) FROM points").fetchone()
         return int(number)

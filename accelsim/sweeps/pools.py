@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
 import subprocess
 import sys
@@ -38,85 +39,80 @@ def crashed(number: int, why: str) -> Answer:
 
 
 class Pool(ABC):
-    """Evaluates points. Chunks of them are submitted to workers as to an executor of `concurrent.futures`."""
-
-    workers: int
-    _seconds: float | None = None
-    """Of a point, as those done so far took."""
+    """Evaluates points."""
 
     @abstractmethod
-    def submit(self, chunk: Chunk) -> futures.Future[list[Answer]]:
-        """Have a chunk evaluated. What its worker has no time for is missing in the answers and handed out again."""
+    def run(self, work: Work) -> Answers:
+        """Answers to all of the work; closing the iterator stops it."""
 
     @abstractmethod
     def close(self) -> None:
         """End what was started, whatever it is at."""
 
-    def outcome(self, future: futures.Future[list[Answer]], chunk: Chunk) -> list[Answer]:
-        """What became of a chunk."""
-        return future.result()
-
-    def is_suspect(self, number: int) -> bool:
-        """Whether a point travels alone, because a worker died over a chunk that it was in."""
-        return False
-
-    def run(self, work: Work) -> Answers:
-        """Answers to all of the work; closing the iterator stops it."""
-        waiting: dict[futures.Future[list[Answer]], Chunk] = {}
-        again: deque[tuple[int, dict[str, Any]]] = deque()
-        while True:
-            while len(waiting) < 2 * self.workers and (chunk := self._chunk(again, work)):
-                waiting[self.submit(chunk)] = chunk
-            if not waiting:
-                return
-            for future in futures.wait(waiting, return_when=futures.FIRST_COMPLETED).done:
-                chunk, answered = waiting.pop(future), set()
-                for number, found in self.outcome(future, chunk):
-                    took = found["seconds"]
-                    self._seconds = took if self._seconds is None else 0.8 * self._seconds + 0.2 * took
-                    answered.add(number)
-                    yield number, found
-                again.extend(item for item in chunk if item[0] not in answered)
-
-    def _chunk(self, again: deque[tuple[int, dict[str, Any]]], work: Work) -> Chunk:
-        """The next points: about `CHUNK_S` of work, one where it is not known yet how long a point takes."""
-        size = 1 if self._seconds is None else int(CHUNK_S / max(self._seconds, 1e-6))
-        chunk: Chunk = []
-        while again and len(chunk) < max(1, size):
-            if self.is_suspect(again[0][0]):
-                return chunk or [again.popleft()]
-            chunk.append(again.popleft())
-        return chunk or list(itertools.islice(work, max(1, min(MOST_IN_CHUNK, size))))
-
 
 class InlinePool(Pool):
     """This process evaluates, one point after another."""
 
-    workers = 1
-
     def __init__(self, evaluator: Evaluator) -> None:
         self._evaluator = evaluator
 
-    def submit(self, chunk: Chunk) -> futures.Future[list[Answer]]:
-        """Evaluated on the spot."""
-        future: futures.Future[list[Answer]] = futures.Future()
-        future.set_result([(number, answer(self._evaluator, point)) for number, point in chunk])
-        return future
-
     def run(self, work: Work) -> Answers:
         """Each point is answered before the next one is looked at."""
-        for item in work:
-            yield from self.submit([item]).result()
+        for number, point in work:
+            yield number, answer(self._evaluator, point)
 
     def close(self) -> None:
         """Nothing to end."""
+
+
+class ExecutorPool(Pool):
+    """Workers evaluate chunks of points, submitted to them as to an executor of `concurrent.futures`."""
+
+    workers: int
+    _seconds: float = math.inf
+    """What a point takes, as those done so far did."""
+
+    @abstractmethod
+    def submit(self, chunk: Chunk) -> futures.Future[list[Answer]]:
+        """Have a chunk evaluated; answers to the points that its worker had no time for are missing at the end."""
+
+    def outcome(self, future: futures.Future[list[Answer]], chunk: Chunk) -> tuple[list[Answer], bool]:
+        """Answers of a chunk, and whether the rest is handed out point by point, because a worker died over it."""
+        return future.result(), False
+
+    @property
+    def _size(self) -> int:
+        """Points that take about `CHUNK_S`; one while that is not known."""
+        return max(1, min(MOST_IN_CHUNK, int(CHUNK_S / max(self._seconds, 1e-6))))
+
+    def run(self, work: Work) -> Answers:
+        """As chunks are finished."""
+        waiting: dict[futures.Future[list[Answer]], Chunk] = {}
+        again: deque[Chunk] = deque()
+        while True:
+            while len(waiting) < 2 * self.workers:
+                chunk = again.popleft() if again else list(itertools.islice(work, self._size))
+                if not chunk:
+                    break
+                waiting[self.submit(chunk)] = chunk
+            if not waiting:
+                return
+            for future in futures.wait(waiting, return_when=futures.FIRST_COMPLETED).done:
+                chunk = waiting.pop(future)
+                answers, is_suspect = self.outcome(future, chunk)
+                for number, found in answers:
+                    took = found["seconds"]
+                    self._seconds = took if math.isinf(self._seconds) else 0.8 * self._seconds + 0.2 * took
+                    yield number, found
+                rest, size = chunk[len(answers) :], 1 if is_suspect else self._size
+                again.extend(rest[at : at + size] for at in range(0, len(rest), size))
 
 
 class NoWorker(AccelsimError):
     """The system does not let a worker process be started."""
 
 
-class LocalPool(Pool):
+class LocalPool(ExecutorPool):
     """Worker processes (`accelsim.sweeps.worker`) on this machine, a thread waiting for each.
 
     Not `ProcessPoolExecutor`: there, the death of one process ends the points of all others, the calling script is
@@ -275,15 +271,11 @@ class AdaptivePool(Pool):
     """Work after which it is known how long a point takes."""
 
     def __init__(self, evaluator: Evaluator, task: Task, jobs: int, expected: int) -> None:
-        self._inline, self._task, self.workers = InlinePool(evaluator), task, jobs
+        self._inline, self._task, self._jobs = InlinePool(evaluator), task, jobs
         self._left = expected
         self._spent = 0.0
         self._done = 0
         self._pool: LocalPool | None = None
-
-    def submit(self, chunk: Chunk) -> futures.Future[list[Answer]]:
-        """To the workers, if there are any."""
-        return (self._pool or self._inline).submit(chunk)
 
     def run(self, work: Work) -> Answers:
         """Answers from here, then from workers."""
@@ -297,17 +289,17 @@ class AdaptivePool(Pool):
             self._done += 1
             self._left -= 1
             rest_s = self._spent / self._done * self._left
-            if self.workers > 1 and rest_s > 2 * self.STARTING_S and self._spent > self.EARLIEST_S:
+            if self._jobs > 1 and rest_s > 2 * self.STARTING_S and self._spent > self.EARLIEST_S:
                 self._pool = self._started()
         yield from self._pool.run(work)
 
     def _started(self) -> LocalPool | None:
-        pool = LocalPool(self._task, self.workers)
+        pool = LocalPool(self._task, self._jobs)
         try:
             pool.begin()
         except NoWorker:  # nobody asked for any
             pool.close()
-            self.workers = 1
+            self._jobs = 1
             return None
         return pool
 

@@ -18,14 +18,14 @@ from accelsim.core import cache as shelf
 from accelsim.core import options
 from accelsim.core.errors import AccelsimError, InputError, Problem
 from accelsim.core.files import content_hash, exists
-from accelsim.sweeps.answers import Answers, write_answers
 from accelsim.sweeps.evaluate import Evaluator
 from accelsim.sweeps.expressions import ExpressionError
 from accelsim.sweeps.forecast import Announcer, Forecast, forecast, refuse_the_impossible
 from accelsim.sweeps.journal import Journal, Member, Record
 from accelsim.sweeps.plan import Plan, load_sweep
 from accelsim.sweeps.pools import AdaptivePool, InlinePool, LocalPool, Pool
-from accelsim.sweeps.search import search_of
+from accelsim.sweeps.result_table import ResultTable, write_results
+from accelsim.sweeps.search import Feedback, search_of
 from accelsim.sweeps.sources import code_version
 from accelsim.sweeps.space import Candidate
 
@@ -54,16 +54,6 @@ class Progress:
 
 
 Watcher = Callable[[Progress], None]
-
-
-@dataclass(frozen=True)
-class Told:
-    """What a search is told of a point."""
-
-    figures: Mapping[str, float]
-    feasible: bool
-    reason: str | None = None
-    """Why a constraint could not be computed."""
 
 
 @dataclass
@@ -107,9 +97,9 @@ class Runner:
     def _is_listed(self) -> bool:
         return self.plan.file.search in ("grid", "random")
 
-    def _evaluate(self, pool: Pool, candidates: list[Candidate]) -> list[Told | None]:
+    def _evaluate(self, pool: Pool, candidates: list[Candidate]) -> list[Feedback | None]:
         """Outcomes of a block of points, each committed as it is finished."""
-        outcomes: list[Told | None] = [None] * len(candidates)
+        outcomes: list[Feedback | None] = [None] * len(candidates)
         first = self._position
         self._position += len(candidates)
         known: list[tuple[str, Member]] = []
@@ -119,13 +109,13 @@ class Runner:
         finished: dict[str, Record] = {}
 
         def settle(index: int, record: Record, served: bool) -> Member:
-            outcomes[index] = told = self._told(candidates[index], record)
-            self._count(record, told, served)
-            feasible, reason = (False, None) if told is None else (told.feasible, told.reason)
+            outcomes[index] = feedback = self._feedback(candidates[index], record)
+            self._count(record, feedback, served)
+            feasible, reason = (False, None) if feedback is None else (feedback.feasible, feedback.reason)
             return Member(self.plan.hash, first + index, candidates[index].row, feasible, reason)
 
         def work() -> Iterator[tuple[int, dict[str, Any]]]:
-            for index in _by_kinship(candidates, self.evaluator):
+            for index in _related_points_together(candidates, self.evaluator):
                 if candidates[index].refusal is not None:
                     self._refuse(candidates[index], partial(settle, index))
                     continue
@@ -145,7 +135,7 @@ class Runner:
                 for index, found in answers:
                     record, key = self._record(found), keys.pop(index)
                     self._foretell(record.seconds)
-                    with _unhurried():
+                    with _uninterrupted():
                         members = [settle(twin, record, twin != index) for twin in twins.pop(key)]
                         self.journal.record(key, record, candidates[index].point.to_dict(), code_version(), members)
                         finished[key] = record
@@ -166,7 +156,7 @@ class Runner:
         point = candidate.point.to_dict()
         key = content_hash(["refused", self.plan.hash, candidate.refusal, dict(candidate.row)]).removeprefix("sha256:")
         served = self.journal.find(key) is not None
-        with _unhurried():
+        with _uninterrupted():
             self.journal.record(key, record, point, code_version(), [settle(record, served)])
 
     def _record(self, found: Mapping[str, Any]) -> Record:
@@ -182,22 +172,22 @@ class Runner:
             return self.plan.wanted & set(self.plan.task.figures) <= record.figures.keys() | record.absent
         return record.status == "failed" or not self.resume
 
-    def _told(self, candidate: Candidate, record: Record) -> Told | None:
+    def _feedback(self, candidate: Candidate, record: Record) -> Feedback | None:
         if record.status != "done":
             return None
         try:
-            return Told(record.figures, self.plan.is_feasible(candidate, record.figures))
+            return Feedback(record.figures, self.plan.is_feasible(candidate, record.figures))
         except ExpressionError as error:  # a division by zero, say
-            return Told(record.figures, False, f"constraint {error}")
+            return Feedback(record.figures, False, f"constraint {error}")
 
-    def _count(self, record: Record, told: Told | None, served: bool) -> None:
+    def _count(self, record: Record, feedback: Feedback | None, served: bool) -> None:
         progress = self.progress
         progress.done += 1
         progress.served += served
         progress.failed += record.status != "done"
         name, way = next(iter(self.plan.file.objectives.items()))
         value = record.figures.get(name)
-        if told is not None and told.feasible and value is not None:
+        if feedback is not None and feedback.feasible and value is not None:
             better = self._best is None or (value < self._best if way == "minimise" else value > self._best)
             if better:
                 self._best, progress.best = value, f"{name} {value:.4g}"
@@ -205,7 +195,7 @@ class Runner:
             self.watch(progress)
 
 
-def _by_kinship(candidates: list[Candidate], evaluator: Evaluator) -> list[int]:
+def _related_points_together(candidates: list[Candidate], evaluator: Evaluator) -> list[int]:
     """An order in which points that share expensive parts follow each other; table positions do not change."""
     first: dict[Any, int] = {}
     ranks = []
@@ -221,7 +211,7 @@ def _by_kinship(candidates: list[Candidate], evaluator: Evaluator) -> list[int]:
 
 
 @contextmanager
-def _unhurried() -> Iterator[None]:
+def _uninterrupted() -> Iterator[None]:
     """Ctrl-C waits until what is inside is done: a finished point is committed."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -309,8 +299,8 @@ def run_sweep(
     journal: str | Path | None = None,
     watch: Watcher | None = None,
     announce: Callable[[str], None] | None = None,
-) -> tuple[Answers, Progress]:
-    """`sweep`, with everything it found out; a KeyboardInterrupt carries on after the answers are written.
+) -> tuple[ResultTable, Progress]:
+    """`sweep`, with everything it found out; a KeyboardInterrupt carries on after the table is written.
 
     `announce` is told, in words, of work that needs more than half of the memory or more than a minute.
     """
@@ -335,16 +325,16 @@ def run_sweep(
                     if not isinstance(error, InputError):
                         opened.end(plan.hash, "interrupted")
                         if folder is not None:
-                            write_answers(Answers.of(opened, plan.hash), folder)
+                            write_results(ResultTable.of(opened, plan.hash), folder)
                 except AccelsimError:
                     pass  # a full disk: the first error is the one to tell
                 raise
             opened.end(plan.hash, "finished")
             runner.progress.damaged = opened.damaged + len(opened.damaged_points)
-            answers = Answers.of(opened, plan.hash)
+            table = ResultTable.of(opened, plan.hash)
             if folder is not None:
-                write_answers(answers, folder)
-        return answers, runner.progress
+                write_results(table, folder)
+        return table, runner.progress
     finally:
         shelf.use(None)
 
@@ -376,7 +366,7 @@ def sweep(
         InputError: everything that is wrong with the file, before any point runs.
     """
     executor, resume = options.text(executor, "executor"), options.flag(resume, "resume")
-    answers, _ = run_sweep(
+    table, _ = run_sweep(
         source,
         out=None if out is None else options.path(out, "out"),
         jobs=None if jobs is None else options.count(jobs, "jobs", most=MOST_JOBS),
@@ -384,4 +374,4 @@ def sweep(
         resume=resume,
         journal=None if journal is None else options.path(journal, "journal"),
     )
-    return answers.frame
+    return table.frame

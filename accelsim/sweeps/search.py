@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -18,18 +19,15 @@ PATIENCE = 200
 """Draws in a row that may lead outside of the limits or to known points before a random search gives up."""
 
 
-class Outcome(Protocol):
+@dataclass(frozen=True)
+class Feedback:
     """What a search is told of a point."""
 
-    @property
-    def figures(self) -> Mapping[str, float]:
-        """Empty where there are none."""
-        ...
-
-    @property
-    def feasible(self) -> bool:
-        """Whether the constraints hold."""
-        ...
+    figures: Mapping[str, float]
+    feasible: bool
+    """Whether the constraints hold."""
+    reason: str | None = None
+    """Why a constraint could not be computed."""
 
 
 class Search(Protocol):
@@ -39,7 +37,7 @@ class Search(Protocol):
         """One after another."""
         ...
 
-    def tell(self, outcomes: Sequence[Outcome | None]) -> None:
+    def tell(self, outcomes: Sequence[Feedback | None]) -> None:
         """What became of the last batch, in its order."""
         ...
 
@@ -47,14 +45,14 @@ class Search(Protocol):
 def search_of(file: SweepFile, space: Space) -> Search:
     """The search that the file asks for."""
     if file.search == "grid":
-        return Listed(itertools.islice(space.grid(), file.budget))
+        return ListedPoints(itertools.islice(space.grid(), file.budget))
     assert file.budget is not None
     if file.search == "random":
-        return Listed(_random(space, file.budget, file.seed))
-    return Led(file, space)
+        return ListedPoints(_random(space, file.budget, file.seed))
+    return GuidedSearch(file, space)
 
 
-class Listed:
+class ListedPoints:
     """Points known beforehand."""
 
     def __init__(self, points: Iterator[Candidate]) -> None:
@@ -64,7 +62,7 @@ class Listed:
         """All in one."""
         yield self._points
 
-    def tell(self, outcomes: Sequence[Outcome | None]) -> None:
+    def tell(self, outcomes: Sequence[Feedback | None]) -> None:
         """Changes nothing."""
 
 
@@ -89,7 +87,7 @@ def _random(space: Space, budget: int, seed: int) -> Iterator[Candidate]:
         yield admitted
 
 
-class Led:
+class GuidedSearch:
     """Optuna's samplers, asked for whole batches, so that what is tried does not depend on the number of workers."""
 
     def __init__(self, file: SweepFile, space: Space) -> None:
@@ -114,7 +112,7 @@ class Led:
                                           sampler=sampler)  # fmt: skip
         self._asked: dict[str, list[Any]] = {}
         """Trials of the batch in hand, by point, in the order of the batch."""
-        self._known: dict[str, Outcome | None] = {}
+        self._known: dict[str, Feedback | None] = {}
 
     def batches(self) -> Iterator[Iterator[Candidate]]:
         """Batches of new points until the budget is spent, or the sampler finds nothing new for long.
@@ -145,14 +143,14 @@ class Led:
                     batch.append(admitted)
             yield iter(batch)
 
-    def tell(self, outcomes: Sequence[Outcome | None]) -> None:
+    def tell(self, outcomes: Sequence[Feedback | None]) -> None:
         """What became of the batch, in its order."""
         for (identity, trials), outcome in zip(self._asked.items(), outcomes, strict=True):
             self._known[identity] = outcome
             for trial in trials:
                 self._answer(trial, outcome)
 
-    def _answer(self, trial: Any, outcome: Outcome | None) -> None:
+    def _answer(self, trial: Any, outcome: Feedback | None) -> None:
         """Objectives of a trial; a failed point has none, one outside of the constraints is marked."""
         if outcome is None or not outcome.figures.keys() >= self._directions.keys():
             self._study.tell(trial, state=self._optuna.trial.TrialState.FAIL)

@@ -12,9 +12,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from accelsim.sweeps.answers import Answers, write_answers
 from accelsim.sweeps.journal import Journal
 from accelsim.sweeps.plan import load_sweep
+from accelsim.sweeps.result_table import ResultTable, write_results
 from tests.conftest import Outcome
 
 Command = Callable[..., Outcome]
@@ -80,7 +80,7 @@ def test_a_sweep_without_any_point(write: Callable[..., Path], command: Command,
     plan = load_sweep(write(hardware=["sata", "spikeflow"]))
     with Journal(tmp_path / "journal.sqlite") as journal:
         journal.begin(plan.hash, plan.file.name, plan.file.model_dump(mode="json"))
-        write_answers(Answers.of(journal, plan.hash), tmp_path)
+        write_results(ResultTable.of(journal, plan.hash), tmp_path)
     assert (tmp_path / "results.csv").read_text().startswith("energy_pj,latency_ns")
     shown = command("sweep", "show", str(tmp_path), "--pareto", "energy_pj", "--plot", str(tmp_path / "p.png"))
     assert shown.code == 0, shown.err

@@ -31,7 +31,7 @@ NO_PARQUET = "results.parquet left out: pyarrow is not installed (pip install 'a
 
 
 @dataclass(frozen=True)
-class Answers:
+class ResultTable:
     """The finished points of one sweep, in the order of its space."""
 
     record: SweepRecord
@@ -43,7 +43,7 @@ class Answers:
     """What is damaged, and what could not be written."""
 
     @classmethod
-    def of(cls, journal: Journal, sweep: str) -> Answers:
+    def of(cls, journal: Journal, sweep: str) -> ResultTable:
         """Read from a journal.
 
         Raises:
@@ -53,18 +53,18 @@ class Answers:
         file = validate(SweepFile, Document(journal.path or Path(record.name), dict(record.content)))
         places = journal.places(record.sweep)
         frame, labels, figures = _frame(places.rows, file)
-        answers = cls(record, frame, labels, figures, _remarks(places.damaged))
-        front = answers.front(file.objectives)
+        table = cls(record, frame, labels, figures, _remarks(places.damaged))
+        front = table.front(file.objectives)
         frame["pareto"] = front
         frame.attrs.update(
             {
                 "sweep": record.name,
                 "objectives": dict(file.objectives),
-                "hypervolume": answers.hypervolume,
-                "sensitivity": answers.sensitivity,
+                "hypervolume": table.hypervolume,
+                "sensitivity": table.sensitivity,
             }
         )
-        return answers
+        return table
 
     @property
     def objectives(self) -> dict[str, str]:
@@ -205,26 +205,26 @@ def _cell(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, list | dict) else value
 
 
-def write_answers(answers: Answers, folder: Path) -> None:
+def write_results(table: ResultTable, folder: Path) -> None:
     """results.csv, results.parquet, pareto.csv, sensitivity.csv, summary.json and the pictures, all of them or none."""
     with together(folder) as staged:
-        _write_each(answers, staged)
+        _write_each(table, staged)
 
 
-def _write_each(answers: Answers, folder: Path) -> None:
-    frame = answers.frame
+def _write_each(table: ResultTable, folder: Path) -> None:
+    frame = table.frame
     write_atomic(folder / "results.csv", frame.to_csv(index=False))
     write_atomic(folder / "pareto.csv", frame[frame["pareto"]].to_csv(index=False))
-    document = {key: value for key, value in answers.to_dict().items() if key != "points"}
+    document = {key: value for key, value in table.to_dict().items() if key != "points"}
     write_atomic(folder / "summary.json", json.dumps(document, indent=2, allow_nan=False) + "\n")
-    rows = answers.sensitivity["shares"]
+    rows = table.sensitivity["shares"]
     if rows:
         import pandas as pd
 
         write_atomic(folder / "sensitivity.csv", pd.DataFrame(rows).to_csv(index=False))
     if not _write_parquet(frame, folder / "results.parquet"):
-        answers.remarks.append(NO_PARQUET)
-    view("files", answers, folder)
+        table.remarks.append(NO_PARQUET)
+    view("files", table, folder)
 
 
 def _write_parquet(frame: pd.DataFrame, path: Path) -> bool:
