@@ -71,7 +71,8 @@ class DaskPool(ExecutorPool):
     @property
     def workers(self) -> int:  # type: ignore[override]
         """Threads of all workers that the cluster has now."""
-        return max(1, sum(self._client.nthreads().values()))
+        threads: int = sum(self._client.nthreads().values())
+        return max(1, threads)
 
     def _spread(self) -> None:
         """Lay the files on the cluster, where there is somebody to hold them; else they go with each task."""
