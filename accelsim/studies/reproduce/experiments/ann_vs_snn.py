@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -111,7 +111,7 @@ def _run(bench: Bench) -> Outcome:
     rows += [_estimate_row(steps, ops) for steps in LISTED for ops in ("45nm_int32", "45nm_int8")]
     rows += [_claim_row(bench, claim, pair) for claim in everything().claims for pair in PAIRS]
     for name, steps, density in POINTS:
-        names = {"label": name, "t": steps, "percent": 100 * density, "network": NETWORK}
+        names: dict[str, Any] = {"label": name, "t": steps, "percent": 100 * density, "network": NETWORK}
         for pair in PAIRS:
             rows.append(FIGURE.row("point", physical=gain_at(bench, pair, steps, density), pair=pair.name, **names))
     notes = FIGURE.notes(network=NETWORK, density=100 * ANN_DENSITY)

@@ -93,7 +93,7 @@ def _rows(bundle: str, chip: Chip, found: Found) -> list[Row]:
 
     def line(what: str, share: float | None, note: str = one, **filled: str) -> Row:
         physical = None if share is None else 100 * share
-        names = {"bundle": bundle, "chip": chip.name, "images": found.images, "note": note, **filled}
+        names: dict[str, Any] = {"bundle": bundle, "chip": chip.name, "images": found.images, "note": note, **filled}
         return FIGURE.row(what, physical=physical, **names)
 
     rows = [

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from accelsim.estimate import estimate, op_energy
 from accelsim.report.plots import new_figure, save
@@ -73,7 +73,7 @@ def _run(bench: Bench) -> Outcome:
     for name in WORKLOADS:
         rows += _machines(bench, name)
     for layer in flops(workload):
-        names = {"name": NETWORK, "layer": layer.name, "operation": "MAC" if layer.analog else "AC"}
+        names: dict[str, Any] = {"name": NETWORK, "layer": layer.name, "operation": "MAC" if layer.analog else "AC"}
         about = f"{layer.spikes:.3g} spikes per neuron in {workload.timesteps} timesteps"
         note = "the image, once" if layer.analog else about
         rows.append(FIGURE.row("ann_operations", reproduced=layer.ann, **names))
@@ -135,7 +135,13 @@ def _machines(bench: Bench, name: str) -> Iterator[Row]:
         yield FIGURE.row("estimate", reproduced=gain, name=name, t=workload.timesteps, ops=ops, table=table)
     for pair in PAIRS:
         ann, snn = bench.run(workload, pair.ann, as_ann=True), bench.run(workload, pair.snn)
-        names = {"name": name, "t": workload.timesteps, "pair": pair.name, "snn": pair.snn, "ann": pair.ann}
+        names: dict[str, Any] = {
+            "name": name,
+            "t": workload.timesteps,
+            "pair": pair.name,
+            "snn": pair.snn,
+            "ann": pair.ann,
+        }
         yield FIGURE.row("machine", physical=ann.energy_pj / snn.energy_pj, **names)
 
 
