@@ -52,7 +52,7 @@ def folded_norms(workload: Workload, weights: Mapping[str, npt.NDArray[Any]]) ->
     """
     found = {}
     for op in workload.graph.weighted:
-        if op.kind != "matmul":
+        if op.has_weights:
             gemm = op.products()
             norm = read_norm(weights, op.name, gemm.groups * gemm.n)
             if norm is not None:
@@ -77,7 +77,7 @@ def adapted_layers(bundle: Bundle, remedies: Collection[str]) -> set[str]:
     Raises:
         InputError: batch-norm adaptation of a bundle without statistics.
     """
-    layers = {op.name for op in bundle.workload.graph.weighted if op.kind != "matmul"}
+    layers = {op.name for op in bundle.workload.graph.weighted if op.has_weights}
     if "channel_adaptation" in remedies:
         return layers
     return set(folded_norms(bundle.workload, bundle.weights)) if "bn_adaptation" in remedies else set()

@@ -12,6 +12,7 @@ of the layer is the sum over its blocks, exactly, whichever way it was cut.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.crossbar import checks
+from accelsim.workload.receptive_field import Axis, ReceptiveField
 
 IntArray = npt.NDArray[np.int64]
 
@@ -64,21 +66,21 @@ def linear_blocks(n_features: int, rows: int) -> RowBlocks:
     return RowBlocks(features.reshape(blocks, rows), n_features)
 
 
-def conv_blocks(in_channels: int, kernel: tuple[int, int], rows: int, layout: str = "kernel_position") -> RowBlocks:
-    """Row blocks of a convolution (weights flattened to [channels * kernel rows * columns, M])."""
+def conv_blocks(in_channels: int, kernel: tuple[int, ...], rows: int, layout: str = "kernel_position") -> RowBlocks:
+    """Row blocks of a convolution (weights flattened to [channels * taps, M], channel slowest)."""
     checks.choice(layout, LAYOUTS, "mapping.layout")
-    height, width = kernel
+    taps = math.prod(kernel)
     if layout == "im2col":
-        return linear_blocks(in_channels * height * width, rows)
+        return linear_blocks(in_channels * taps, rows)
     checks.whole(in_channels, 1, 2**31, "mapping.in_channels")
     checks.whole(rows, 1, 2**20, "mapping.rows")
     channel_blocks = -(-in_channels // rows)
     channel = np.arange(channel_blocks * rows, dtype=np.int64)
-    position = np.arange(height * width, dtype=np.int64)
+    position = np.arange(taps, dtype=np.int64)
     # [kernel position, channel]; flattened receptive field is channel-major.
-    features = channel[None, :] * (height * width) + position[:, None]
+    features = channel[None, :] * taps + position[:, None]
     features[:, in_channels:] = -1
-    return RowBlocks(features.reshape(-1, rows), in_channels * height * width)
+    return RowBlocks(features.reshape(-1, rows), in_channels * taps)
 
 
 def patches(
@@ -94,10 +96,11 @@ def patches(
         raise checks.refuse(f"shape {maps.shape}; need [B, C, H, W]", "mapping.maps")
     for name, value, low in (("stride", stride, 1), ("padding", padding, 0), ("dilation", dilation, 1)):
         checks.whole(value, low, 2**20, f"mapping.{name}")
-    reach = tuple((k - 1) * dilation + 1 for k in kernel)
-    padded = np.pad(maps, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
-    if padded.shape[2] < reach[0] or padded.shape[3] < reach[1]:
+    axes = []
+    for size, taps in zip(maps.shape[2:], kernel, strict=True):
+        out = (size + 2 * padding - dilation * (taps - 1) - 1) // stride + 1
+        axes.append(Axis(size, out, taps, stride, padding, dilation))
+    if min(axis.out for axis in axes) < 1:
         raise checks.refuse(f"maps {maps.shape[2:]} are smaller than the kernel {kernel}", "mapping.kernel")
-    windows = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=(2, 3))
-    windows = windows[:, :, ::stride, ::stride, ::dilation, ::dilation].transpose(0, 2, 3, 1, 4, 5)
+    windows = np.moveaxis(ReceptiveField(tuple(axes)).windows(maps, 2), 1, 3)
     return np.ascontiguousarray(windows).reshape(*windows.shape[:3], -1)

@@ -10,7 +10,8 @@ from accelsim.estimate.papers import Accumulations, FirstLayer, count
 from accelsim.estimate.tally import ArithmeticConvention, Tally, named
 from accelsim.workload import Operation
 from accelsim.workload.fanout import reachable_macs
-from accelsim.workload.schema import AvgPoolSpec, Conv2dSpec, LinearSpec, PoolFields
+from accelsim.workload.kinds import ConvFields, LinearSpec
+from accelsim.workload.schema import AvgPoolSpec, PoolFields
 
 
 class Papers(ArithmeticConvention):
@@ -86,7 +87,7 @@ class Syops(ArithmeticConvention):
 
 
 def _bias_additions(op: Operation) -> float:
-    if isinstance(op.spec, Conv2dSpec):
+    if isinstance(op.spec, ConvFields):
         return float(op.out_elements) if op.spec.bias else 0.0
     if isinstance(op.spec, LinearSpec):
         return float(op.spec.out_features) if op.spec.bias else 0.0
@@ -139,8 +140,7 @@ class FullFanout(ArithmeticConvention):
             if total is None:
                 approximate.append(op.name)
                 total = float(evidence.workload.activity[op.name].ones.mean(axis=1).sum())
-            taps = math.prod(op.spec.kernel) if isinstance(op.spec, Conv2dSpec) else 1
-            acs += total * taps * gemm.n
+            acs += total * op.field.taps * gemm.n
         notes = [f"not counted: {named(left_out)}"] if left_out else []
         if approximate:
             notes.append(f"without spikes, set bits stand for the values of {named(approximate)}")

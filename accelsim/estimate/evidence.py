@@ -13,7 +13,6 @@ import numpy.typing as npt
 from accelsim.workload import Bundle, Operation, Record, SpikeTrace, Workload
 from accelsim.workload.fanout import fanout
 from accelsim.workload.outputs import source
-from accelsim.workload.schema import Conv2dSpec
 
 IntArray = npt.NDArray[np.int64]
 
@@ -139,32 +138,12 @@ class Evidence:
         per_image = self.repeats(record) / record.images
         if mask is None or not pruned:
             return float((values.sum(axis=(0, 1)) * fanout(op)).sum()) * per_image
-        if not isinstance(op.spec, Conv2dSpec):
-            per_input = values.reshape(-1, op.products().k).sum(axis=0)
-            return float((per_input * mask[0].sum(axis=0)).sum()) * per_image
         taps = tap_counts(op, values.reshape(-1, *record.shape))
-        return float((taps.reshape(mask.shape[0], -1) * mask.sum(axis=1)).sum()) * per_image
-
-
-def tap_rows(op: Operation, tap: int, axis: int) -> tuple[IntArray, IntArray]:
-    """Along one axis: output positions whose window holds an element at this tap, and the element's index."""
-    spec = op.spec
-    assert isinstance(spec, Conv2dSpec)
-    out = np.arange(op.out_shape[axis + 1])
-    at = out * spec.stride[axis] - spec.padding[axis] + tap * spec.dilation[axis]
-    inside = (at >= 0) & (at < op.in_shapes[0][axis + 1])
-    return out[inside], at[inside]
+        return float((taps.reshape(len(mask), -1) * mask.sum(axis=1)).sum()) * per_image
 
 
 def tap_counts(op: Operation, marked: npt.NDArray[np.bool_]) -> IntArray:
-    """How many marked elements of [B, C, H, W] reach an output through each tap, [C, kh, kw]."""
-    spec = op.spec
-    assert isinstance(spec, Conv2dSpec)
-    per_cell = marked.sum(axis=0, dtype=np.int64)
-    counts = np.zeros((marked.shape[1], *spec.kernel), dtype=np.int64)
-    for i in range(spec.kernel[0]):
-        rows = tap_rows(op, i, 0)[1]
-        for j in range(spec.kernel[1]):
-            columns = tap_rows(op, j, 1)[1]
-            counts[:, i, j] = per_cell[:, rows[:, None], columns].sum(axis=(1, 2))
+    """How many marked elements of [B, *shape] reach an output through each tap, [groups, channels, *kernel]."""
+    windows = op.field.windows(op.by_group(marked.sum(axis=0, dtype=np.int64)), 2)
+    counts: IntArray = windows.sum(axis=tuple(range(2, 2 + len(op.field.axes))))
     return counts

@@ -10,10 +10,10 @@ import numpy.typing as npt
 from pydantic import Field
 
 from accelsim.core.settings import Section
-from accelsim.estimate.evidence import Evidence, tap_rows
+from accelsim.estimate.evidence import Evidence
 from accelsim.estimate.tally import Convention, NotApplicable, Tally, named
 from accelsim.workload import Operation, Record
-from accelsim.workload.schema import Conv2dSpec
+from accelsim.workload.kinds import ConvFields
 
 IntArray = npt.NDArray[np.int64]
 
@@ -87,7 +87,7 @@ class SpikeSim(Convention):
     def tally(self, evidence: Evidence) -> Tally:
         """See the class."""
         weighted = evidence.workload.graph.weighted
-        convolutions = [op for op in weighted if op.kind == "conv2d"]
+        convolutions = [op for op in weighted if isinstance(op.spec, ConvFields)]
         if not convolutions:
             raise NotApplicable("SpikeSim maps convolutions only, and there is none")
         grouped = [op.name for op in convolutions if op.products().groups > 1]
@@ -101,7 +101,7 @@ class SpikeSim(Convention):
             cycles += self._cycles(op) * evidence.workload.timesteps
             for name, energy_pj in self._layer(evidence, op).items():
                 bill[name] = bill.get(name, 0.0) + energy_pj
-        others = [op.name for op in weighted if op.kind != "conv2d"]
+        others = [op.name for op in weighted if not isinstance(op.spec, ConvFields)]
         notes = (f"not counted: {named(others)}",) if others else ()
         return Tally(other={"PE cycles": cycles}, bill_pj=bill, notes=notes)
 
@@ -115,8 +115,7 @@ class SpikeSim(Convention):
         return float(math.prod(self._blocks(op)) * op.products().m)
 
     def _layer(self, evidence: Evidence, op: Operation) -> dict[str, float]:
-        assert isinstance(op.spec, Conv2dSpec)
-        taps, steps = math.prod(op.spec.kernel), evidence.workload.timesteps
+        taps, steps = op.field.taps, evidence.workload.timesteps
         if self.activity == "dense":
             return {"PE cycles": self._cycles(op) * steps * self.crossbar.cycle_pj(taps)}
         rows, columns = self._blocks(op)
@@ -144,18 +143,12 @@ def _active(op: Operation, record: Record, size: int) -> tuple[float, IntArray, 
 
     Summed over the stored timesteps and images.
     """
-    spec = op.spec
-    assert isinstance(spec, Conv2dSpec)
     spikes = record.dense().reshape(-1, *record.shape).astype(np.int32)
     starts = np.arange(0, record.shape[0], size)
     blocks = np.add.reduceat(spikes, starts, axis=1)
-    occupancy = np.zeros((*blocks.shape[:2], *op.out_shape[1:]), dtype=np.int32)
-    for i in range(spec.kernel[0]):
-        out_rows, rows = tap_rows(op, i, 0)
-        for j in range(spec.kernel[1]):
-            out_columns, columns = tap_rows(op, j, 1)
-            seen = blocks[:, :, rows[:, None], columns]
-            occupancy[:, :, out_rows[:, None], out_columns] += seen
+    occupancy = np.zeros((*blocks.shape[:2], *op.field.out), dtype=np.int32)
+    for seen in op.field.taps_of(blocks):
+        occupancy += seen
     busy = occupancy > 0
-    lines = occupancy.sum(axis=(0, 2, 3), dtype=np.int64)
+    lines = np.moveaxis(occupancy, 1, 0).reshape(occupancy.shape[1], -1).sum(axis=1, dtype=np.int64)
     return float(busy.sum()), lines, float(busy.any(axis=1).sum())

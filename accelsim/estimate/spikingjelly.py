@@ -12,7 +12,8 @@ from accelsim.core.settings import Section
 from accelsim.estimate.evidence import Evidence
 from accelsim.estimate.tally import ArithmeticConvention, Tally, named
 from accelsim.workload import Operation
-from accelsim.workload.schema import Conv2dSpec, LinearSpec, PoolFields
+from accelsim.workload.kinds import ConvFields, LinearSpec
+from accelsim.workload.schema import PoolFields
 
 SPIKES = (0.0, 1.0)
 
@@ -130,7 +131,7 @@ def _weighted(evidence: Evidence, op: Operation, counts: _Counts) -> None:
         work = float(op.products().macs * steps)
         counts.macs += work
     counts.weight_words += work
-    if isinstance(op.spec, Conv2dSpec | LinearSpec) and op.spec.bias:
+    if isinstance(op.spec, ConvFields | LinearSpec) and op.spec.bias:
         counts.bias_words += op.out_elements * steps
 
 

@@ -24,8 +24,8 @@ from accelsim.inference.values import Value, inward, outward
 from accelsim.workload import schema
 from accelsim.workload.affine import read_time_affines
 from accelsim.workload.graph import Operation
+from accelsim.workload.kinds import MatmulSpec
 from accelsim.workload.load import Workload
-from accelsim.workload.shapes import channel_axis
 from accelsim.workload.trace import Record, SpikeTrace
 from accelsim.workload.weights import check_weights
 
@@ -86,7 +86,7 @@ class _Runner:
         held = {name: array.numpy() for name, array in self.weights.items()}
         self.affine = read_time_affines(held, workload.graph.operations, workload.timesteps)
         for op in workload.graph.operations:
-            if op.kind in ("conv2d", "linear") and f"{op.name}.weight" not in self.weights:
+            if op.has_weights and f"{op.name}.weight" not in self.weights:
                 raise InputError(Problem("the weights are missing", where=f"{op.name}.weight"))
             if op.kind == "opaque":
                 raise InputError(Problem("an opaque operation cannot be replayed", where=op.name))
@@ -138,7 +138,7 @@ class _Runner:
 
     def _matmul(self, op: Operation, operands: list[Tensor]) -> Tensor:
         spec = op.spec
-        assert isinstance(spec, schema.MatmulSpec)
+        assert isinstance(spec, MatmulSpec)
         a, b = (self._heads(operand, spec.heads) for operand in operands)
         product = a @ (b.transpose(-1, -2) if spec.transpose_b else b)
         if len(op.out_shape) == 3:
@@ -166,7 +166,7 @@ class _Runner:
         return total
 
     def _time_affine(self, op: Operation, operands: list[Tensor]) -> Tensor:
-        axis = 1 + channel_axis(len(op.in_shapes[0]))
+        axis = 1 + op.channel_axis
         per_channel = [-1 if dim == axis else 1 for dim in range(operands[0].dim())]
         step, affine = len(self.outputs), self.affine[op.name]
         gain, offset = (

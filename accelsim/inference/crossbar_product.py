@@ -15,8 +15,7 @@ from accelsim.inference.products import chunks, dense, with_bias
 from accelsim.inference.programmed import GroupSet, Reader, group_sets, program
 from accelsim.inference.values import Value
 from accelsim.inference.weights import Layer
-from accelsim.inference.windows import fields, position_words
-from accelsim.workload.schema import Conv2dSpec
+from accelsim.inference.windows import position_words
 
 FloatArray = npt.NDArray[np.float64]
 Words = npt.NDArray[np.uint64]
@@ -72,7 +71,7 @@ class CrossbarProduct:
         if self._negative is not None:
             counted = dense(value.codes, self._negative, np.float64)
             total -= self._half * counted.reshape(total.shape)
-        return with_bias(total.reshape(value.images, *_last(layer)), layer, value.unit)
+        return with_bias(total.reshape(value.images, *_channels_last(layer)), layer, value.unit)
 
     def _read(
         self, codes: npt.NDArray[Any], bit: int, factor: float, seed: int, first_image: int, total: FloatArray
@@ -95,12 +94,11 @@ class CrossbarProduct:
                 into += found
 
     def _row_words(self, words: Words) -> Words:
-        """[reads, blocks, W] from words of positions [N, (H, W,) channel blocks, W]."""
-        spec = self._layer.op.spec
-        if isinstance(spec, Conv2dSpec):
-            words = fields(words, spec)
-        width = words.shape[-1]
-        return np.ascontiguousarray(words).reshape(len(words) * self._layer.op.products().m, -1, width)
+        """[reads, blocks, W] from words of positions [N, (*plane,) channel blocks, W]."""
+        op = self._layer.op
+        if op.field.slides:
+            words = op.field.windows(words, 1)
+        return np.ascontiguousarray(words).reshape(len(words) * op.products().m, -1, words.shape[-1])
 
     # -- calibration -----------------------------------------------------------------------------------
 
@@ -157,7 +155,7 @@ def _best_steps(reader: Reader, words: Words, high: int) -> FloatArray:
     return np.asarray(candidates[error.argmin(axis=0)])
 
 
-def _last(layer: Layer) -> tuple[int, ...]:
+def _channels_last(layer: Layer) -> tuple[int, ...]:
     """Feature axes of the output in the order of `values`."""
     shape = layer.op.out_shape
-    return (*shape[1:], shape[0]) if len(shape) == 3 else shape
+    return (*shape[1:], shape[0]) if layer.op.channel_axis == 0 else shape

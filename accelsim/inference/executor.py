@@ -100,7 +100,7 @@ class Network:
         bits = self.arithmetic.precision.activation_bits
         self._products = {}
         for op in self.workload.graph.weighted:
-            if op.kind == "matmul":
+            if not op.has_weights:
                 continue
             record = ideal.trace[op.name]
             if op.in_types[0].spikes_later:
@@ -113,16 +113,16 @@ class Network:
             product = self._products[op.name] = self._product(op, density)
             if settings is not None and "adc_range" in settings.remedies and isinstance(product, CrossbarProduct):
                 first = record.first(1) if op.in_types[0].spikes_later else record
-                product.calibrate(self._coded(op, self._samples(first)))
+                product.calibrate(self._coded(op, self._samples(op, first)))
 
-    def _samples(self, record: Record) -> Value:
+    def _samples(self, op: Operation, record: Record) -> Value:
         """A few of a record's maps: all timesteps of the images that make up about 32 maps."""
         values = record.dense()
         images = max(1, min(values.shape[1], 32 // values.shape[0]))
         picked = values[:, :images].reshape(-1, *values.shape[2:])
         if record.kind == "real":
-            return Value(inward(picked))
-        return Value(inward(np.rint(picked / record.scale).astype(np.int32)), record.scale)
+            return Value(inward(picked, op.channels_first))
+        return Value(inward(np.rint(picked / record.scale).astype(np.int32), op.channels_first), record.scale)
 
     def _product(self, op: Operation, density: float) -> Product:
         layer = read_layer(op, self._weights)
@@ -247,32 +247,38 @@ class Batch:
         self.out.logits.append(np.stack(logits * (self.steps // len(logits))))
         for name, steps in self.kept.items():
             if steps:
-                self.out.potentials[name].append(np.stack([outward(u) for u in steps]))
+                first = self.graph.by_name[name].channels_first
+                self.out.potentials[name].append(np.stack([outward(u, first) for u in steps]))
 
-    def _input(self, name: str, step: int) -> Value:
+    def _input(self, op: Operation, name: str, step: int) -> Value:
+        """What `op` reads from `name`, in its own order of axes."""
         steps = self.values[name]
-        return steps[min(step, len(steps) - 1)]
+        value = steps[min(step, len(steps) - 1)]
+        other = name != "input" and self.graph.by_name[name].channels_first
+        if value.codes.ndim != 3 or other == op.channels_first:
+            return value
+        return Value(np.ascontiguousarray(value.codes.swapaxes(1, 2)), value.unit)
 
     def _all_steps(self, op: Operation) -> None:
         if op.neuron is None or not op.neuron.accumulate_then_fire:
             for step in range(self.steps):
                 self._one_step(op, step)
-            if op.kind in ("conv2d", "linear") and self.network.on_layer is not None:
+            if op.has_weights and self.network.on_layer is not None:
                 self.values[op.name] = self.network.on_layer(op, self.values[op.name])
             return
-        fired = self.neurons.fire(op, [self._input(op.inputs[0], step) for step in range(self.steps)])
+        fired = self.neurons.fire(op, [self._input(op, op.inputs[0], step) for step in range(self.steps)])
         self.values[op.name] = []
         for spikes, potential in fired:
             self._keep_spikes(op, spikes, potential)
 
     def _one_step(self, op: Operation, step: int) -> None:
         if op.neuron is not None:
-            self._keep_spikes(op, *self.neurons.step(op, self._input(op.inputs[0], step)))
+            self._keep_spikes(op, *self.neurons.step(op, self._input(op, op.inputs[0], step)))
             return
         constant = self.static and is_constant(op)
         if constant and step > 0 and (self._reuses() or op.gemm is None):
             return
-        operands = [self._input(name, step) for name in op.inputs]
+        operands = [self._input(op, name, step) for name in op.inputs]
         for index, operand in enumerate(operands if op.gemm is not None else ()):
             recorder = self.out.inputs[op.name + (".rhs" if index else "")]
             if step == 0 or not (self.static and op.in_types[index].static):
@@ -294,7 +300,7 @@ class Batch:
             self.kept[op.name].append(potential)
 
     def _evaluate(self, op: Operation, operands: list[Value], step: int) -> Value:
-        if op.kind in ("conv2d", "linear"):
+        if op.has_weights:
             return self.network.weighted(op, operands[0], step, self.first_image, self._place(op, operands[0]))
         if op.kind == "matmul":
             return attention(op, *operands)

@@ -59,6 +59,6 @@ def classes_of(workload: Workload) -> int:
 def class_values(op: Operation, value: Value) -> npt.NDArray[np.float64]:
     """[images, classes] of the last operation's output; tokens are averaged, as a transformer's head does."""
     real = value.codes.astype(np.float64) * value.unit
-    if len(op.out_shape) == 2:
+    if op.channel_axis == 1:
         return np.asarray(real.mean(axis=1))
-    return np.asarray(outward(real).reshape(value.images, -1))
+    return np.asarray(outward(real, op.channels_first).reshape(value.images, -1))

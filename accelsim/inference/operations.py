@@ -62,10 +62,10 @@ def scaled(affine: TimeAffine, value: Value, step: int, whole: bool) -> Value:
 
 
 def viewed(op: Operation, value: Value) -> Value:
-    """`flatten` and `view` (in the order of files) and `tokens` ([height * width, channels])."""
+    """`flatten` and `view` (in the order of files) and `tokens` ([positions, channels])."""
     if op.kind == "view":
         return Value(inward(outward(value.codes).reshape(value.images, *op.out_shape)), value.unit)
     if op.kind == "flatten":
         return Value(np.ascontiguousarray(outward(value.codes)).reshape(value.images, -1), value.unit)
-    images, channels = value.images, value.codes.shape[-1]
-    return Value(value.codes.reshape(images, -1, channels), value.unit)
+    codes = value.codes if len(op.in_shapes[0]) > 2 else inward(value.codes, channels_first=True)
+    return Value(codes.reshape(value.images, -1, codes.shape[-1]), value.unit)

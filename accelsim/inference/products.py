@@ -11,9 +11,8 @@ import numpy.typing as npt
 from accelsim.core.exact import HALF_BITS, halves, on_grid
 from accelsim.inference.values import Value
 from accelsim.inference.weights import Layer
-from accelsim.inference.windows import fields
 from accelsim.workload import Operation
-from accelsim.workload.schema import Conv2dSpec, MatmulSpec
+from accelsim.workload.kinds import MatmulSpec
 
 Array = npt.NDArray[Any]
 
@@ -36,19 +35,18 @@ def chunks(images: int, bytes_per_image: int) -> list[slice]:
 
 
 def dense(inputs: Array, layer: Layer, dtype: Any) -> Array:
-    """codes . x for inputs [N, (H, W,) C] in one floating-point type, [N, ..., groups x M]."""
-    spec, gemm = layer.op.spec, layer.op.products()
+    """codes . x for inputs [N, (*plane,) C] in one floating-point type, [N, ..., groups x M]."""
+    field, gemm = layer.op.field, layer.op.products()
     codes = layer.codes.astype(dtype, copy=False)
-    if not isinstance(spec, Conv2dSpec):
+    if not field.slides and gemm.groups == 1:
         return np.asarray(inputs.astype(dtype) @ codes[0])
-    _, out_h, out_w = layer.op.out_shape
-    result = np.empty((len(inputs), out_h, out_w, gemm.groups * gemm.n), dtype=dtype)
-    width = inputs.shape[3] // gemm.groups
-    for part in chunks(len(inputs), out_h * out_w * gemm.k * gemm.groups * np.dtype(dtype).itemsize):
-        view = fields(inputs[part].astype(dtype), spec)
+    result = np.empty((len(inputs), *field.out, gemm.groups * gemm.n), dtype=dtype)
+    width = inputs.shape[-1] // gemm.groups
+    for part in chunks(len(inputs), gemm.m * gemm.k * gemm.groups * np.dtype(dtype).itemsize):
+        view = field.windows(inputs[part].astype(dtype), 1)
         for group in range(gemm.groups):
             rows = np.ascontiguousarray(view[..., group * width : (group + 1) * width]).reshape(-1, gemm.k)
-            found = (rows @ codes[group]).reshape(-1, out_h, out_w, gemm.n)
+            found = (rows @ codes[group]).reshape(-1, *field.out, gemm.n)
             result[part, ..., group * gemm.n : (group + 1) * gemm.n] = found
     return result
 

@@ -14,12 +14,11 @@ import numpy.typing as npt
 
 from accelsim.crossbar.kernels.mvm import multiply, pack_matrices
 from accelsim.crossbar.layer import ProgrammedLayer, program_layer
-from accelsim.crossbar.mapping import RowBlocks, conv_blocks, linear_blocks
+from accelsim.crossbar.mapping import RowBlocks, conv_blocks
 from accelsim.inference.arithmetic import Crossbars
 from accelsim.inference.kept import kept
 from accelsim.inference.kernels import reassemble
 from accelsim.inference.weights import Layer
-from accelsim.workload.schema import Conv2dSpec
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -34,16 +33,14 @@ class GroupSet:
     """Input channels that enter."""
     outputs: slice
     weights: IntArray
-    """[features (channel, kernel row, kernel column), outputs] with zeros between different groups."""
+    """[features (channel, tap), outputs] with zeros between different groups."""
     blocks: RowBlocks
 
 
 def group_sets(layer: Layer, rows: int, cols: int) -> list[GroupSet]:
     """Cut a layer into what is mapped together, as `accelsim.machines.spikeflow` places it."""
     gemm = layer.op.products()
-    spec = layer.op.spec
-    kernel = spec.kernel if isinstance(spec, Conv2dSpec) else (1, 1)
-    taps = kernel[0] * kernel[1]
+    taps = layer.op.field.taps
     channels = gemm.k // taps
     together = max(1, min(rows // channels, cols // gemm.n, gemm.groups))
     sets = []
@@ -52,8 +49,7 @@ def group_sets(layer: Layer, rows: int, cols: int) -> list[GroupSet]:
         weights = np.zeros((count, channels, taps, count, gemm.n), dtype=np.int64)
         for k in range(count):
             weights[k, :, :, k] = layer.codes[first + k].reshape(taps, channels, gemm.n).transpose(1, 0, 2)
-        conv = isinstance(spec, Conv2dSpec)
-        blocks = conv_blocks(count * channels, kernel, rows) if conv else linear_blocks(gemm.k, rows)
+        blocks = conv_blocks(count * channels, layer.op.field.kernel, rows)
         sets.append(
             GroupSet(
                 slice(first * channels, (first + count) * channels),

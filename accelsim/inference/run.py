@@ -45,8 +45,13 @@ class Collector:
         self.inputs: dict[str, Recorder] = {}
         for op in graph.weighted:
             for index, kind in enumerate(op.in_types):
-                self.inputs[op.name + (".rhs" if index else "")] = Recorder(kind, op.in_shapes[index])
-        self.spikes = {op.name: Recorder(op.out_type, op.out_shape) for op in graph.operations if op.kind == "neuron"}
+                name = op.name + (".rhs" if index else "")
+                self.inputs[name] = Recorder(kind, op.in_shapes[index], op.channels_first)
+        self.spikes = {
+            op.name: Recorder(op.out_type, op.out_shape, op.channels_first)
+            for op in graph.operations
+            if op.kind == "neuron"
+        }
         self.logits: list[Array] = []
         self.potentials: dict[str, list[Array]] = {name: [] for name in self.spikes}
 

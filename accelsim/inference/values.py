@@ -1,7 +1,8 @@
 """Feature maps on their way through a run, and how they become records of a trace.
 
-A map of three axes [channels, height, width] is kept with its first axis last, [images, height, width,
-channels]: what one array row reads then lies together, and no product has to turn its result round.
+A map [channels, *plane] is kept with its first axis last, [images, *plane, channels]: what one array row reads then
+lies together, and no product has to turn its result round. [tokens, features] is kept as it is; which of the two a
+map of two axes is says the operation at hand (`Operation.channels_first`).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class Value:
     """A feature map of some images: real value = `codes` x `unit`."""
 
     codes: Array
-    """[images, *features], three feature axes with the first one last; whole numbers on a machine's arithmetic."""
+    """[images, *features], of a map the channels last; whole numbers on a machine's arithmetic."""
     unit: float = 1.0
 
     @property
@@ -32,19 +33,19 @@ class Value:
         return int(self.codes.shape[0])
 
 
-def inward(array: Array) -> Array:
-    """From the order of files [images, channels, height, width] to the order kept here."""
-    return np.ascontiguousarray(np.moveaxis(array, 1, -1)) if array.ndim == 4 else array
+def inward(array: Array, channels_first: bool = False) -> Array:
+    """From the order of files [images, channels, *plane] to the order kept here."""
+    return np.ascontiguousarray(np.moveaxis(array, 1, -1)) if array.ndim > 3 - channels_first else array
 
 
-def outward(array: Array) -> Array:
+def outward(array: Array, channels_first: bool = False) -> Array:
     """The order of files again; inverse of `inward`."""
-    return np.moveaxis(array, -1, 1) if array.ndim == 4 else array
+    return np.moveaxis(array, -1, 1) if array.ndim > 3 - channels_first else array
 
 
-def packed(value: Value, kind: ActivationType) -> npt.NDArray[np.uint8]:
+def packed(value: Value, kind: ActivationType, channels_first: bool = False) -> npt.NDArray[np.uint8]:
     """Bit-planes [planes, images, bytes] of spikes, in the layout of `accelsim.workload.trace`."""
-    codes = outward(value.codes).reshape(value.images, -1)
+    codes = outward(value.codes, channels_first).reshape(value.images, -1)
     whole = codes if codes.dtype.kind in "iu" else np.rint(codes).astype(np.int64)
     width = kind.planes // 2 if kind.kind == "ternary" else kind.planes
     parts = (np.maximum(whole, 0), np.maximum(-whole, 0)) if kind.kind == "ternary" else (whole,)
@@ -55,8 +56,8 @@ def packed(value: Value, kind: ActivationType) -> npt.NDArray[np.uint8]:
 class Recorder:
     """Collects one feature map over timesteps and batches of images, packed as it comes."""
 
-    def __init__(self, kind: ActivationType, shape: tuple[int, ...]) -> None:
-        self.kind, self.shape = kind, shape
+    def __init__(self, kind: ActivationType, shape: tuple[int, ...], channels_first: bool = False) -> None:
+        self.kind, self.shape, self.channels_first = kind, shape, channels_first
         self.scale = 1.0
         self._batches: list[list[Array]] = []
 
@@ -68,9 +69,9 @@ class Recorder:
         """One more timestep of the present batch."""
         if self.kind.is_spiking:
             self.scale = value.unit
-            self._batches[-1].append(packed(value, self.kind))
+            self._batches[-1].append(packed(value, self.kind, self.channels_first))
         else:
-            real = outward(value.codes).astype(np.float32) * np.float32(value.unit)
+            real = outward(value.codes, self.channels_first).astype(np.float32) * np.float32(value.unit)
             self._batches[-1].append(real.reshape(value.images, *self.shape))
 
     def record(self) -> Record:

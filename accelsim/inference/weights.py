@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from accelsim.core.errors import InputError, Problem
 from accelsim.workload import Operation
-from accelsim.workload.schema import Conv2dSpec
 from accelsim.workload.weights import check_layer
 
 FloatArray = npt.NDArray[np.float64]
@@ -23,7 +22,7 @@ class Layer:
 
     op: Operation
     codes: npt.NDArray[Any]
-    """[groups, K, M] per group: K the receptive field (kernel row, kernel column, channel, the last fastest)."""
+    """[groups, K, M] per group: K the receptive field (tap, channel, the last fastest)."""
     bias: FloatArray | None
     """[groups x M], real."""
     unit: float = 1.0
@@ -39,12 +38,7 @@ def read_layer(op: Operation, weights: Mapping[str, npt.NDArray[Any]]) -> Layer:
     gemm, found = op.products(), weights[f"{op.name}.weight"]
     if not np.isfinite(found).all():
         raise InputError(Problem("weights that are not finite", where=f"{op.name}.weight"))
-    if isinstance(op.spec, Conv2dSpec):
-        kernel = op.spec.kernel
-        channels = gemm.k // (kernel[0] * kernel[1])
-        split = found.reshape(gemm.groups, gemm.n, channels, *kernel).transpose(0, 3, 4, 2, 1)
-    else:
-        split = found.reshape(1, gemm.n, gemm.k).transpose(0, 2, 1)
+    split = found.reshape(gemm.groups, gemm.n, gemm.k // op.field.taps, op.field.taps).transpose(0, 3, 2, 1)
     bias = weights.get(f"{op.name}.bias")
     codes = np.ascontiguousarray(split.reshape(gemm.groups, gemm.k, gemm.n), dtype=np.float32)
     return Layer(op, codes, None if bias is None else np.asarray(bias, dtype=np.float64))

@@ -1,4 +1,4 @@
-"""Windows of feature maps kept with channels last: receptive fields, pooling, packed row words."""
+"""Windows of feature maps kept with channels last: pooling, packed row words."""
 
 from __future__ import annotations
 
@@ -8,28 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.inference.kernels import pack_channels
-from accelsim.workload.schema import Conv2dSpec, PoolFields
+from accelsim.workload.schema import PoolFields
 
 Array = npt.NDArray[Any]
-
-
-def fields(maps: Array, spec: Conv2dSpec) -> Array:
-    """View of receptive fields [N, out rows, out columns, kernel rows, kernel columns, ...] of maps [N, H, W, ...].
-
-    Zero padding, stride and dilation as in the convolution.
-    """
-    (top, left), (kh, kw), (dy, dx), (sy, sx) = spec.padding, spec.kernel, spec.dilation, spec.stride
-    if top or left:
-        # numpy.pad does the same in ten times the time of a small map.
-        images, height, width, *inner = maps.shape
-        padded = np.zeros((images, height + 2 * top, width + 2 * left, *inner), dtype=maps.dtype)
-        padded[:, top : top + height, left : left + width] = maps
-        maps = padded
-    reach = ((kh - 1) * dy + 1, (kw - 1) * dx + 1)
-    windows = np.lib.stride_tricks.sliding_window_view(maps, reach, axis=(1, 2))[:, ::sy, ::sx]
-    # sliding_window_view puts the window axes last; they belong before the channels
-    windows = np.moveaxis(windows, (-2, -1), (3, 4))
-    return windows[:, :, :, ::dy, ::dx]
 
 
 def pooled(maps: Array, spec: PoolFields, out_shape: tuple[int, ...], average: bool) -> Array:

@@ -13,7 +13,6 @@ from accelsim.crossbar.weights import encode
 from accelsim.crossbar.work import solving
 from accelsim.inference.arithmetic import Arithmetic, Crossbars
 from accelsim.workload import Operation, Workload
-from accelsim.workload.schema import Conv2dSpec
 
 ACTIVE_S = 5e-11
 """For adding one column of an active row; no more than that shows beside the conversions."""
@@ -29,12 +28,10 @@ SETTLED_S = 5e-10
 
 def row_blocks(op: Operation, settings: Crossbars) -> tuple[int, int, int]:
     """(sets of groups that share arrays, row blocks of a set, physical columns of a set); see `group_sets`."""
-    gemm, spec = op.products(), op.spec
-    conv = isinstance(spec, Conv2dSpec)
-    taps = spec.kernel[0] * spec.kernel[1] if isinstance(spec, Conv2dSpec) else 1
+    gemm, taps = op.products(), op.field.taps
     channels = gemm.k // taps
     together = max(1, min(settings.rows // channels, settings.usable_cols // gemm.n, gemm.groups))
-    blocks = taps * -(-together * channels // settings.rows) if conv else -(-gemm.k // settings.rows)
+    blocks = taps * -(-together * channels // settings.rows)
     return -(-gemm.groups // together), blocks, together * gemm.n
 
 

@@ -3,7 +3,8 @@
 from accelsim.workload.activity import Activity, OpActivity
 from accelsim.workload.ann import as_ann
 from accelsim.workload.bundle import Bundle, write_bundle
-from accelsim.workload.graph import ActivationType, Gemm, Graph, Operation, Stage
+from accelsim.workload.graph import ActivationType, Graph, Operation, Stage
+from accelsim.workload.kinds import Gemm
 from accelsim.workload.load import Workload, bundled_workloads, find_workload, load_workload
 from accelsim.workload.trace import Record, SpikeTrace
 

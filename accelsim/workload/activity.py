@@ -14,6 +14,7 @@ from accelsim.core.errors import InputError, Problem, did_you_mean
 from accelsim.workload import schema
 from accelsim.workload.fanout import fanout, reachable_macs
 from accelsim.workload.graph import ActivationType, Graph, Operation
+from accelsim.workload.kinds import MatmulSpec
 from accelsim.workload.trace import Record, SpikeTrace
 
 FloatArray = npt.NDArray[np.float64]
@@ -302,7 +303,7 @@ def _matmul_counts(op: Operation, lhs: Record, rhs: Record, timesteps: int) -> O
     """
     gemm = op.products()
     spec = op.spec
-    assert isinstance(spec, schema.MatmulSpec)
+    assert isinstance(spec, MatmulSpec)
 
     def per_k(record: Record, k_axis: int, binary: bool) -> FloatArray:
         bits = (record.nonzero() if binary else record).bits

@@ -18,7 +18,6 @@ import numpy.typing as npt
 
 from accelsim.core.errors import InputError, Problem
 from accelsim.workload.graph import Operation
-from accelsim.workload.shapes import channel_axis
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -55,7 +54,7 @@ class TimeAffine:
 
 def channels_of(op: Operation) -> int:
     """Channels that an operation's output has."""
-    return op.out_shape[channel_axis(len(op.out_shape))]
+    return op.out_shape[op.channel_axis]
 
 
 def parameter_bits(op: Operation) -> int:

@@ -9,15 +9,17 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from accelsim.core.timesteps import first_and_later
 from accelsim.workload import schema
+from accelsim.workload.kinds import Gemm, OpSpec, Shape, WeightedSpec
+from accelsim.workload.receptive_field import ReceptiveField
 
-Shape = tuple[int, ...]
+Array = npt.NDArray[Any]
 VIEWS = ("flatten", "tokens", "view")
 """Operations that only rename axes."""
 
@@ -61,29 +63,6 @@ def spikes(max_value: int, parts: int = 1) -> ActivationType:
     return ActivationType("uint", max_value, max_value.bit_length(), parts=parts)
 
 
-@dataclass(frozen=True)
-class Gemm:
-    """A weighted operation as matrix products: `groups` times (m x k) @ (k x n).
-
-    m output positions, k receptive field, n output channels, all per group.
-    """
-
-    m: int
-    k: int
-    n: int
-    groups: int = 1
-
-    @cached_property
-    def macs(self) -> int:
-        """Dense multiply-accumulates of one timestep, padding taps included (the papers' "FLOPs")."""
-        return self.groups * self.m * self.k * self.n
-
-    @property
-    def outputs(self) -> int:
-        """Output elements of one timestep."""
-        return self.groups * self.m * self.n
-
-
 @dataclass(frozen=True, eq=False)
 class Operation:
     """One operation at one call site."""
@@ -96,9 +75,16 @@ class Operation:
     out_shape: Shape
     in_types: tuple[ActivationType, ...]
     out_type: ActivationType
-    spec: schema.OpSpec
+    spec: OpSpec
     gemm: Gemm | None = None
     neuron: schema.NeuronFields | None = None
+    channels_first: bool = False
+    """Whether the first of two axes has the channels ([channels, length]) and not the last ([tokens, features])."""
+
+    @property
+    def channel_axis(self) -> int:
+        """Which axis of the output has the channels: the first, but of [tokens, features] the last."""
+        return 1 if len(self.out_shape) == 2 and not self.channels_first else 0
 
     @cached_property
     def out_elements(self) -> int:
@@ -111,17 +97,36 @@ class Operation:
         return math.prod(self.in_shapes[0])
 
     @property
+    def has_weights(self) -> bool:
+        """Whether it is a layer with weights of its own (a `matmul` has none: both operands are activations)."""
+        return isinstance(self.spec, WeightedSpec) and self.spec.has_weights
+
+    @property
     def weights(self) -> int:
-        """Stored weights (a `matmul` has none: both operands are activations)."""
-        if self.gemm is None or self.kind == "matmul":
-            return 0
-        return self.gemm.groups * self.gemm.k * self.gemm.n
+        """Stored weights."""
+        return self.products().groups * self.products().k * self.products().n if self.has_weights else 0
 
     def products(self) -> Gemm:
         """The matrix product of a weighted operation."""
         if self.gemm is None:
             raise TypeError(f"{self.name} ({self.kind}) is no matrix product")
         return self.gemm
+
+    @property
+    def layer(self) -> WeightedSpec:
+        """The section of a weighted operation, which answers what depends on its kind."""
+        if not isinstance(self.spec, WeightedSpec):
+            raise TypeError(f"{self.name} ({self.kind}) is no matrix product")
+        return self.spec
+
+    @cached_property
+    def field(self) -> ReceptiveField:
+        """The windows of a weighted operation over its (first) input."""
+        return self.layer.receptive_field(self.in_shapes[0], self.products())
+
+    def by_group(self, values: Array) -> Array:
+        """[..., groups, channels, *plane] of values [..., *in_shape]: the maps over which `field` slides."""
+        return self.layer.by_group(values, self.in_shapes[0], self.products())
 
 
 @dataclass(frozen=True, eq=False)

@@ -94,8 +94,8 @@ class Workload:
     @property
     def classes(self) -> int:
         """Classes that the network tells apart: features of the last operation (of one of its tokens)."""
-        shape = self.graph.operations[-1].out_shape
-        return int(shape[-1] if len(shape) == 2 else math.prod(shape))
+        last = self.graph.operations[-1]
+        return int(last.out_shape[1] if last.channel_axis == 1 else math.prod(last.out_shape))
 
     def image(self, index: int) -> Workload:
         """The same workload with the activity of one image alone."""

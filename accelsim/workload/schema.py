@@ -7,30 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from accelsim.core.settings import Section
-
-_SCALAR_OR_PAIR = {
-    "anyOf": [
-        {"type": "integer"},
-        {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2},
-    ]
-}
-
-
-def _pair(minimum: int) -> BeforeValidator:
-    def convert(value: Any) -> Any:
-        items = list(value) if isinstance(value, list | tuple) else [value, value]
-        whole = all(isinstance(item, int) and not isinstance(item, bool) for item in items)
-        if len(items) != 2 or not whole:
-            raise ValueError(f"expected a whole number or a pair [height, width], found {value!r}")
-        if min(items) < minimum:
-            raise ValueError(f"found {value!r}, must be at least {minimum}")
-        return tuple(items)
-
-    return BeforeValidator(convert)
-
-
-SizePair = Annotated[tuple[int, int], _pair(1), WithJsonSchema(_SCALAR_OR_PAIR)]
-PaddingPair = Annotated[tuple[int, int], _pair(0), WithJsonSchema(_SCALAR_OR_PAIR)]
+from accelsim.workload.kinds import AnyWeighted, OpSpec
+from accelsim.workload.kinds.convolution import PaddingPair, SizePair
 
 
 def _density(value: Any) -> Any:
@@ -151,57 +129,6 @@ class ActivitySpec(Section):
         return self
 
 
-class OpSpec(Section):
-    """What all operations have in common."""
-
-    name: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_./-]*$")
-    """Unique name; where missing, the kind and a running number."""
-    inputs: list[str] | None = None
-    """Names of the operations (or `input`) whose outputs enter; the previous operation by default."""
-    out_shape: list[int] | None = None
-    """Optional: the expected output shape, checked against the inferred one."""
-
-
-class Conv2dSpec(OpSpec):
-    """Two-dimensional convolution, shapes by PyTorch's rules."""
-
-    op: Literal["conv2d"]
-    out_channels: int = Field(ge=1)
-    """Channels of the output."""
-    kernel: SizePair
-    """Side of the window, or [height, width]."""
-    stride: SizePair = (1, 1)
-    """Step of the window, or [vertical, horizontal]."""
-    padding: PaddingPair = (0, 0)
-    """Zeros around the input, or [above and below, left and right]."""
-    dilation: SizePair = (1, 1)
-    """Distance of neighbouring taps, or [vertical, horizontal]."""
-    groups: int = Field(1, ge=1)
-    """Groups of channels that do not see one another; as many as channels: depthwise."""
-    bias: bool = True
-    """Whether each output channel has a constant of its own."""
-
-
-class LinearSpec(OpSpec):
-    """Fully-connected layer on [features], or on every token of [tokens, features]."""
-
-    op: Literal["linear"]
-    out_features: int = Field(ge=1)
-    """Features of the output."""
-    bias: bool = True
-    """Whether each output feature has a constant of its own."""
-
-
-class MatmulSpec(OpSpec):
-    """Product of two activations (spiking attention): inputs [a, b], both [tokens, features] or per head."""
-
-    op: Literal["matmul"]
-    heads: int = Field(1, ge=1)
-    """Groups of features that are multiplied apart (attention heads)."""
-    transpose_b: bool = False
-    """a times b transposed: [tokens, tokens] (queries with keys) instead of [tokens, features]."""
-
-
 class PoolFields(OpSpec):
     """Window of a pooling operation, shapes by PyTorch's rules."""
 
@@ -296,9 +223,7 @@ class NeuronSpec(OpSpec, NeuronFields):
 
 
 LayerSpec = Annotated[
-    Conv2dSpec
-    | LinearSpec
-    | MatmulSpec
+    AnyWeighted
     | AvgPoolSpec
     | MaxPoolSpec
     | AddSpec

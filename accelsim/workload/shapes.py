@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from accelsim.core.errors import did_you_mean
 from accelsim.workload import schema
-from accelsim.workload.graph import ActivationType, Gemm, Graph, Operation, Shape, spikes
+from accelsim.workload.graph import VIEWS, ActivationType, Graph, Operation, spikes
+from accelsim.workload.kinds import Gemm, Shape, WeightedSpec
+from accelsim.workload.kinds.convolution import conv_size
 
 Complain = Callable[[int, str], NoReturn]
 """Raises the complaint `message` about the layer with index `index`."""
-
-
-def conv_size(size: int, kernel: int, stride: int, padding: int, dilation: int = 1) -> int:
-    """Output size of a convolution along one axis (PyTorch's rule: floor)."""
-    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
 
 
 def pool_size(size: int, kernel: int, stride: int, padding: int, ceil_mode: bool) -> int:
@@ -55,6 +53,7 @@ class _Builder:
         self.complain = complain
         self.shapes: dict[str, Shape] = {"input": tuple(file.input.shape)}
         self.types = {"input": input_type(file.input.encoding, file.precision.activation_bits)}
+        self.channels_first = {"input": False}
         self.operations: list[Operation] = []
 
     def add(self, index: int, spec: schema.LayerSpec) -> None:
@@ -70,8 +69,10 @@ class _Builder:
         self._check_arity(index, spec, inputs)
         shapes = tuple(self.shapes[source] for source in inputs)
         types = tuple(self.types[source] for source in inputs)
-        infer = getattr(self, f"_{spec.op}")
-        inferred: _Inferred = infer(index, spec, shapes, types)
+        if isinstance(spec, WeightedSpec):
+            inferred = self._weighted(index, spec, shapes, types)
+        else:
+            inferred = getattr(self, f"_{spec.op}")(index, spec, shapes, types)
         if min(inferred.out_shape) < 1:
             self.complain(
                 index,
@@ -86,6 +87,7 @@ class _Builder:
             )
         self.shapes[name] = inferred.out_shape
         self.types[name] = inferred.out_type
+        self.channels_first[name] = self._takes_channels_first(spec, inputs)
         self.operations.append(
             Operation(
                 name=name,
@@ -99,12 +101,23 @@ class _Builder:
                 spec=spec,
                 gemm=inferred.gemm,
                 neuron=inferred.neuron,
+                channels_first=self.channels_first[name],
             )
         )
+        if inferred.neuron is not None:
+            self._check_sharing(self.operations[-1], inferred.neuron)
+
+    def _takes_channels_first(self, spec: schema.LayerSpec, inputs: Sequence[str]) -> bool:
+        """Of [a, b]: as the layer with weights has it; what follows keeps to it, views begin anew."""
+        if isinstance(spec, WeightedSpec):
+            return spec.channels_first
+        if spec.op in (*VIEWS, "opaque"):
+            return False
+        return self.channels_first[inputs[0]]
 
     def _automatic_name(self, kind: str) -> str:
         number = 1 + sum(op.kind == kind for op in self.operations)
-        while (name := f"{kind.removesuffix('2d')}{number}") in self.shapes:
+        while (name := f"{re.sub('[123]d$', '', kind)}{number}") in self.shapes:
             number += 1
         return name
 
@@ -121,74 +134,14 @@ class _Builder:
             self.complain(index, f"{spec.op} needs an input of [channels, height, width], found {_text(shape)}")
         return shape[0], shape[1], shape[2]
 
-    def _conv2d(
-        self, index: int, spec: schema.Conv2dSpec, shapes: Sequence[Shape], types: Sequence[ActivationType]
+    def _weighted(
+        self, index: int, spec: WeightedSpec, shapes: Sequence[Shape], types: Sequence[ActivationType]
     ) -> _Inferred:
-        channels, height, width = self._map(index, spec, shapes[0])
-        if channels % spec.groups or spec.out_channels % spec.groups:
-            self.complain(
-                index,
-                f"groups: {spec.groups} must divide both the {channels} input and the "
-                f"{spec.out_channels} output channels",
-            )
-        out_h, out_w = (
-            conv_size(size, spec.kernel[axis], spec.stride[axis], spec.padding[axis], spec.dilation[axis])
-            for axis, size in enumerate((height, width))
-        )
-        gemm = Gemm(
-            m=max(out_h, 0) * max(out_w, 0),
-            k=channels // spec.groups * spec.kernel[0] * spec.kernel[1],
-            n=spec.out_channels // spec.groups,
-            groups=spec.groups,
-        )
-        return _Inferred((spec.out_channels, out_h, out_w), self._current(types), gemm)
-
-    def _linear(
-        self, index: int, spec: schema.LinearSpec, shapes: Sequence[Shape], types: Sequence[ActivationType]
-    ) -> _Inferred:
-        shape = shapes[0]
-        if len(shape) > 2:
-            self.complain(
-                index,
-                f"linear needs [features] or [tokens, features], found {_text(shape)}; put a flatten before it",
-            )
-        tokens = shape[0] if len(shape) == 2 else 1
-        gemm = Gemm(m=tokens, k=shape[-1], n=spec.out_features)
-        return _Inferred((*shape[:-1], spec.out_features), self._current(types), gemm)
-
-    def _matmul(
-        self, index: int, spec: schema.MatmulSpec, shapes: Sequence[Shape], types: Sequence[ActivationType]
-    ) -> _Inferred:
-        a = self._per_head(index, spec.heads, shapes[0])
-        b = self._per_head(index, spec.heads, shapes[1])
-        if spec.transpose_b:
-            b = (b[1], b[0])
-        if a[1] != b[0]:
-            self.complain(
-                index,
-                f"matmul cannot multiply {_text(shapes[0])} by {_text(shapes[1])} with heads: {spec.heads}, "
-                f"transpose_b: {str(spec.transpose_b).lower()} (inner sizes {a[1]} and {b[0]})",
-            )
-        gemm = Gemm(m=a[0], k=a[1], n=b[1], groups=spec.heads)
-        if spec.heads > 1 and spec.transpose_b:  # q @ k.T: one score matrix per head
-            out: Shape = (spec.heads, a[0], b[1])
-        else:
-            out = (a[0], spec.heads * b[1])
-        spiking = all(kind.is_spiking for kind in types)
-        largest = a[1] * types[0].max_value * types[1].max_value
-        parts = types[0].parts * types[1].parts
-        return _Inferred(out, spikes(largest, parts) if spiking else self._current(types), gemm)
-
-    def _per_head(self, index: int, heads: int, shape: Shape) -> tuple[int, int]:
-        if len(shape) == 3 and shape[0] == heads:
-            return shape[1], shape[2]
-        if len(shape) == 2 and shape[1] % heads == 0:
-            return shape[0], shape[1] // heads
-        self.complain(
-            index,
-            f"matmul with heads: {heads} needs [tokens, features] with features divisible by it, or "
-            f"[{heads}, rows, columns]; found {_text(shape)}",
-        )
+        shape, gemm = spec.infer(shapes, lambda message: self.complain(index, message))
+        if spec.has_weights or not all(kind.is_spiking for kind in types):
+            return _Inferred(shape, self._current(types), gemm)
+        largest = gemm.k * types[0].max_value * types[1].max_value
+        return _Inferred(shape, spikes(largest, types[0].parts * types[1].parts), gemm)
 
     def _current(self, types: Sequence[ActivationType]) -> ActivationType:
         """A sum of products: used as such (no neurons between two weighted layers) it is analog."""
@@ -293,17 +246,14 @@ class _Builder:
                 index,
                 f"shares_state_with names '{shared}', which is no earlier neuron{did_you_mean(shared, names)}",
             )
-        channels, groups = shapes[0][channel_axis(len(shapes[0]))], record.channel_sharing
-        if channels % groups:
-            self.complain(index, f"channel_sharing: {groups} groups of {channels} channels are of different sizes")
-        if groups > 1 and (record.fire_once or record.accumulate_then_fire):
-            self.complain(index, "channel_sharing does not go with fire_once or accumulate_then_fire")
         return _Inferred(shapes[0], spikes(record.max_spikes), neuron=record)
 
-
-def channel_axis(axes: int) -> int:
-    """Which axis of a feature map has the channels: the last of [tokens, features], the first of anything else."""
-    return 1 if axes == 2 else 0
+    def _check_sharing(self, op: Operation, record: schema.NeuronFields) -> None:
+        channels, groups = op.out_shape[op.channel_axis], record.channel_sharing
+        if channels % groups:
+            self.complain(op.index, f"channel_sharing: {groups} groups of {channels} channels are of different sizes")
+        if groups > 1 and (record.fire_once or record.accumulate_then_fire):
+            self.complain(op.index, "channel_sharing does not go with fire_once or accumulate_then_fire")
 
 
 MOST_VALUES = 2**28

@@ -89,7 +89,7 @@ def check_weights(graph: Graph, timesteps: int, weights: Mapping[str, npt.NDArra
     for name, array in weights.items():
         check_numbers(name, array, WEIGHTS_FILE)
     for op in graph.weighted:
-        if op.kind != "matmul":
+        if op.has_weights:
             check_layer(op, weights)
             _check_sums(op, weights)
             gemm = op.products()

@@ -32,14 +32,13 @@ def weights_for(workload: Workload, seed: int = 0) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     arrays = {}
     for op in workload.graph.weighted:
-        if op.kind == "matmul":
+        if not op.has_weights:
             continue
         gemm = op.products()
         outputs = gemm.groups * gemm.n
         shape: tuple[int, ...] = (outputs, gemm.k)
-        if op.kind == "conv2d":
-            kernel = op.spec.kernel
-            shape = (outputs, gemm.k // (kernel[0] * kernel[1]), *kernel)
+        if op.channels_first:
+            shape = (outputs, gemm.k // op.field.taps, *op.field.kernel)
         arrays[f"{op.name}.weight"] = rng.normal(0.1, 1.6 / np.sqrt(gemm.k), shape).astype(np.float32)
         if op.spec.bias:
             arrays[f"{op.name}.bias"] = rng.normal(0, 0.2, outputs).astype(np.float32)

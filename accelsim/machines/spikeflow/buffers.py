@@ -111,7 +111,7 @@ def _freed(reader: Operation, plan: Schedule, written: FloatArray) -> FloatArray
 def _sent(op: Operation, inject: FloatArray, written: FloatArray) -> FloatArray:
     """When each row of an operation's input has left for the tiles for the last time."""
     windows = windows_of(op)
-    if op.kind != "conv2d" or written.shape[1] != windows.rows_in:
+    if written.shape[1] != windows.rows_in:
         return _all_rows(inject, written)
     if inject.shape == written.shape:  # every row once
         return inject

@@ -18,7 +18,6 @@ from accelsim.machines.spikeflow.description import SpikeflowFile
 from accelsim.machines.spikeflow.kernels.tiles import fill_tiles
 from accelsim.workload import Operation
 from accelsim.workload.graph import ceil_div
-from accelsim.workload.schema import Conv2dSpec
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -52,9 +51,8 @@ class Blocks:
 
     def __init__(self, op: Operation, crossbar: ArrayShape) -> None:
         gemm, cols = op.products(), crossbar.cols - crossbar.reference_columns
-        kernel = op.spec.kernel if isinstance(op.spec, Conv2dSpec) else (1, 1)
         self.op, self.crossbar = op, crossbar
-        self.kernel_positions: int = kernel[0] * kernel[1]
+        self.kernel_positions: int = op.field.taps
         inputs = gemm.k // self.kernel_positions
         self.groups_per_set: int = max(1, min(crossbar.rows // inputs, cols // gemm.n, gemm.groups))
         self.sets: int = ceil_div(gemm.groups, self.groups_per_set)

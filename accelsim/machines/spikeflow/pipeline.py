@@ -130,7 +130,7 @@ def _serve(
     windows, steps = windows_of(op), len(timing.runs)
     rows, total = windows.rows, timing.windows
     # The last of several inputs; of what has no rows of its own, all rows exist at once.
-    ready = inputs[0] if op.kind == "conv2d" else functools.reduce(np.maximum, map(_at_once, inputs))
+    ready = inputs[0] if windows.rows_in > 1 else functools.reduce(np.maximum, map(_at_once, inputs))
     found = Times(
         np.zeros((steps, rows if timing.streams else len(windows.needed))),
         np.empty((steps, rows)),

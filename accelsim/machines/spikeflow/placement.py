@@ -231,8 +231,7 @@ def _copies(mappings: Mapping[str, LayerMapping], extra_tiles: int, times: Mappi
     while budget and times:
         slowest = max(copies, key=lambda name: times.get(name, 0.0) / copies[name])
         mapping = mappings[slowest]
-        width = mapping.op.out_shape[2] if mapping.op.kind == "conv2d" else mapping.op.products().m
-        if mapping.tiles > budget or copies[slowest] >= width:
+        if mapping.tiles > budget or copies[slowest] >= mapping.op.field.width:
             break
         copies[slowest] += 1
         budget -= mapping.tiles

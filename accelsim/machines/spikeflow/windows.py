@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.workload import Operation
-from accelsim.workload.schema import Conv2dSpec
+from accelsim.workload.receptive_field import Axis
 
 IntArray = npt.NDArray[np.int64]
 
@@ -64,21 +64,13 @@ class Windows:
 
 def windows_of(op: Operation) -> Windows:
     """Windows of a weighted operation."""
-    spec = op.spec
-    if not isinstance(spec, Conv2dSpec):
-        one = np.zeros(1, dtype=np.int64)
-        positions = 1 if op.kind == "matmul" else op.products().m
-        return Windows(1, one, one, one, one + 1, positions)
-    return _windows(
-        op.in_shapes[0][1], *op.out_shape[1:], spec.kernel[0], spec.stride[0], spec.padding[0], spec.dilation[0]
-    )
+    return _windows(op.field.rows, op.field.width if op.has_weights else 1)
 
 
 @lru_cache(maxsize=1024)
-def _windows(height: int, rows: int, width: int, kernel: int, stride: int, padding: int, dilation: int) -> Windows:
-    top = np.arange(rows) * stride - padding
-    taps = top[:, None] + np.arange(kernel) * dilation
-    inside = (taps >= 0) & (taps < height)
+def _windows(rows: Axis, width: int) -> Windows:
+    taps, height = rows.seen, rows.size
+    inside = taps >= 0
     needed = np.unique(taps[inside]) if inside.any() else np.zeros(1, dtype=np.int64)
     # A row of windows all in the padding needs nothing; it waits for the row before it, as hardware in order would.
     first = np.searchsorted(needed, np.where(inside, taps, height).min(axis=1))

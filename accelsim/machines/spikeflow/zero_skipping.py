@@ -12,7 +12,6 @@ from accelsim.core.memo import memo
 from accelsim.machines.spikeflow.mapping import Blocks
 from accelsim.workload import Operation, Workload
 from accelsim.workload.activity import OpActivity, held
-from accelsim.workload.schema import Conv2dSpec
 from accelsim.workload.trace import Record
 
 FloatArray = npt.NDArray[np.float64]
@@ -103,24 +102,13 @@ def bits_of(op: Operation, record: Record) -> npt.NDArray[np.uint8]:
 
 
 def unpack(op: Operation, packed: npt.NDArray[np.uint8]) -> Bools:
-    """[channels, height, width] of one bit-plane (features, tokens, 1 of a fully-connected layer)."""
-    shape = op.in_shapes[0]
+    """[channels, *plane] of one bit-plane ([features, tokens] of a fully-connected layer)."""
     flat = np.unpackbits(packed, count=op.in_elements, bitorder="little").astype(bool)
-    if len(shape) == 3:
-        return flat.reshape(shape)
-    return flat.reshape(-1, shape[-1]).T[:, :, None]
+    maps = op.by_group(flat.reshape(op.in_shapes[0]))
+    return maps.reshape(-1, *maps.shape[2:])
 
 
 def fields(op: Operation, maps: Bools) -> Bools:
-    """[channels, kernel positions, windows] from maps [channels, height, width]."""
-    if not isinstance(op.spec, Conv2dSpec):
-        return maps.reshape(len(maps), 1, -1)
-    spec = op.spec
-    padding = ((0, 0), *((size, size) for size in spec.padding))
-    reach = tuple((k - 1) * d + 1 for k, d in zip(spec.kernel, spec.dilation, strict=True))
-    padded = np.pad(maps, padding)
-    views = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=(1, 2))
-    views = views[:, :: spec.stride[0], :: spec.stride[1], :: spec.dilation[0], :: spec.dilation[1]]
-    views = views[:, : op.out_shape[1], : op.out_shape[2]]
-    taps = spec.kernel[0] * spec.kernel[1]
-    return np.ascontiguousarray(views.transpose(0, 3, 4, 1, 2)).reshape(len(maps), taps, -1)
+    """[channels, kernel positions, windows] from maps [channels, *plane]."""
+    views = op.field.windows(maps, 1).reshape(len(maps), op.products().m, op.field.taps)
+    return np.ascontiguousarray(np.swapaxes(views, 1, 2))

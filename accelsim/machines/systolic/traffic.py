@@ -15,7 +15,6 @@ import numpy.typing as npt
 from accelsim.machines.systolic.folds import Folds
 from accelsim.workload import Operation
 from accelsim.workload.graph import ceil_div
-from accelsim.workload.schema import Conv2dSpec
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -27,14 +26,11 @@ def lines(bits: float, line_bits: int) -> int:
 
 def _run(op: Operation) -> tuple[int, int]:
     """A window (one group) as (contiguous runs, elements of each)."""
-    gemm = op.products()
-    if not isinstance(op.spec, Conv2dSpec):
-        return 1, gemm.k
-    kernel_rows, kernel_cols = op.spec.kernel
-    channels = gemm.k // (kernel_rows * kernel_cols)
-    if gemm.groups == 1 and op.spec.dilation[1] == 1:
-        return kernel_rows, kernel_cols * channels
-    return kernel_rows * kernel_cols, channels
+    gemm, field = op.products(), op.field
+    channels, last = gemm.k // field.taps, field.axes[-1]
+    if gemm.groups == 1 and last.dilation == 1:
+        return field.taps // last.kernel, last.kernel * channels
+    return field.taps, channels
 
 
 def window_lines(op: Operation, bits_per_element: int, line_bits: int) -> int:
@@ -57,12 +53,11 @@ def folded_window_lines(op: Operation, bits_per_element: int, line_bits: int, ro
 
 def band_bits(op: Operation, positions: int, bits_per_element: int) -> int:
     """Bits of one group's input that `positions` consecutive output positions need."""
-    shape, gemm = op.in_shapes[0], op.products()
-    if not isinstance(op.spec, Conv2dSpec):
+    gemm, field = op.products(), op.field
+    if not op.channels_first:
         return min(positions, gemm.m) * gemm.k * bits_per_element
-    out_rows = ceil_div(positions, op.out_shape[2]) + 1  # a run of positions may straddle two rows
-    in_rows = min(shape[1], (out_rows - 1) * op.spec.stride[0] + op.spec.dilation[0] * (op.spec.kernel[0] - 1) + 1)
-    return shape[0] // gemm.groups * in_rows * shape[2] * bits_per_element
+    out_rows = ceil_div(positions, field.width) + 1  # a run of positions may straddle two rows
+    return op.in_elements // (gemm.groups * field.rows.size) * field.rows.inputs_of(out_rows) * bits_per_element
 
 
 @dataclass(frozen=True)

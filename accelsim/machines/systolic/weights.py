@@ -13,7 +13,6 @@ import numpy.typing as npt
 from accelsim.core.errors import InputError, Problem
 from accelsim.machines.systolic.description import SystolicFile
 from accelsim.workload import Operation, Workload
-from accelsim.workload.schema import Conv2dSpec
 from accelsim.workload.weights import WEIGHTS_FILE, check_layer, read_weights
 
 Mask = npt.NDArray[np.bool_]
@@ -69,9 +68,8 @@ def _mask(op: Operation, weight: npt.NDArray[np.float32], bits: int) -> Mask:
     levels = max(2 ** (bits - 1) - 1, 1)
     there = np.rint(np.abs(weight) * (levels / largest if largest else 0.0)) != 0
     by_output = there.reshape(gemm.groups, gemm.n, -1)
-    if isinstance(op.spec, Conv2dSpec):  # channels innermost, as in the windows
-        taps = op.spec.kernel[0] * op.spec.kernel[1]
-        by_output = np.swapaxes(by_output.reshape(gemm.groups, gemm.n, -1, taps), 2, 3).reshape(by_output.shape)
+    by_tap = by_output.reshape(gemm.groups, gemm.n, -1, op.field.taps)
+    by_output = np.swapaxes(by_tap, 2, 3).reshape(by_output.shape)  # channels innermost, as in the windows
     return np.ascontiguousarray(np.swapaxes(by_output, 1, 2))
 
 

@@ -7,14 +7,12 @@ feature maps lie in the buffers. Output positions run along rows of the output m
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from accelsim.workload import Operation, Workload
 from accelsim.workload.activity import held
-from accelsim.workload.schema import Conv2dSpec, MatmulSpec
 from accelsim.workload.trace import Record
 
 IntArray = npt.NDArray[np.int64]
@@ -55,16 +53,12 @@ def _plane(record: Record, plane: int) -> Levels:
 def window_sums(op: Operation, values: Levels) -> IntArray:
     """[groups, m]: sum of `values` (of the input's shape) over the receptive field of each output position.
 
-    Channels are summed first, so that a window is a sum over its kernel positions only; each of these is
-    one shifted and strided view of the padded map.
+    Channels are summed first, so that a window is a sum over its taps only.
     """
     gemm = op.products()
-    if not isinstance(op.spec, Conv2dSpec):
-        rows: IntArray = _rows(op, values).sum(axis=2, dtype=np.int64)
-        return rows
-    plane = values.reshape(gemm.groups, -1, *values.shape[1:]).sum(axis=1, dtype=np.int64)
-    total = np.zeros((gemm.groups, *op.out_shape[1:]), dtype=np.int64)
-    for view in _shifted(op, plane):
+    plane = op.by_group(values).sum(axis=1, dtype=np.int64)
+    total = np.zeros((gemm.groups, *op.field.out), dtype=np.int64)
+    for view in op.field.taps_of(plane):
         total += view
     return total.reshape(gemm.groups, gemm.m)
 
@@ -72,30 +66,5 @@ def window_sums(op: Operation, values: Levels) -> IntArray:
 def unrolled(op: Operation, values: Levels) -> Levels:
     """[groups, m, k]: `values` of each receptive field, one below the other."""
     gemm = op.products()
-    if not isinstance(op.spec, Conv2dSpec):
-        return _rows(op, values)
-    by_group = values.reshape(gemm.groups, -1, *values.shape[1:])
-    views = [np.moveaxis(view, 1, -1) for view in _shifted(op, by_group)]
-    stacked = np.stack(views, axis=-2)  # [groups, height, width, taps, channels]
-    return np.ascontiguousarray(stacked).reshape(gemm.groups, gemm.m, gemm.k)
-
-
-def _shifted(op: Operation, maps: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
-    """For each kernel position, what all output positions see there: [..., height, width]."""
-    spec = op.spec
-    assert isinstance(spec, Conv2dSpec)
-    (top, left), (down, right) = spec.padding, spec.stride
-    height, width = op.out_shape[1:]
-    padded = np.pad(maps, [(0, 0)] * (maps.ndim - 2) + [(top, top), (left, left)])
-    for row in range(spec.kernel[0]):
-        for column in range(spec.kernel[1]):
-            y, x = row * spec.dilation[0], column * spec.dilation[1]
-            yield padded[..., y : y + down * (height - 1) + 1 : down, x : x + right * (width - 1) + 1 : right]
-
-
-def _rows(op: Operation, values: Levels) -> Levels:
-    """[groups, m, k] of an operation without a window: features, tokens, heads of tokens."""
-    gemm = op.products()
-    if isinstance(op.spec, MatmulSpec) and values.ndim == 2:
-        return np.ascontiguousarray(np.moveaxis(values.reshape(gemm.m, gemm.groups, gemm.k), 1, 0))
-    return values.reshape(gemm.groups, gemm.m, gemm.k)
+    windows = op.field.windows(op.by_group(values), 2)  # [groups, channels, *out, *kernel]
+    return np.ascontiguousarray(np.moveaxis(windows, 1, -1)).reshape(gemm.groups, gemm.m, gemm.k)

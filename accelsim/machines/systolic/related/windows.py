@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from accelsim.machines.systolic.related import kernels
 from accelsim.machines.systolic.related.kernels import IntArray, Spikes
 from accelsim.workload import Operation
-from accelsim.workload.schema import Conv2dSpec, MatmulSpec
+from accelsim.workload.receptive_field import Axis, ReceptiveField
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,6 @@ class Windows:
         return Windows(self.spikes[first:last], self.window, self.n)
 
 
-def conv_window(spec: Conv2dSpec, out_height: int, out_width: int) -> IntArray:
-    """The window of a convolution."""
-    sizes = (*spec.kernel, *spec.stride, *spec.padding, *spec.dilation, out_height, out_width)
-    return np.array(sizes, dtype=np.int64)
-
-
 def token_window(tokens: int) -> IntArray:
     """The window of a matrix product of `tokens` rows: one position per token, its features as channels."""
     return np.array([1, 1, 1, 1, 0, 0, 1, 1, tokens, 1], dtype=np.int64)
@@ -74,15 +69,29 @@ def windows_of(op: Operation, values: npt.NDArray[np.uint8]) -> list[Windows]:
         op: a weighted operation; of a `matmul` the first operand counts as the spikes.
         values: 0 or 1, [timesteps, *shape of the first input].
     """
-    gemm, steps = op.products(), len(values)
-    if isinstance(op.spec, Conv2dSpec):
-        window = conv_window(op.spec, *op.out_shape[1:])
-        groups = np.split(values, gemm.groups, axis=1)
-    else:
-        window = token_window(gemm.m)
-        if isinstance(op.spec, MatmulSpec) and len(op.in_shapes[0]) == 3:  # [heads, tokens, features]
-            heads = list(np.moveaxis(values, 1, 0))
-        else:  # heads side by side along the features
-            heads = np.split(values.reshape(steps, gemm.m, -1), gemm.groups, axis=2)
-        groups = [np.swapaxes(head, 1, 2)[..., None] for head in heads]
-    return [Windows(np.ascontiguousarray(group), window, gemm.n) for group in groups]
+    maps, field = _over_two_axes(op, op.by_group(values))
+    y, x = field.axes
+    sizes = ("kernel", "stride", "padding", "dilation", "out")
+    window = np.array([getattr(axis, size) for size in sizes for axis in (y, x)], dtype=np.int64)
+    n = op.products().n
+    return [Windows(np.ascontiguousarray(maps[:, group]), window, n) for group in range(maps.shape[1])]
+
+
+def _over_two_axes(op: Operation, maps: Spikes) -> tuple[Spikes, ReceptiveField]:
+    """Maps [timesteps, groups, channels, *plane] and windows of any number of axes as those of two.
+
+    A plane of one axis becomes one row, tokens one column. Of three axes, what the windows see along the first two is
+    written out: their taps become channels, their positions rows.
+    """
+    axes = op.field.axes
+    if not op.channels_first:
+        return maps[..., None], ReceptiveField((*axes, Axis(1, 1)))
+    if len(axes) == 1:
+        return maps[..., None, :], ReceptiveField((Axis(1, 1), *axes))
+    if len(axes) > 2:
+        outer = ReceptiveField(axes[:-1])
+        seen = np.moveaxis(outer.windows(maps, 3), range(3, 3 + len(outer.axes)), range(-1 - len(outer.axes), -1))
+        rows = math.prod(outer.out)
+        written = seen.reshape(*maps.shape[:2], maps.shape[2] * outer.taps, rows, axes[-1].size)
+        return written, ReceptiveField((Axis(rows, rows), axes[-1]))
+    return maps, op.field
