@@ -71,7 +71,7 @@ class Reference:
             if op.neuron is not None:
                 membranes[op.name] = _of_membranes(op.neuron, incoming, run.potentials[op.name])
                 incoming = np.zeros(1)
-            elif op.kind in ("conv2d", "linear"):
+            elif op.has_weights:
                 seen = np.abs(run.trace[op.name].dense())
                 magnitude = _products(workload, sizes, op, seen)
                 terms = _products(workload, connected, op, (seen > 0).astype(np.float32))
@@ -136,7 +136,9 @@ def _of_membranes(record: NeuronFields, incoming: Array, potential: Array) -> Ar
 def _products(workload: Workload, weights: Mapping[str, Array], op: Operation, inputs: Array) -> Array:
     """[T, N, ...] products of an operation with other weights and inputs, in the order of files."""
     network = Network(workload, weights, Arithmetic())
-    return np.stack([outward(network.weighted(op, Value(inward(frame)), 0, 0).codes) for frame in inputs])
+    first = op.channels_first
+    found = [network.weighted(op, Value(inward(frame, first)), 0, 0) for frame in inputs]
+    return np.stack([outward(value.codes, first) for value in found])
 
 
 def _ones(array: Array) -> Array:

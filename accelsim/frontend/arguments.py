@@ -27,9 +27,15 @@ def pair(value: Any) -> tuple[int, int]:
     return (items[0], items[-1])
 
 
-def unpaired(both: tuple[int, int]) -> int | list[int]:
-    """A pair as a workload file has it: one number where the two are equal."""
-    return both[0] if both[0] == both[1] else list(both)
+def sizes(value: Any, rank: int) -> tuple[int, ...]:
+    """A size over each of `rank` axes, of a number or a list."""
+    items = [int(item) for item in value] if isinstance(value, list | tuple) else [int(value)]
+    return tuple(items * rank if len(items) == 1 else items)
+
+
+def written(items: tuple[int, ...]) -> int | list[int]:
+    """Sizes as a workload file has them: one number where all are equal."""
+    return items[0] if len(set(items)) == 1 else list(items)
 
 
 def float_array(tensor: Tensor) -> npt.NDArray[np.float32]:

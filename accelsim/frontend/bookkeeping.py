@@ -28,7 +28,6 @@ from accelsim.frontend.sites import (
     Operand,
     Recording,
     Site,
-    SiteKind,
     Use,
     Value,
     feature_dims,
@@ -185,7 +184,7 @@ class Bookkeeping:
 
     # --- sites ------------------------------------------------------------------------------------------
 
-    def locate(self, kind: SiteKind, extra: Hashable, roots: Sequence[Site], *, by_turn: bool) -> Site:
+    def locate(self, kind: str, extra: Hashable, roots: Sequence[Site], *, by_turn: bool) -> Site:
         """The site of an operation, made where it is met for the first time.
 
         With `by_turn`, in a stepwise run, the n-th call from this module in a timestep is one site, which

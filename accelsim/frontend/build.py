@@ -253,10 +253,10 @@ def _coverage(recorder: Recorder) -> list[str]:
 
 
 def _input_shape(site: Site) -> list[int]:
-    if not 1 <= len(site.shape) <= 3:
+    if not 1 <= len(site.shape) <= 4:
         raise InputError(
             Problem(
-                f"an image of shape {list(site.shape)} cannot be described: 1 to 3 dimensions after time and batch; "
+                f"an image of shape {list(site.shape)} cannot be described: 1 to 4 dimensions after time and batch; "
                 f"state layout= if the first dimensions mean something else",
                 where="input",
             )

@@ -138,7 +138,7 @@ def describe(sites: Sequence[Site], names: Layers) -> Layers:
 
 def _wanted_name(site: Site) -> str:
     """The module path; the operation's own word where the path belongs to a container or starts with a digit."""
-    word = {"conv2d": "conv", "avgpool2d": "avgpool", "maxpool2d": "maxpool"}.get(site.kind, site.kind)
+    word = re.sub("[123]d$", "", site.kind)
     if site.kind == "opaque":
         word = re.sub(r"[^A-Za-z0-9_]+", "_", site.does).strip("_") or "opaque"
         return f"{site.path}.{word}" if site.path and not site.path[0].isdigit() else word
@@ -161,7 +161,7 @@ def _fields(site: Site, states: dict[int, str], name: str, names: Layers) -> dic
     fields = {key: value for key, value in site.fields.items() if key != "inner"}
     if site.kind in ("avgpool2d", "maxpool2d") and fields.get("stride") == fields["kernel"]:
         del fields["stride"]
-    if site.kind in ("conv2d", "linear") and site.bias is None:
+    if site.has_weights and site.bias is None:
         fields["bias"] = False
     if site.kind == "matmul" and not fields["transpose_b"]:
         del fields["transpose_b"]
@@ -274,7 +274,7 @@ def _rearranged(names: Layers, operand: Operand, source: str, *, in_order: bool)
     if in_order and len(shape) == 1:
         return names.add(names.name(f"{stem}.flatten"), "flatten", [source])
     if (
-        len(site.axes) == 3
+        len(site.axes) > 1
         and len(shape) == 2
         and list(operand.dims) == [natural(site.axes[1:]), natural(site.axes[:1])]
     ):

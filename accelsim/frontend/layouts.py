@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from accelsim.core.errors import AccelsimError, InputError, Problem
 from accelsim.frontend.recorder import Recorder
+from accelsim.frontend.weighted import CONVOLUTIONS
 
 
 @dataclass(frozen=True)
@@ -82,10 +83,8 @@ def _has_time(model: nn.Module, x: Tensor, timesteps: int | None) -> bool:
     A linear layer takes tokens as well, so there the sizes must fit, too.
     """
     for module in model.modules():
-        if isinstance(module, nn.Conv2d):
-            return x.dim() >= 5
-        if isinstance(module, nn.Conv1d):
-            return x.dim() >= 4
+        if isinstance(module, CONVOLUTIONS):
+            return x.dim() > module.weight.dim()
         if isinstance(module, nn.Linear):
             break
     flattens = any(isinstance(module, nn.Flatten) for module in model.modules())

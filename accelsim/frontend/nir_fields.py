@@ -138,16 +138,17 @@ class NirNode:
             raise self.problem(f"expected one number, found {len(items)}", field)
         return items[0]
 
-    def pair(self, field: str, least: int) -> tuple[int, int]:
-        """[height, width] from one number, an array of one, or an array of two, each at least `least`.
+    def sizes(self, field: str, least: int, axes: int = 2) -> tuple[int, ...]:
+        """A size along each of so many axes, from one number, an array of one, or of one each, each at least `least`.
 
         Raises:
             InputError: anything else.
         """
         items = self.whole(field, least)
-        if len(items) not in (1, 2):
-            raise self.problem(f"expected one number or a pair, found {len(items)} numbers", field)
-        return items[0], items[-1]
+        if len(items) not in (1, axes):
+            wanted = "one number or a pair" if axes == 2 else "one number"
+            raise self.problem(f"expected {wanted}, found {len(items)} numbers", field)
+        return tuple(items * axes if len(items) == 1 else items)
 
     def shape(self, field: str, least_rank: int, most_rank: int) -> tuple[int, ...]:
         """A shape without batch and time.
@@ -184,7 +185,7 @@ class NirNode:
             if "threshold" in field:
                 hint = "; potentials count from the potential at rest: subtract it from v_threshold, v_leak and v_reset"
             raise self.problem(f"found {values.min():.4g}, must be greater than 0{hint}", field)
-        if values.size in (1, math.prod(shape)):  # a row of neurons is seen as [channels, 1, length] here
+        if values.size in (1, math.prod(shape)):
             return values.reshape(shape if values.size > 1 else ())
         if values.ndim <= len(shape) and _broadcasts(values.shape, shape):
             return values

@@ -30,6 +30,8 @@ from accelsim.frontend.nir_nodes import (
 from accelsim.frontend.nir_order import PASSAGE, computing_order, flat
 from accelsim.frontend.nir_source import NirGraph, graph_of, read_graph
 from accelsim.workload.bundle import Bundle
+from accelsim.workload.kinds import KINDS
+from accelsim.workload.kinds.convolution import AXES
 from accelsim.workload.nirdata import import_nir
 from accelsim.workload.weights import check_numbers
 
@@ -294,22 +296,19 @@ class _Importer:
 
     def _conv2d(self, node: NirNode, source: str, shape: tuple[int, ...], scale: float) -> Any:
         fields = conv_fields(node)
-        if len(shape) != 3:
-            raise node.problem(f"needs an input of [channels, height, width], found {list(shape)}")
+        axes = len(fields["kernel"])
+        if len(shape) != 1 + axes:
+            raise node.problem(f"needs an input of [channels, {AXES[axes][1:]}, found {list(shape)}")
         weight = node.numbers("weight") * scale
         if weight.shape[1] * fields["groups"] != shape[0]:
             message = f"weights {list(weight.shape)} in {fields['groups']} groups do not fit an input {list(shape)}"
             raise node.problem(message, "weight")
         sizes = window_sizes(node, shape[1:], fields)
-        name = self._layer(node.name, "conv2d", [source], **fields)
-        self._store(node, name, weight[:, :, None] if weight.ndim == 3 else weight)
+        name = self._layer(node.name, f"conv{axes}d", [source], **fields)
+        self._store(node, name, weight)
         return name, (fields["out_channels"], *sizes), 1.0
 
-    def _conv1d(self, node: NirNode, source: str, shape: tuple[int, ...], scale: float) -> Any:
-        if len(shape) == 2:  # seen as maps of one row from here on
-            shape = (shape[0], 1, shape[1])
-            source = self._layer(f"{node.name}.view", "view", [source], out_shape=list(shape), in_order=True)
-        return self._conv2d(node, source, shape, scale)
+    _conv1d = _conv2d
 
     def _affine(self, node: NirNode, source: str, shape: tuple[int, ...], scale: float) -> Any:
         weight = node.numbers("weight", WEIGHT_AXES[node.type])
@@ -349,7 +348,7 @@ class _Importer:
 
     def _sumpool2d(self, node: NirNode, source: str, shape: tuple[int, ...], scale: float) -> Any:
         name, out, _ = self._avgpool2d(node, source, shape, scale)
-        return name, out, scale * math.prod(node.pair("kernel_size", 1))
+        return name, out, scale * math.prod(node.sizes("kernel_size", 1))
 
     def _flatten(self, node: NirNode, source: str, shape: tuple[int, ...], scale: float) -> Any:
         rank = len(shape)
@@ -381,10 +380,11 @@ class _Importer:
     def _add_current(self, node: NirNode, source: str, offset: npt.NDArray[Any], shape: tuple[int, ...]) -> None:
         """v_leak acts like a constant current; it goes into the bias before it."""
         layer = self.layers.get(source)
-        if layer is None or layer["op"] not in ("conv2d", "linear"):
+        if layer is None or layer["op"] not in KINDS:
             raise node.problem("v_leak is not 0 and no weighted layer stands right before it", "v_leak")
         full = np.broadcast_to(offset, shape)
-        channels = full.reshape(shape[0], -1) if layer["op"] == "conv2d" else full.reshape(-1, shape[-1]).T
+        axis = 0 if KINDS[layer["op"]].channels_first else -1
+        channels = np.moveaxis(full, axis, 0).reshape(shape[axis], -1)
         if not np.allclose(channels, channels[:, :1]):
             raise node.problem("v_leak differs within a channel; no bias can hold that", "v_leak")
         name = f"{source}.bias"

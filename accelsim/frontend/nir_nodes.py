@@ -127,25 +127,21 @@ def decay_of(node: NirNode, field: str, tau: float, steps: Steps) -> float:
 
 
 def conv_fields(node: NirNode) -> dict[str, Any]:
-    """Fields of a conv2d layer; a one-dimensional convolution has maps of one row.
+    """Fields of a conv1d or conv2d layer.
 
     Raises:
         InputError: a field is missing or cannot be, or a padding is not the same on both sides.
     """
-    one_dimensional = node.type == "Conv1d"
     weight = node.numbers("weight", WEIGHT_AXES[node.type])
     kernel = tuple(weight.shape[2:])
-    stride, dilation = node.pair("stride", 1), node.pair("dilation", 1)
-    if one_dimensional:
-        kernel, stride, dilation = (1, kernel[0]), (1, stride[0]), (1, dilation[0])
+    axes = len(kernel)
+    stride, dilation = node.sizes("stride", 1, axes), node.sizes("dilation", 1, axes)
     padding = _padding(node, kernel, dilation)
-    if one_dimensional:
-        padding = (0, padding[1])
     groups = node.one("groups", 1)
     if weight.shape[0] % groups:
         raise node.problem(f"{groups} groups do not divide {weight.shape[0]} outputs", "groups")
     if node.has("input_shape"):  # where it differs from what comes in, an exporter worked it out wrongly
-        node.shape("input_shape", *((1, 1) if one_dimensional else (2, 2)))
+        node.shape("input_shape", axes, axes)
     return {
         "out_channels": int(weight.shape[0]),
         "kernel": list(kernel),
@@ -171,19 +167,19 @@ def bias_of(node: NirNode, outputs: int) -> Array | None:
     return bias
 
 
-def _padding(node: NirNode, kernel: tuple[int, ...], dilation: tuple[int, int]) -> tuple[int, int]:
+def _padding(node: NirNode, kernel: tuple[int, ...], dilation: tuple[int, ...]) -> tuple[int, ...]:
     word = node.word("padding")
     if word is None:
-        return node.pair("padding", 0)
+        return node.sizes("padding", 0, len(kernel))
     if word not in ("same", "valid"):
         raise node.problem(f"found '{word[:40]}', allowed: same, valid, or whole numbers from 0 on", "padding")
     if word == "valid":
-        return 0, 0
-    spans = [dilation[axis] * (kernel[axis] - 1) for axis in (0, 1)]
+        return (0,) * len(kernel)
+    spans = [apart * (size - 1) for apart, size in zip(dilation, kernel, strict=True)]
     if any(span % 2 for span in spans):
         message = f"padding 'same' of a kernel {list(kernel)} is larger on one side; no layer has that"
         raise node.problem(message, "padding")
-    return spans[0] // 2, spans[1] // 2
+    return tuple(span // 2 for span in spans)
 
 
 def pool_fields(node: NirNode) -> dict[str, Any]:
@@ -192,7 +188,7 @@ def pool_fields(node: NirNode) -> dict[str, Any]:
     Raises:
         InputError: a field is missing or cannot be.
     """
-    kernel, stride, padding = node.pair("kernel_size", 1), node.pair("stride", 1), node.pair("padding", 0)
+    kernel, stride, padding = node.sizes("kernel_size", 1), node.sizes("stride", 1), node.sizes("padding", 0)
     if any(2 * pad > size for pad, size in zip(padding, kernel, strict=True)):
         message = f"a padding {list(padding)} of more than half the window {list(kernel)}; no layer has that"
         raise node.problem(message, "padding")
@@ -200,14 +196,14 @@ def pool_fields(node: NirNode) -> dict[str, Any]:
 
 
 def window_sizes(node: NirNode, size: tuple[int, ...], fields: dict[str, Any]) -> tuple[int, ...]:
-    """Height and width behind a window that moves over maps of `size`.
+    """Size along each axis behind a window that moves over maps of `size`.
 
     Raises:
         InputError: the window does not fit into them once.
     """
     sizes, spans = [], []
     for axis, length in enumerate(size):
-        dilation = fields.get("dilation", (1, 1))[axis]
+        dilation = fields.get("dilation", (1,) * len(size))[axis]
         spans.append(dilation * (fields["kernel"][axis] - 1) + 1)
         sizes.append((length + 2 * fields["padding"][axis] - spans[axis]) // fields["stride"][axis] + 1)
     if min(sizes) < 1:

@@ -67,7 +67,7 @@ def _doubles(tensor: Tensor) -> npt.NDArray[np.float64]:
 def _channels_first(value: Value) -> bool:
     """Whether dimension 1, which a batch-norm scales, runs through the output channels of a weighted site."""
     site = value.site
-    if site.kind not in ("conv2d", "linear") or value.altered:
+    if not site.has_weights or value.altered:
         return False
     return len(value.layout) > 1 and value.layout[1] == whole(output_axis(site))
 

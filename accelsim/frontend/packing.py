@@ -168,7 +168,7 @@ def _refused(error: ValidationError, layers: Sequence[Layer], timesteps: int) ->
         message = item["msg"]
         if inside and place[-1] == "out_shape":
             message = (
-                f"values of shape {item['input']} per image and timestep cannot be described: 1 to 3 dimensions; the "
+                f"values of shape {item['input']} per image and timestep cannot be described: 1 to 4 dimensions; the "
                 f"trace has timesteps={timesteps}, check that the network computes as many, and layout="
             )
         problems.append(Problem(message, where=where))

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from accelsim.frontend.arguments import Handler, argument, pair, unpaired
+from accelsim.frontend.arguments import Handler, argument, pair, written
 from accelsim.frontend.axes import Axis, Dim, has, size_of, whole, without
 from accelsim.frontend.bookkeeping import Bookkeeping
 from accelsim.frontend.sites import Value
@@ -58,9 +58,9 @@ def _pool(
         return False
     site = recorder.locate(kind, (kernel, stride), [value.site], by_turn=False)
     site.fields = {
-        "kernel": unpaired(kernel),
-        "stride": unpaired(stride),
-        "padding": unpaired(padding),
+        "kernel": written(kernel),
+        "stride": written(stride),
+        "padding": written(padding),
         "ceil_mode": ceil_mode,
     }
     site.operands = (recorder.operand(value, value.layout[1:], [int(size) for size in source.shape[1:]]),)
@@ -97,7 +97,7 @@ def global_pool(
     channels, *kernel = (max(1, size_of(dim)) for dim in maps)
     window = (kernel[0], kernel[1])
     site = recorder.locate("avgpool2d", (window, window), [value.site], by_turn=False)
-    site.fields = {"kernel": unpaired(window), "stride": unpaired(window), "padding": 0, "ceil_mode": False}
+    site.fields = {"kernel": written(window), "stride": written(window), "padding": 0, "ceil_mode": False}
     site.operands = (recorder.operand(value, maps, [channels, *window]),)
     axes = [Axis("f", channels), Axis("f", 1), Axis("f", 1)]
     layout = (*lead, whole(axes[0]), (), ())[: out.dim()]

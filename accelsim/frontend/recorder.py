@@ -23,8 +23,9 @@ from accelsim.frontend.bookkeeping import Bookkeeping, Call, tensors_of
 from accelsim.frontend.looking import host_array, observe
 from accelsim.frontend.neurons import NeuronRecord, neuron_record
 from accelsim.frontend.sites import Site
+from accelsim.frontend.weighted import CONVOLUTIONS
 
-WEIGHTED_MODULES = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, nn.RNNBase, nn.MultiheadAttention, nn.RNNCellBase)
+WEIGHTED_MODULES = (*CONVOLUTIONS, nn.Linear, nn.RNNBase, nn.MultiheadAttention, nn.RNNCellBase)
 
 
 class Recorder(Bookkeeping, TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -141,7 +142,7 @@ class Recorder(Bookkeeping, TorchDispatchMode):  # type: ignore[no-untyped-call]
         if self._muted is call:
             self._muted = None
             self._fire(call, output)
-        elif isinstance(module, nn.Conv2d | nn.Linear) and self.recorded == call.recorded and output is not None:
+        elif isinstance(module, (*CONVOLUTIONS, nn.Linear)) and self.recorded == call.recorded and output is not None:
             operations.weighted_module(self, module, call.arguments, output)
         self.calls.pop()
         if not self.calls:

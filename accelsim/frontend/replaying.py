@@ -24,7 +24,7 @@ from accelsim.inference.values import Value, inward, outward
 from accelsim.workload import schema
 from accelsim.workload.affine import read_time_affines
 from accelsim.workload.graph import Operation
-from accelsim.workload.kinds import MatmulSpec
+from accelsim.workload.kinds import ConvFields, MatmulSpec
 from accelsim.workload.load import Workload
 from accelsim.workload.trace import Record, SpikeTrace
 from accelsim.workload.weights import check_weights
@@ -102,7 +102,8 @@ class _Runner:
             if op.gemm is not None:
                 for index, operand in enumerate(operands):
                     self._keep(op.name if index == 0 else f"{op.name}.rhs", operand)
-            run: Callable[[Operation, list[Tensor]], Tensor] = getattr(self, f"_{op.kind}")
+            kind = "convolution" if isinstance(op.spec, ConvFields) else op.kind
+            run: Callable[[Operation, list[Tensor]], Tensor] = getattr(self, f"_{kind}")
             values[op.name] = last = run(op, operands)
         self._check_sums(op.name, last.numpy())
         self.outputs.append(last)
@@ -126,11 +127,13 @@ class _Runner:
 
     # --- operations -------------------------------------------------------------------------------------
 
-    def _conv2d(self, op: Operation, operands: list[Tensor]) -> Tensor:
+    def _convolution(self, op: Operation, operands: list[Tensor]) -> Tensor:
         spec: Any = op.spec
         weight, bias = self.weights[f"{op.name}.weight"], self.weights.get(f"{op.name}.bias")
         weight = weight.reshape(len(weight), -1, *spec.kernel)
-        return functional.conv2d(operands[0], weight, bias, spec.stride, spec.padding, spec.dilation, spec.groups)
+        convolution: Any = (functional.conv1d, functional.conv2d, functional.conv3d)[spec.rank - 1]
+        found: Tensor = convolution(operands[0], weight, bias, spec.stride, spec.padding, spec.dilation, spec.groups)
+        return found
 
     def _linear(self, op: Operation, operands: list[Tensor]) -> Tensor:
         weight = self.weights[f"{op.name}.weight"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +20,11 @@ from accelsim.frontend.classify import Chunk
 from accelsim.frontend.neurons import NeuronRecord
 from accelsim.frontend.verifying import Followed
 from accelsim.workload.affine import TimeAffine
+from accelsim.workload.kinds import KINDS
 from accelsim.workload.norms import BatchNorm
 
-SiteKind = Literal["input", "conv2d", "linear", "matmul", "avgpool2d", "maxpool2d", "add", "neuron", "opaque"]
-WEIGHTED = ("conv2d", "linear", "matmul")
+WEIGHTED = tuple(KINDS)
+"""Kinds of sites that are weighted layers; the others are input, avgpool2d, maxpool2d, add, neuron and opaque."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +76,7 @@ class Recording:
 class Site:
     """One operation at one call site."""
 
-    kind: SiteKind
+    kind: str
     path: str
     """Dotted module path, empty for the network's own `forward`."""
     key: Hashable
@@ -110,12 +111,15 @@ class Site:
     """Numbers that element-wise operations combined its output with."""
 
     @property
+    def has_weights(self) -> bool:
+        """Whether it is a layer with weights of its own."""
+        return self.kind in KINDS and KINDS[self.kind].has_weights
+
+    @property
     def macs(self) -> int:
         """Dense multiply-accumulates of one image and timestep."""
-        if self.kind == "conv2d" and self.weight is not None:
-            return math.prod(self.shape[1:]) * int(self.weight.size)
-        if self.kind == "linear" and self.weight is not None:
-            return math.prod(self.shape[:-1]) * int(self.weight.size)
+        if self.has_weights and self.weight is not None:
+            return math.prod(self.shape) * int(self.weight[0].size)
         if self.kind == "matmul":
             return math.prod(self.shape) * int(self.fields["inner"])
         return 0
@@ -213,4 +217,4 @@ def renewed(
 
 def output_axis(site: Site) -> Axis:
     """The output channels of a convolution, the output features of a linear layer."""
-    return site.axes[0] if site.kind == "conv2d" else site.axes[-1]
+    return site.axes[0 if KINDS[site.kind].channels_first else -1]

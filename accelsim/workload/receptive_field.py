@@ -55,6 +55,16 @@ class Axis:
         seen = self.seen
         return np.bincount(seen[seen >= 0], minlength=self.size).astype(np.int64)
 
+    @property
+    def share(self) -> float:
+        """Share of the taps that fall on an input and not on a zero between two of them; away from the ends."""
+        return math.gcd(self.spread, self.dilation) / self.spread
+
+    @property
+    def most_taps(self) -> int:
+        """Taps of one output position that fall on inputs, at the most."""
+        return -(-self.kernel * math.gcd(self.spread, self.dilation) // self.spread)
+
     def inputs_of(self, outputs: int) -> int:
         """Most inputs behind `outputs` neighbouring output positions, those between them included."""
         extent = (outputs - 1) * self.stride + self.dilation * (self.kernel - 1) + 1
@@ -95,6 +105,11 @@ class ReceptiveField:
     def taps(self) -> int:
         """Inputs of one channel that an output position sees, those in the padding included."""
         return math.prod(self.kernel)
+
+    @cached_property
+    def share(self) -> float:
+        """Share of the taps that fall on an input and not on a zero between two of them; away from the ends."""
+        return math.prod(axis.share for axis in self.axes)
 
     @cached_property
     def slides(self) -> bool:

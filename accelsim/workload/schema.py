@@ -95,8 +95,8 @@ class NeuronFields(Section):
 class InputSpec(Section):
     """What enters the network."""
 
-    shape: list[Annotated[int, Field(ge=1)]] = Field(min_length=1, max_length=3)
-    """[channels, height, width], [tokens, features] or [features]; no batch, no time."""
+    shape: list[Annotated[int, Field(ge=1)]] = Field(min_length=1, max_length=4)
+    """[channels, height, width] (or other axes), [tokens, features] or [features]; no batch, no time."""
     encoding: Literal["direct", "analog", "rate", "ttfs", "hybrid", "events"] = "direct"
     """`direct`: the same real-valued frame at every timestep; `analog`: a new real-valued frame each
     timestep; `rate`, `ttfs`: binary spikes; `hybrid`: a real-valued frame at the first timestep, binary
@@ -177,7 +177,8 @@ class FlattenSpec(OpSpec):
 
 
 class TokensSpec(OpSpec):
-    """[channels, height, width] seen as [height * width tokens, channels]; costs nothing."""
+    """[channels, height, width] seen as [height * width tokens, channels], likewise a map of any other number of
+    axes; costs nothing."""
 
     op: Literal["tokens"]
 
@@ -192,7 +193,7 @@ class ViewSpec(OpSpec):
     op: Literal["view"]
     in_order: bool = False
     """Whether the elements keep their order (a reshape); only then is it known what the view does to values."""
-    out_shape: list[Annotated[int, Field(ge=1)]] = Field(min_length=1, max_length=3)
+    out_shape: list[Annotated[int, Field(ge=1)]] = Field(min_length=1, max_length=4)
     """Shape of the output."""
 
 
@@ -206,7 +207,7 @@ class OpaqueSpec(OpSpec):
     op: Literal["opaque"]
     does: str = ""
     """What it is, in words."""
-    out_shape: list[Annotated[int, Field(ge=1)]] = Field(min_length=1, max_length=3)
+    out_shape: list[Annotated[int, Field(ge=1)]] = Field(min_length=1, max_length=4)
     """Shape of the output."""
     activation: Literal["binary", "ternary", "uint", "real"] = "real"
     """What a value of its output can be."""

@@ -208,8 +208,10 @@ class _Builder:
     def _tokens(
         self, index: int, spec: schema.TokensSpec, shapes: Sequence[Shape], types: Sequence[ActivationType]
     ) -> _Inferred:
-        channels, height, width = self._map(index, spec, shapes[0])
-        return _Inferred((height * width, channels), types[0])
+        if len(shapes[0]) < 2:
+            self.complain(index, f"tokens needs an input of [channels, height, width], found {_text(shapes[0])}")
+        channels, *plane = shapes[0]
+        return _Inferred((math.prod(plane), channels), types[0])
 
     def _view(
         self, index: int, spec: schema.ViewSpec, shapes: Sequence[Shape], types: Sequence[ActivationType]

@@ -201,10 +201,16 @@ def test_padding_by_word(padding, size):
     assert read({"conv": conv}, shape=(1, 9, 9)).workload.graph.by_name["conv"].out_shape == (2, size, size)
 
 
-def test_one_dimensional_convolution_is_a_map_of_one_row():
-    conv = nir.Conv1d(10, np.ones((4, 2, 3)), 1, 1, 1, 1, np.zeros(4))
-    op = read({"conv": conv}, shape=(2, 10)).workload.graph.by_name["conv"]
-    assert (op.in_shapes[0], op.out_shape) == ((2, 1, 10), (4, 1, 10))
+def test_one_dimensional_convolution():
+    weight = np.random.default_rng(0).normal(size=(4, 1, 3))
+    conv = nir.Conv1d(10, weight, 2, 1, 2, 2, np.arange(4.0))
+    images = np.random.default_rng(1).random((1, 2, 10)).astype(np.float32)
+    bundle = read({"conv": conv}, shape=(2, 10), activity=images)
+    op = bundle.workload.graph.by_name["conv"]
+    assert (op.kind, op.in_shapes[0], op.out_shape) == ("conv1d", (2, 10), (4, 4))
+    tensors = [torch.from_numpy(array).float() for array in (images, weight, np.arange(4.0))]
+    wanted = torch.nn.functional.conv1d(*tensors, stride=2, padding=1, dilation=2, groups=2)
+    assert np.allclose(bundle.samples["logits"][0], wanted.numpy(), atol=1e-6)
 
 
 def test_sum_pooling_is_average_pooling_with_larger_weights():

@@ -67,11 +67,11 @@ def expected(blocks: Blocks, activity: OpActivity) -> ActiveReads:
     op = blocks.op
     gemm, planes = op.products(), op.in_types[0].planes_in_time(activity.timesteps)[:, None]
     quiet = 1.0 - activity.ones / activity.bits[:, None]
-    window = planes * (1.0 - (quiet**gemm.k).mean(axis=1, keepdims=True))
+    window = planes * (1.0 - (quiet ** (gemm.k * op.field.share)).mean(axis=1, keepdims=True))
     sizes, place = np.unique(blocks.block_rows, return_inverse=True)
     by_size = 1.0 - (quiet[:, :, None] ** sizes).mean(axis=1)
     active = by_size[:, place].reshape(len(quiet), blocks.sets, blocks.row_blocks).sum(axis=2)
-    return ActiveReads(window, active * gemm.m * planes * blocks.kernel_positions)
+    return ActiveReads(window, active * gemm.m * planes * (blocks.kernel_positions * op.field.share))
 
 
 def measured(blocks: Blocks, record: Record, timesteps: int) -> ActiveReads:

@@ -27,10 +27,11 @@ def lines(bits: float, line_bits: int) -> int:
 def _run(op: Operation) -> tuple[int, int]:
     """A window (one group) as (contiguous runs, elements of each)."""
     gemm, field = op.products(), op.field
-    channels, last = gemm.k // field.taps, field.axes[-1]
+    channels, taps = gemm.k // field.taps, math.prod(axis.most_taps for axis in field.axes)
+    last = field.axes[-1]
     if gemm.groups == 1 and last.dilation == 1:
-        return field.taps // last.kernel, last.kernel * channels
-    return field.taps, channels
+        return taps // last.most_taps, last.most_taps * channels
+    return taps, channels
 
 
 def window_lines(op: Operation, bits_per_element: int, line_bits: int) -> int:

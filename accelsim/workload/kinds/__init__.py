@@ -7,12 +7,14 @@ To add one, write its class and name it in `KINDS`; what a network of a framewor
 from __future__ import annotations
 
 from accelsim.workload.kinds.base import Gemm, OpSpec, Shape, WeightedSpec
-from accelsim.workload.kinds.convolution import Conv2dSpec, ConvFields
+from accelsim.workload.kinds.convolution import Conv1dSpec, Conv2dSpec, Conv3dSpec, ConvFields
 from accelsim.workload.kinds.products import LinearSpec, MatmulSpec
 
-AnyWeighted = Conv2dSpec | LinearSpec | MatmulSpec
+AnyWeighted = Conv1dSpec | Conv2dSpec | Conv3dSpec | LinearSpec | MatmulSpec
 KINDS: dict[str, type[WeightedSpec]] = {
+    "conv1d": Conv1dSpec,
     "conv2d": Conv2dSpec,
+    "conv3d": Conv3dSpec,
     "linear": LinearSpec,
     "matmul": MatmulSpec,
 }
@@ -20,7 +22,9 @@ KINDS: dict[str, type[WeightedSpec]] = {
 __all__ = [
     "KINDS",
     "AnyWeighted",
+    "Conv1dSpec",
     "Conv2dSpec",
+    "Conv3dSpec",
     "ConvFields",
     "Gemm",
     "LinearSpec",

@@ -1,4 +1,4 @@
-"""Convolutions."""
+"""Convolutions over one, two and three axes."""
 
 from __future__ import annotations
 
@@ -33,8 +33,12 @@ def _one_or(rank: int) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": [{"type": "integer"}, several]})
 
 
+Size = Annotated[tuple[int], _sizes(1, 1), _one_or(1)]
+Padding = Annotated[tuple[int], _sizes(1, 0), _one_or(1)]
 SizePair = Annotated[tuple[int, int], _sizes(2, 1), _one_or(2)]
 PaddingPair = Annotated[tuple[int, int], _sizes(2, 0), _one_or(2)]
+SizeTriple = Annotated[tuple[int, int, int], _sizes(3, 1), _one_or(3)]
+PaddingTriple = Annotated[tuple[int, int, int], _sizes(3, 0), _one_or(3)]
 
 
 def conv_size(size: int, kernel: int, stride: int, padding: int, dilation: int = 1) -> int:
@@ -99,6 +103,21 @@ class ConvFields(WeightedSpec):
         return values.reshape(*lead, gemm.groups, shape[0] // gemm.groups, *shape[1:])
 
 
+class Conv1dSpec(ConvFields):
+    """One-dimensional convolution of [channels, length], shapes by PyTorch's rules."""
+
+    rank: ClassVar[int] = 1
+    op: Literal["conv1d"]
+    kernel: Size
+    """Length of the window."""
+    stride: Size = (1,)
+    """Step of the window."""
+    padding: Padding = (0,)
+    """Zeros before and after the input."""
+    dilation: Size = (1,)
+    """Distance of neighbouring taps."""
+
+
 class Conv2dSpec(ConvFields):
     """Two-dimensional convolution, shapes by PyTorch's rules."""
 
@@ -112,3 +131,18 @@ class Conv2dSpec(ConvFields):
     """Zeros around the input, or [above and below, left and right]."""
     dilation: SizePair = (1, 1)
     """Distance of neighbouring taps, or [vertical, horizontal]."""
+
+
+class Conv3dSpec(ConvFields):
+    """Three-dimensional convolution of [channels, depth, height, width], shapes by PyTorch's rules."""
+
+    rank: ClassVar[int] = 3
+    op: Literal["conv3d"]
+    kernel: SizeTriple
+    """Side of the window, or [depth, height, width]."""
+    stride: SizeTriple = (1, 1, 1)
+    """Step of the window, or one along each of [depth, height, width]."""
+    padding: PaddingTriple = (0, 0, 0)
+    """Zeros around the input, or those at both ends of each of [depth, height, width]."""
+    dilation: SizeTriple = (1, 1, 1)
+    """Distance of neighbouring taps, or one along each of [depth, height, width]."""
