@@ -70,7 +70,7 @@ def test_the_good_file_is_good(write):
         ("padding: 1", "padding: same", 7, "layers[0].padding", "a whole number or a pair [height, width], found 'same'"),
         ("timesteps: 2", "timesteps: 0", 2, "timesteps", "found 0, must be at least 1"),
         ("[3, 8, 8]", "[3, 0, 8]", 3, "input.shape[1]", "found 0, must be at least 1"),
-        ("[3, 8, 8]", "[1, 3, 8, 8]", 3, "input.shape", "must have at most 3 items"),
+        ("[3, 8, 8]", "[1, 1, 3, 8, 8]", 3, "input.shape", "must have at most 4 items"),
         ("[3, 8, 8]", "3", 3, "input.shape", "expected a list, found 3"),
         ("{default: 0.1}", "1.5", 5, "activity.density", "found 1.5, must be between 0 and 1"),
         ("{default: 0.1}", "{fc1: [0.1, -0.2]}", 5, "activity.density", "'fc1': found -0.2, must be between 0 and 1"),
