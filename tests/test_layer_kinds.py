@@ -29,7 +29,14 @@ from tests.inference.test_machine import PERFECT
 from tests.networks import MACHINES, machine, network
 from tests.rounding import sum_bound
 
-MODULES: dict[str, type[nn.Module]] = {"conv1d": nn.Conv1d, "conv2d": nn.Conv2d, "conv3d": nn.Conv3d}
+MODULES: dict[str, type[nn.Module]] = {
+    "conv1d": nn.Conv1d,
+    "conv2d": nn.Conv2d,
+    "conv3d": nn.Conv3d,
+    "conv_transpose1d": nn.ConvTranspose1d,
+    "conv_transpose2d": nn.ConvTranspose2d,
+    "conv_transpose3d": nn.ConvTranspose3d,
+}
 SIZES = ("kernel", "stride", "padding", "dilation")
 
 
@@ -62,6 +69,9 @@ def convolutions(draw) -> tuple[dict[str, Any], list[int]]:
         "groups": groups,
         "bias": draw(st.booleans()),
     }
+    if "transpose" in kind:
+        larger = [max(both) for both in zip(layer["stride"], layer["dilation"], strict=True)]
+        layer["output_padding"] = tuple(draw(st.integers(0, size - 1)) for size in larger)
     shape = [groups * draw(st.integers(1, 2)), *sizes(1, most)]
     spec = KINDS[kind].model_validate(layer)
     assume(all(spec.out_size(size, axis) > 0 for axis, size in enumerate(shape[1:])))
@@ -73,8 +83,11 @@ def one_layer(layer: dict[str, Any], shape: list[int], **more: Any) -> Workload:
 
 
 def as_weights(module: nn.Module) -> dict[str, np.ndarray]:
-    """What the tracer puts into a bundle."""
+    """What the tracer puts into a bundle: outputs first, the kernel of a transposed convolution turned round."""
     weight = module.weight.detach().numpy()
+    if module.transposed:
+        by_group = weight.reshape(module.groups, -1, *weight.shape[1:]).swapaxes(1, 2)
+        weight = np.flip(by_group, tuple(range(3, by_group.ndim))).reshape(-1, by_group.shape[2], *weight.shape[2:])
     found = {"conv.weight": weight}
     return found if module.bias is None else {**found, "conv.bias": module.bias.detach().numpy()}
 
@@ -110,6 +123,7 @@ def test_a_receptive_field_says_the_same_in_all_its_forms(drawn):
     for axis, size in zip(op.field.axes, shape[1:], strict=True):
         assert axis.seen.shape == (axis.out, axis.kernel)
         assert (np.bincount(axis.seen[axis.seen >= 0], minlength=size) == axis.reached).all()
+        assert (axis.seen >= 0).sum(axis=1).max() <= axis.most_taps
         assert max(len(set(row[row >= 0])) for row in axis.seen) <= axis.inputs_of(1) <= axis.inputs_of(axis.out)
     assert (np.bincount(windows.reshape(-1), minlength=places.size + 1)[1:] == op.field.reached.reshape(-1)).all()
     taps = np.stack(list(op.field.taps_of(places)), axis=-1)
@@ -203,7 +217,7 @@ def test_a_network_runs_as_it_is_replayed(kind):
 
 @pytest.mark.parametrize("kind", sorted(MODULES))
 def test_classes_may_be_the_channels_of_a_map(kind):
-    layers = [{"name": "conv", "op": kind, "out_channels": 3, "kernel": 4}]
+    layers = [{"name": "conv", "op": kind, "out_channels": 3, "kernel": 4, "padding": 3 if "transpose" in kind else 0}]
     workload = make(layers, [2, *[4] * KINDS[kind].rank], encoding="rate", timesteps=2)
     run = Network(workload, weights_for(workload), Arithmetic()).run(inputs_for(workload))
     assert run.logits.shape == (2, 5, 3)
@@ -222,14 +236,22 @@ def counts(work: Workload, index: int, fidelity: str) -> list[dict[str, float]]:
 
 
 def twins() -> list[tuple[str, dict[str, Any], list[int], dict[str, Any], list[int]]]:
-    """Layers that compute the same as two-dimensional convolutions of maps with one row."""
+    """Layers that compute the same as two-dimensional convolutions: of a single row or plane, or of stride 1."""
     fields = {"out_channels": 5, "groups": 1}
     row = {"kernel": [1, 3], "stride": [1, 2], "padding": [0, 1], "dilation": [1, 2]}
     one = {key: value[1] for key, value in row.items()}
     deep = {"kernel": [1, 3, 2], "stride": [1, 2, 1], "padding": [0, 1, 0]}
     flat = {key: value[1:] for key, value in deep.items()}
+    turned, back = {"kernel": [3, 2], "padding": [2, 0]}, {"kernel": [3, 2], "padding": [0, 1]}
     return [
         ("length", {"op": "conv1d", **fields, **one}, [3, 11], {"op": "conv2d", **fields, **row}, [3, 1, 11]),
+        (
+            "turned",
+            {"op": "conv_transpose2d", **fields, **turned},
+            [3, 6, 5],
+            {"op": "conv2d", **fields, **back},
+            [3, 6, 5],
+        ),
         ("depth", {"op": "conv3d", **fields, **deep}, [3, 1, 6, 5], {"op": "conv2d", **fields, **flat}, [3, 6, 5]),
     ]
 
@@ -255,8 +277,8 @@ def small(layer: dict[str, Any], shape: list[int], spikes: np.ndarray | None) ->
 @pytest.mark.parametrize("fidelity", ["analytical", "cycle"])
 @pytest.mark.parametrize("index", range(len(MACHINES)))
 @pytest.mark.parametrize("twin", twins(), ids=lambda twin: twin[0])
-def test_machines_charge_a_row_of_a_map_as_what_it_is(twin, index, fidelity):
-    """Of one row or one plane there is nothing that a convolution of fewer or more axes could do otherwise."""
+def test_machines_charge_the_same_for_the_same_windows(twin, index, fidelity):
+    """Figures depend on what a layer computes, not on what it is called."""
     _, layer, shape, same, other = twin
     if twin[0] == "depth" and MACHINES[index][0] not in ("sata_os", "sata_ws", "sata", "ann_systolic"):
         return  # rows of a map with depth are its planes, which spikeflow streams whole
@@ -283,8 +305,10 @@ def test_machines_work_on_the_spikes_that_there_are(kind, name):
         ledger = hardware.simulate(work, fidelity)
         assert np.sum(ledger.layers[0].cycles) > 0
         total = {action: float(np.sum(found)) for action, found in ledger.layers[0].counts.items()}
-        if "pe.accumulate" in total:
-            assert total["pe.accumulate"] >= wanted
+        if name == "prosperity":  # which takes over sums that windows have in common
+            assert 0 < total["pe.accumulate"] <= wanted
+        elif name != "spikeflow":
+            assert total["pe.accumulate"] == wanted
 
 
 # --- tracing --------------------------------------------------------------------------------------------

@@ -19,15 +19,19 @@ from torch.nn import functional
 from accelsim.core import options
 from accelsim.core.errors import InputError, Problem
 from accelsim.frontend.classify import Chunk, combined, compact
+from accelsim.frontend.weighted import outputs_first
 from accelsim.inference.neurons import Neurons
 from accelsim.inference.values import Value, inward, outward
 from accelsim.workload import schema
 from accelsim.workload.affine import read_time_affines
 from accelsim.workload.graph import Operation
 from accelsim.workload.kinds import ConvFields, MatmulSpec
+from accelsim.workload.kinds.transposed import TransposedFields
 from accelsim.workload.load import Workload
 from accelsim.workload.trace import Record, SpikeTrace
 from accelsim.workload.weights import check_weights
+
+_TRANSPOSED = (functional.conv_transpose1d, functional.conv_transpose2d, functional.conv_transpose3d)
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,11 @@ class _Runner:
         spec: Any = op.spec
         weight, bias = self.weights[f"{op.name}.weight"], self.weights.get(f"{op.name}.bias")
         weight = weight.reshape(len(weight), -1, *spec.kernel)
+        if isinstance(spec, TransposedFields):
+            turned = outputs_first(weight, spec.groups)
+            transposed: Any = _TRANSPOSED[spec.rank - 1]
+            sizes = (spec.stride, spec.padding, spec.output_padding, spec.groups, spec.dilation)
+            return torch.as_tensor(transposed(operands[0], turned, bias, *sizes))
         convolution: Any = (functional.conv1d, functional.conv2d, functional.conv3d)[spec.rank - 1]
         found: Tensor = convolution(operands[0], weight, bias, spec.stride, spec.padding, spec.dilation, spec.groups)
         return found

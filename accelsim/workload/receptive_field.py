@@ -136,8 +136,7 @@ class ReceptiveField:
 
     def windows(self, maps: Array, at: int) -> Array:
         """View [..., *out, *kernel, ...] of maps whose plane begins at axis `at`."""
-        for number, axis in enumerate(self.axes):
-            maps = axis.padded(maps, at + number)
+        maps, _ = self.plain(maps, at)
         end = at + len(self.axes)
         steps = maps.strides[at:end]
         return np.lib.stride_tricks.as_strided(
@@ -151,6 +150,13 @@ class ReceptiveField:
             ),
             writeable=False,
         )
+
+    def plain(self, maps: Array, at: int) -> tuple[Array, ReceptiveField]:
+        """Maps whose plane begins at axis `at`, padded and spread, and the same windows over these."""
+        for number, axis in enumerate(self.axes):
+            maps = axis.padded(maps, at + number)
+        axes = (Axis(axis.reach, axis.out, axis.kernel, axis.stride, 0, axis.dilation) for axis in self.axes)
+        return maps, ReceptiveField(tuple(axes))
 
     def taps_of(self, maps: Array) -> Iterator[Array]:
         """Tap by tap, what all output positions see there: views [..., *out] of maps [..., *plane]."""

@@ -130,7 +130,11 @@ def test_one_dimensional_convolutions_can_be_replayed(user_lif, dense_of):
 
 
 def test_a_refusal_names_what_could_not_be_described(user_lif):
-    net = nn.Sequential(nn.ConvTranspose2d(1, 2, 2), user_lif()).eval()
+    class OwnKernel(nn.Module):
+        def forward(self, x):  # activations as weights
+            return nn.functional.conv2d(x, x)
+
+    net = nn.Sequential(OwnKernel(), user_lif()).eval()
     with pytest.raises(InputError, match=r"no convolution.* was seen in it; what cannot be described: convolution in"):
         trace(net, torch.rand(2, 1, 4, 4), timesteps=STEPS)
 

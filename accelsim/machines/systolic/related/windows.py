@@ -81,9 +81,12 @@ def _over_two_axes(op: Operation, maps: Spikes) -> tuple[Spikes, ReceptiveField]
     """Maps [timesteps, groups, channels, *plane] and windows of any number of axes as those of two.
 
     A plane of one axis becomes one row, tokens one column. Of three axes, what the windows see along the first two is
-    written out: their taps become channels, their positions rows.
+    written out: their taps become channels, their positions rows. Zeros between inputs are written out, too.
     """
-    axes = op.field.axes
+    field = op.field
+    if field.share < 1:
+        maps, field = field.plain(maps, 3)
+    axes = field.axes
     if not op.channels_first:
         return maps[..., None], ReceptiveField((*axes, Axis(1, 1)))
     if len(axes) == 1:
@@ -94,4 +97,4 @@ def _over_two_axes(op: Operation, maps: Spikes) -> tuple[Spikes, ReceptiveField]
         rows = math.prod(outer.out)
         written = seen.reshape(*maps.shape[:2], maps.shape[2] * outer.taps, rows, axes[-1].size)
         return written, ReceptiveField((Axis(rows, rows), axes[-1]))
-    return maps, op.field
+    return maps, field
