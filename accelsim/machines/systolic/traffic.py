@@ -6,6 +6,7 @@ whole line; what is counted are the lines actually touched.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
