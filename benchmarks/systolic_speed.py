@@ -19,7 +19,6 @@ import venv
 from pathlib import Path
 
 import accelsim
-from accelsim.machines.registry import simulate
 from accelsim.workload.load import resolve_workload
 
 LAYERS = {
@@ -128,7 +127,7 @@ def own_run(dataflow: str, rows: int, cols: int, repeats: int = 5) -> tuple[floa
     best = float("inf")
     for _ in range(repeats):
         start = time.process_time()
-        ledgers = [simulate(workload, hardware, "cycle") for workload in workloads]
+        ledgers = [hardware.simulate(workload, "cycle") for workload in workloads]
         best = min(best, time.process_time() - start)
     return best, [round(ledger.layers[0].cycles.sum()) for ledger in ledgers]
 

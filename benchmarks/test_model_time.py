@@ -12,7 +12,6 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 import accelsim
-from accelsim.machines.registry import simulate
 
 LIMIT_S = 10e-3
 
@@ -38,7 +37,7 @@ def test_simulate_vgg16(benchmark: BenchmarkFixture, machine: str) -> None:
     """Counts only: what a sweep repeats for every point that changes the machine."""
     workload = accelsim.load_workload("vgg16_cifar10")
     hardware = accelsim.load_hardware(machine)
-    benchmark(simulate, workload, hardware)
+    benchmark(hardware.simulate, workload)
     _report(benchmark)
 
 

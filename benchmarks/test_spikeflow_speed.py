@@ -16,7 +16,6 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 import accelsim
-from accelsim.machines.registry import simulate
 from accelsim.workload import SpikeTrace, Workload
 from accelsim.workload.load import attach_trace
 from accelsim.workload.trace import encode
@@ -63,9 +62,9 @@ def test_vgg16(benchmark: BenchmarkFixture, fidelity: str, skipping: str) -> Non
     if fidelity == "cycle" and skipping == "crossbar":
         workload = _with_spikes(workload)
     hardware = accelsim.load_hardware("spikeflow", {"zero_skipping": skipping})
-    simulate(workload, hardware, fidelity)
+    hardware.simulate(workload, fidelity)
     rounds = 20 if fidelity == "analytical" else 2
-    ledger = benchmark.pedantic(simulate, (workload, hardware, fidelity), rounds=rounds)
+    ledger = benchmark.pedantic(hardware.simulate, (workload, fidelity), rounds=rounds)
     benchmark.extra_info["network_passes"] = ledger.details.get("passes", {}).get("number", 0)
     _report(benchmark, fidelity)
 
@@ -75,6 +74,6 @@ def test_large_networks(benchmark: BenchmarkFixture, name: str) -> None:
     """Event level of networks that fill or overload the mesh: processor seconds, passes, what is left of them."""
     workload, hardware = accelsim.load_workload(name), accelsim.load_hardware("spikeflow")
     start = time.process_time()
-    ledger = benchmark.pedantic(simulate, (workload, hardware, "cycle"), rounds=1)
+    ledger = benchmark.pedantic(hardware.simulate, (workload, "cycle"), rounds=1)
     benchmark.extra_info["cpu_s"] = round(time.process_time() - start, 1)
     benchmark.extra_info["passes"] = ledger.details["passes"]

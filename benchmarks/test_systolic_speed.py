@@ -15,7 +15,6 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 import accelsim
-from accelsim.machines.registry import simulate
 from accelsim.workload import SpikeTrace, Workload
 from accelsim.workload.load import attach_trace
 
@@ -42,7 +41,7 @@ def test_vgg16_driven_by_spikes(benchmark: BenchmarkFixture, machine: str, how: 
     workload = accelsim.load_workload("vgg16_cifar10")
     workload = attach_trace(workload, spikes(workload))
     hardware = accelsim.load_hardware(machine, {"sparsity.spikes": how})
-    ledger = benchmark(simulate, workload, hardware, "cycle")
+    ledger = benchmark(hardware.simulate, workload, "cycle")
     rate = sum(layer.cycles.sum() for layer in ledger.layers) / benchmark.stats.stats.median
     benchmark.extra_info["array_cycles_per_s"] = f"{rate:.2e}"
     benchmark.extra_info["ratio_to_limit"] = round(rate / LIMIT_CYCLES_PER_S, 2)
@@ -51,11 +50,10 @@ def test_vgg16_driven_by_spikes(benchmark: BenchmarkFixture, machine: str, how: 
 FIRST_CALL = """
 import sys, time
 import accelsim
-from accelsim.machines.registry import simulate
 workload = accelsim.load_workload(sys.argv[1], {"activity.trace": sys.argv[2]} if len(sys.argv) > 3 else None)
 hardware = accelsim.load_hardware(sys.argv[-1])
 start = time.process_time()
-simulate(workload, hardware, "cycle")
+hardware.simulate(workload, "cycle")
 spent = time.process_time() - start
 peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))  # ru_maxrss includes the parent's
 print(spent, int(peak.split()[1]) / 1e3)
@@ -93,11 +91,11 @@ def test_timeline_of_vgg16(benchmark: BenchmarkFixture) -> None:
     workload, hardware = accelsim.load_workload("vgg16_cifar10"), accelsim.load_hardware("sata_ws")
 
     def draw() -> int:
-        timeline = simulate(workload, hardware, "cycle").timeline
+        timeline = hardware.simulate(workload, "cycle").timeline
         return len(timeline.spans) if timeline else 0
 
     start = time.process_time()
-    simulate(workload, hardware, "cycle")
+    hardware.simulate(workload, "cycle")
     alone = time.process_time() - start
     assert benchmark(draw) > 0
     benchmark.extra_info["ratio_to_run"] = round(benchmark.stats.stats.median / alone, 2)

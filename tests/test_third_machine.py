@@ -178,3 +178,15 @@ class Broken(Toy):
         pytest.raises(accelsim.InputError, match=f"kind 'broken' made a ledger with {message}"),
     ):
         accelsim.run("digits_snn", file)
+
+
+def test_an_edited_model_is_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from accelsim.sweeps.sources import code_version
+
+    source = tmp_path / "source.py"
+    source.write_text((ROOT / "tests" / "toy_machine.py").read_text())
+    with installed("toy", source, "Toy", tmp_path, monkeypatch):
+        before = code_version()
+        (tmp_path / "site" / "toy_machine.py").write_text(source.read_text() + "\n# changed\n")
+        code_version.cache_clear()
+        assert code_version() != before

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -36,17 +37,25 @@ def code_version() -> str:
 
     The number alone would let a journal serve figures of yesterday's model.
     """
-    package = PACKAGE
     digest = hashlib.sha256()
-    for path in sorted(package.rglob("*")):
-        relative = path.relative_to(package)
-        if relative.parts[0] in _WITHOUT_FIGURES or "__pycache__" in relative.parts or not path.is_file():
+    _add_files(digest, PACKAGE, _WITHOUT_FIGURES)
+    for point in entry_points(group=GROUP):
+        digest.update(f"{point.name} {point.value} {point.dist.version if point.dist else ''}".encode())
+        found = find_spec(point.module.partition(".")[0])
+        for place in (found.submodule_search_locations or [found.origin]) if found else ():
+            _add_files(digest, Path(str(place)))
+    return f"{__version__}+{digest.hexdigest()[:12]}"
+
+
+def _add_files(digest: hashlib._Hash, place: Path, without: Collection[str] = ()) -> None:
+    """Source and data of a package's folder, or a module's file."""
+    folder = place if place.is_dir() else place.parent
+    for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
+        relative = path.relative_to(folder)
+        if relative.parts[0] in without or "__pycache__" in relative.parts or not path.is_file():
             continue
         if path.suffix in (".py", ".csv", ".yaml", ".json", ".npz"):
             digest.update(relative.as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    for point in entry_points(group=GROUP):
-        digest.update(f"{point.name} {point.value} {point.dist.version if point.dist else ''}".encode())
-    return f"{__version__}+{digest.hexdigest()[:12]}"
 
 
 class Recent(Generic[T]):
