@@ -4,16 +4,16 @@ The original takes minutes for such a network (its traces of every cycle go thro
 """
 
 from accelsim.studies.reproduce import sata_sim
-from accelsim.studies.reproduce.kernels import flushed_fetches, flushed_fetches_plain
+from accelsim.studies.reproduce.kernels import flushed_fetches
 from benchmarks.test_crossbar_speed import cpu_seconds
-from tests.reproduce.test_sata_sim import VGG16
+from tests.reproduce.test_sata_sim import VGG16, fetches_by_a_set
 
 ONE_LAYER = (16, 16, 3, 3, 64, 1, 16, 2, 2000)
 
 
 def test_vgg16_in_the_sata_tool(benchmark):
     compiled = cpu_seconds(lambda: flushed_fetches(*ONE_LAYER))
-    plain = cpu_seconds(lambda: flushed_fetches_plain(*ONE_LAYER), repeats=2)
+    plain = cpu_seconds(lambda: fetches_by_a_set(*ONE_LAYER), repeats=2)
 
     def fresh():
         sata_sim.cycle_stat.cache_clear()

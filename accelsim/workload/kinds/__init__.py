@@ -1,10 +1,12 @@
 """The kinds of layers that compute products: one class each, asked by everything that depends on the kind.
 
-To add one, write its class and name it in `KINDS`; what a network of a framework makes of it stands in
+To add one, write its class and name it in `AnyWeighted`; what a network of a framework makes of it stands in
 `accelsim.frontend.weighted` (tracing) and `accelsim.frontend.replaying`.
 """
 
 from __future__ import annotations
+
+from typing import get_args
 
 from accelsim.workload.kinds.base import Gemm, OpSpec, Shape, WeightedSpec
 from accelsim.workload.kinds.convolution import Conv1dSpec, Conv2dSpec, Conv3dSpec, ConvFields
@@ -22,15 +24,9 @@ AnyWeighted = (
     | MatmulSpec
 )
 KINDS: dict[str, type[WeightedSpec]] = {
-    "conv1d": Conv1dSpec,
-    "conv2d": Conv2dSpec,
-    "conv3d": Conv3dSpec,
-    "conv_transpose1d": ConvTranspose1dSpec,
-    "conv_transpose2d": ConvTranspose2dSpec,
-    "conv_transpose3d": ConvTranspose3dSpec,
-    "linear": LinearSpec,
-    "matmul": MatmulSpec,
+    get_args(kind.model_fields["op"].annotation)[0]: kind for kind in get_args(AnyWeighted)
 }
+"""By the name in a workload file."""
 
 __all__ = [
     "KINDS",
