@@ -6,7 +6,7 @@ The original takes minutes for such a network (its traces of every cycle go thro
 from accelsim.studies.reproduce import sata_sim
 from accelsim.studies.reproduce.kernels import flushed_fetches
 from benchmarks.test_crossbar_speed import cpu_seconds
-from tests.reproduce.test_sata_sim import VGG16, fetches_by_a_set
+from tests.studies.test_sata_sim import VGG16, fetches_by_a_set
 
 ONE_LAYER = (16, 16, 3, 3, 64, 1, 16, 2, 2000)
 

@@ -37,9 +37,10 @@ class Outcome:
 
 # The modules that need PyTorch. Single tests elsewhere that need it carry the marker `torch`.
 WITH_TORCH = (
-    "conventions/test_against_[cs]*.py", "frontend/test_[!t]*.py", "frontend/test_trace_*.py", "snn/*", "zoo/*",
-    "inference/test_adapt.py", "inference/test_ideal.py", "inference/test_tokens.py", "test_leaderboard.py",
-    "test_time_affine.py", "workload/test_against_torch.py",
+    "conventions/test_against_[cs]*.py", "frontend/test_[!t]*.py", "frontend/test_trace_*.py", "training/*",
+    "training/zoo/*", "accuracy/test_adapt.py", "inference/test_ideal.py", "inference/test_tokens.py",
+    "studies/test_leaderboard.py", "test_effort.py", "test_layer_kinds.py", "test_time_affine.py",
+    "workload/test_against_torch.py",
 )  # fmt: skip
 
 

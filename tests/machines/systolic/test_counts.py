@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelsim.machines.systolic.analytical import simulate
+from tests.machines.systolic.reference import Array, Layer
 from tests.networks import network, systolic, totals
-from tests.systolic.reference import Array, Layer
 
 SMALL, LARGE = 24, 4096
 

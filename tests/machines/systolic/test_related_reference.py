@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from accelsim.machines.systolic.related import subsets
 from accelsim.machines.systolic.related.kernels import unfold_numpy
 from accelsim.machines.systolic.related.windows import Windows, windows_of
+from tests.machines.systolic.test_related_machines import FAST, single
 from tests.networks import machine, simulate
-from tests.systolic.test_related_machines import FAST, single
 
 
 @st.composite

@@ -54,7 +54,7 @@ NAMES = {"x": 10**6, "y": 10**9, "long": 10**10_000, "text": "b" * 10**7, "items
 ALL = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
-from tests.explore.test_expression_bounds import BOMBS, NAMES
+from tests.sweeps.test_expression_bounds import BOMBS, NAMES
 from accelsim.sweeps.expressions import Expression, ExpressionError
 for text in BOMBS:
     try:

@@ -16,7 +16,7 @@ import accelsim
 from accelsim.core.errors import AccelsimError, InputError
 from accelsim.report.html import page, read_document
 from tests.conftest import Outcome
-from tests.reproduce.test_html import INFERENCE, REPRODUCE, Command
+from tests.studies.test_html import INFERENCE, REPRODUCE, Command
 
 Place = tuple[str | int, ...]
 

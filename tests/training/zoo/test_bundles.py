@@ -14,7 +14,7 @@ from accelsim.training.loop import evaluation_generator
 from accelsim.training.recipe import load_recipe
 from accelsim.workload import Bundle
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 LEAST = {
     "digits_resnet": 98.0, "moving_digits": 90.0, "digits_bntt": 98.0, "digits_tdbn": 98.0, "digits_layers": 97.0
 }  # fmt: skip

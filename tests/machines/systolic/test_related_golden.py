@@ -9,8 +9,8 @@ import pytest
 
 from accelsim.machines.systolic.related import cycles
 from accelsim.machines.systolic.related.cycles import ProductWork
-from tests.systolic import related_golden as golden
-from tests.systolic.related_golden import LAYERS, RECORDS, TIMESTEPS
+from tests.machines.systolic import related_golden as golden
+from tests.machines.systolic.related_golden import LAYERS, RECORDS, TIMESTEPS
 
 TILE = (256, 16, 128)
 

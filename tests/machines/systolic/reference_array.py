@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tests.systolic.registers import FreePe, Token, free_running, shifted_in, shifted_out, wavefront
+from tests.machines.systolic.registers import FreePe, Token, free_running, shifted_in, shifted_out, wavefront
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from accelsim.machines.systolic.cycle.simulate import simulate as clocked
 from accelsim.machines.systolic.description import SystolicFile
 from accelsim.machines.systolic.weights import WeightStore
 from accelsim.workload import Workload
+from tests.machines.systolic.reference_array import Machine, Outcome, ReferenceArray, lif_finish
+from tests.machines.systolic.reference_problems import DATAFLOWS, FAST, Problem, arrays, problems, with_channel
 from tests.networks import machine, systolic
-from tests.systolic.reference_array import Machine, Outcome, ReferenceArray, lif_finish
-from tests.systolic.reference_problems import DATAFLOWS, FAST, Problem, arrays, problems, with_channel
 
 
 def reference(problem: Problem, workload: Workload, file: SystolicFile, **keys: Any) -> tuple[Outcome, np.ndarray]:

@@ -16,8 +16,8 @@ from accelsim.core.errors import InputError
 from accelsim.machines.systolic.dataflows.registry import DATAFLOWS
 from accelsim.machines.systolic.schema import sections
 from accelsim.workload import Workload
+from tests.machines.systolic import related_golden as golden
 from tests.networks import documents, machine, network, simulate, totals
-from tests.systolic import related_golden as golden
 
 MACHINES = tuple(sections(DATAFLOWS))
 FAST = (("memories.dram.bandwidth_gbps", 1e12),)

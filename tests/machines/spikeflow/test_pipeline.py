@@ -19,8 +19,8 @@ from accelsim.noc.topology import Mesh
 from accelsim.noc.traffic import NocSpec
 from accelsim.noc.unloaded import unloaded_latency
 from accelsim.workload import Operation, Workload, as_ann
+from tests.machines.spikeflow.test_counts import MEMORIES
 from tests.networks import documents, network, spikeflow
-from tests.spikeflow.test_counts import MEMORIES
 
 
 def constant(op: Operation, cycles: list[float]) -> StageTiming:

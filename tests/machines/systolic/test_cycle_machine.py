@@ -19,9 +19,9 @@ from accelsim.machines.systolic.cycle.simulate import simulate as clocked
 from accelsim.workload import SpikeTrace
 from accelsim.workload.packed import import_packed
 from tests import golden
+from tests.machines.systolic.test_cycle_laws import with_bandwidth
+from tests.machines.systolic.test_scalesim import RECORDS, as_workload, floors
 from tests.networks import machine, network, systolic
-from tests.systolic.test_cycle_laws import with_bandwidth
-from tests.systolic.test_scalesim import RECORDS, as_workload, floors
 
 CONV = {"op": "conv2d", "name": "a", "out_channels": 6, "kernel": 3, "padding": 1, "bias": False}
 SPIKES = {"input": {"shape": [4, 8, 8], "encoding": "rate"}}

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from accelsim.machines.spikeflow.analytical import simulate
 from accelsim.machines.spikeflow.cycle import simulate as simulate_cycle
 from accelsim.machines.spikeflow.placement import place
+from tests.machines.spikeflow.reference import count
 from tests.networks import network, spikeflow, totals
-from tests.spikeflow.reference import count
 
 MEMORIES = {
     "global_buffer": {"width_bytes": 4},

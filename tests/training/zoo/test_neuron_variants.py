@@ -1,4 +1,4 @@
-"""Neuron variants: what describes them, what they do, which there are not. Their spikes: `tests/snn/test_neuron.py`."""
+"""Neuron variants: what describes them, what they do, which there are not. Their spikes: `test_neuron.py`."""
 
 import pytest
 import torch
