@@ -1,6 +1,6 @@
 """One layer's weights in crossbars: programmed, read and reassembled with the operands made ready once.
 
-`accelsim.crossbar.program_layer` does the physics (cells, wires, noise); here its matrices are brought into
+`accelsim.crossbar.layer.program_layer` does the physics (cells, wires, noise); here its matrices are brought into
 converter steps, one step per kind of column, and packed for the compiled product.
 """
 
