@@ -61,7 +61,7 @@ def load_model(mesh: Mesh, spec: NocSpec, traffic: Pattern, packet_flits: int = 
         InputError: a network that could deadlock.
     """
     instance(spec, NocSpec, "spec", "a NocSpec")
-    instance(traffic, Pattern, "traffic", "a Pattern (accelsim.noc.pattern)")
+    instance(traffic, Pattern, "traffic", "a Pattern (accelsim.noc.patterns.pattern)")
     spec.check(mesh)
     share, unloaded = np.zeros((mesh.nodes, PORTS)), 0.0
     for source, destination, part in traffic.flows(mesh):

@@ -152,7 +152,7 @@ def load_test(
         InputError: a rate, a length or a period outside its range, or a network that could deadlock.
     """
     instance(spec, NocSpec, "spec", "a NocSpec")
-    instance(traffic, Pattern, "traffic", "a Pattern (accelsim.noc.pattern)")
+    instance(traffic, Pattern, "traffic", "a Pattern (accelsim.noc.patterns.pattern)")
     rate, packet_flits = figure(rate, "rate", infinite=True), count(packet_flits, "packet_flits", least=-(2**31))
     warm_up = count(warm_up, "warm_up", least=0, most=MAX_PERIOD_CYCLES)
     measure = count(measure, "measure", most=MAX_PERIOD_CYCLES)
