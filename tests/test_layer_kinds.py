@@ -19,9 +19,11 @@ from accelsim.inference.arithmetic import Arithmetic, Crossbars
 from accelsim.inference.executor import Network
 from accelsim.inference.values import Value, inward, outward
 from accelsim.inference.weights import quantised, read_layer
-from accelsim.workload import Workload
+from accelsim.machines.description import load_hardware
+from accelsim.workload import Bundle, SpikeTrace, Workload
 from accelsim.workload.fanout import fanout, reachable_macs
 from accelsim.workload.kinds import KINDS, ConvFields
+from accelsim.workload.load import resolve_workload
 from accelsim.workload.trace import encode
 from tests.frontend.conftest import user_lif_class
 from tests.inference.networks import inputs_for, make, weights_for
@@ -381,3 +383,21 @@ def test_padding_with_anything_but_zeros_is_no_layer(kind):
     kinds = [op.kind for op in bundle.workload.graph.operations]
     assert "opaque" in kinds[: kinds.index(kind)]  # the padding stands before it, as something that no layer is
     assert bundle.workload.graph.by_name["conv"].spec.padding == (0,) * rank
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys"),
+    [("conv2d", {"padding": 1}), ("conv_transpose2d", {"stride": 2}), ("conv_transpose2d", {"stride": 4})],
+)
+def test_spikes_by_chance_take_as_long_as_drawn_ones(kind: str, keys: dict[str, int]) -> None:
+    """Zeros between the inputs of a transposed convolution are counted once in the density that an array skips by."""
+    layers = [{"op": kind, "name": "c", "out_channels": 8, "kernel": 4, **keys}, {"op": "neuron", "name": "n"}]
+    network = {"name": "n", "timesteps": 2, "input": {"shape": [8, 12, 12], "encoding": "rate"}, "layers": layers}
+    spikes = np.random.default_rng(0).random((2, 4, 8, 12, 12)) < 0.15
+    weights = {"c.weight": np.ones((8, 8, 4, 4), np.float32), "c.bias": np.zeros(8, np.float32)}
+    trace = SpikeTrace.from_arrays({"c": spikes.astype(np.float32)})
+    drawn = Bundle.of(network, weights=weights, trace=trace, samples={})
+    chance = resolve_workload({**network, "activity": {"density": 0.15}})
+    machine = load_hardware("sata_os", {"sparsity.spikes": "skip"})
+    seen, expected = machine.simulate(drawn.workload, "cycle"), machine.simulate(chance, "analytical")
+    assert expected.layers[0].cycles.sum() == pytest.approx(seen.layers[0].cycles.sum(), rel=0.05)
