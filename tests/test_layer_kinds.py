@@ -359,10 +359,8 @@ def test_modules_are_traced_and_replayed(kind, layout):
         assert np.array_equal(ideal.trace[name].dense(), bundle.trace[name].dense()), name
 
 
-@pytest.mark.parametrize("kind", sorted(MODULES))
+@pytest.mark.parametrize("kind", [kind for kind in sorted(MODULES) if "transpose" not in kind])  # PyTorch has no others
 def test_padding_with_anything_but_zeros_is_no_layer(kind):
-    if "transpose" in kind:
-        pytest.skip("PyTorch has no such module")
     rank = KINDS[kind].rank
     net = MODULES[kind](2, 3, 3, padding=1, padding_mode="circular")
 

@@ -47,7 +47,7 @@ def parse(text: str, shown: str) -> Any:
     try:
         data = json.loads(
             text,
-            parse_constant=lambda name: _Refused(f"{name} is no number"),
+            parse_constant=lambda name: _Refused(f"{name} is no JSON number"),
             parse_int=_whole,
             parse_float=_real,
             object_pairs_hook=_object,

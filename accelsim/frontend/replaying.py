@@ -204,7 +204,7 @@ class _Runner:
         Raises:
             InputError: a membrane left float32; it would never come back.
         """
-        spikes, potential = self.neurons.step(op, Value(inward(operands[0].numpy())))
+        spikes, potential = self.neurons.step(op, Value(inward(operands[0].numpy(), op.channels_first)))
         assert potential is not None
         self._check_sums(op.name, potential)
-        return torch.from_numpy(np.ascontiguousarray(outward(spikes.codes), dtype=np.float32))
+        return torch.from_numpy(np.ascontiguousarray(outward(spikes.codes, op.channels_first), dtype=np.float32))

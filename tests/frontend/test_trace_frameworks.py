@@ -284,5 +284,5 @@ def test_spikformer_block_of_spikingjelly_layers(jelly, dense_of):
     scores = (q @ k.transpose(-1, -2)).permute(0, 1, 3, 2, 4).flatten(3)  # the layer's output: [rows, heads x columns]
     assert np.array_equal(dense_of(bundle, "matmul-2"), scores.numpy())
     kinds = [op.kind for op in bundle.workload.graph.weighted]
-    assert kinds == ["conv2d"] * 4 + ["matmul"] * 2 + ["linear"]
-    assert bundle.workload.graph.by_name["qkv.0"].in_shapes[0] == (8, 1, 9)
+    assert kinds == ["conv2d", *["conv1d"] * 3, "matmul", "matmul", "linear"]
+    assert bundle.workload.graph.by_name["qkv.0"].in_shapes[0] == (8, 9)

@@ -177,7 +177,7 @@ def without(document: dict[str, Any], *keys: str) -> dict[str, Any]:
         ('{"schema": 7}', "schema: no page can be made of 7"),
         ('{"schema": "accelsim.reproduce/1", "experiments": [{"name": "a"}]}', "experiments[0].rows: missing"),
         ('{"schema": "accelsim.results/1", "results": []}', "results: "),
-        ('{"schema": "accelsim.result/1", "totals": {"energy_pj": NaN}}', "NaN is no number"),
+        ('{"schema": "accelsim.result/1", "totals": {"energy_pj": NaN}}', "NaN is no JSON number"),
         ("[" * 100000, "not valid JSON"),
     ],
 )

@@ -1,7 +1,6 @@
 """Recipe files: what is wrong is said with file, line, key and the nearest spelling; the command around them."""
 
 import importlib
-import inspect
 import json
 import re
 import sys
@@ -205,9 +204,3 @@ def test_the_schema_describes_every_key():
     ]  # fmt: skip
     assert riddles == []
     json.dumps(definitions)
-
-
-def test_names_of_functions_are_not_taken_by_the_modules_of_that_name():
-    for module in ("digits", "train", "cifar", "vgg", "resnet", "spikformer"):
-        importlib.import_module(f"accelsim.training.{module}")
-        assert inspect.isfunction(getattr(importlib.import_module("accelsim.training"), module))
