@@ -42,8 +42,11 @@ def code_version() -> str:
     for point in entry_points(group=GROUP):
         digest.update(f"{point.name} {point.value} {point.dist.version if point.dist else ''}".encode())
         found = find_spec(point.module.partition(".")[0])
-        for place in (found.submodule_search_locations or [found.origin]) if found else ():
-            _add_files(digest, Path(str(place)))
+        places = list(found.submodule_search_locations or []) if found else []
+        if found and found.origin and not places:
+            places = [found.origin]
+        for place in places:
+            _add_files(digest, Path(place))
     return f"{__version__}+{digest.hexdigest()[:12]}"
 
 
