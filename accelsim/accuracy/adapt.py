@@ -32,13 +32,12 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.core.errors import InputError, Problem
+from accelsim.core.types import FloatArray
 from accelsim.inference.arithmetic import REMEDIES, Arithmetic
 from accelsim.inference.executor import Network
 from accelsim.inference.values import Value
 from accelsim.workload import Bundle, Operation, Workload
 from accelsim.workload.norms import BatchNorm, read_norm
-
-FloatArray = npt.NDArray[np.float64]
 
 # A channel whose deviation has changed by more than this hardly carries what it did; it is only shifted.
 _MOST = 8.0

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +16,10 @@ from accelsim.core import options
 from accelsim.core.errors import InputError, Problem, did_you_mean
 from accelsim.core.files import exists
 from accelsim.core.options import count
+from accelsim.core.types import Array, IntArray
 from accelsim.inference.network_io import check_inputs, classes_of
 from accelsim.workload import Bundle
 from accelsim.workload.npz import read_npz
-
-Array = npt.NDArray[Any]
 
 PACKAGED = ("digits",)
 CALIBRATION_IMAGES = 64
@@ -34,7 +32,7 @@ class Images:
     name: str
     inputs: Array
     """[N, *shape] (static) or [T, N, *shape]."""
-    labels: npt.NDArray[np.int64]
+    labels: IntArray
     """[N]"""
     calibration: Array
     """Images without labels that a chip would be set up with; other ones than `inputs` where there are any."""

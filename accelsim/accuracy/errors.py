@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from accelsim.core.types import FloatArray
 from accelsim.workload import Workload
 
-FloatArray = npt.NDArray[np.float64]
 Potentials = Mapping[str, npt.NDArray[Any]]
 
 _IMAGES = 64

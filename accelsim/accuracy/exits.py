@@ -15,10 +15,8 @@ import numpy.typing as npt
 
 from accelsim.core.errors import InputError, Problem
 from accelsim.core.options import array, figure, refuse
+from accelsim.core.types import FloatArray, IntArray
 from accelsim.inference.kernels import running_entropy
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

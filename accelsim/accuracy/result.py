@@ -15,6 +15,7 @@ from accelsim.accuracy.errors import MembraneErrors
 from accelsim.accuracy.exits import Exits
 from accelsim.accuracy.stepping import StepCosts
 from accelsim.core.options import indentation
+from accelsim.core.types import FloatArray, IntArray
 from accelsim.core.views import plot
 from accelsim.inference.arithmetic import Arithmetic
 from accelsim.ledger.result import Result
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from accelsim.inference.run import Run
 
 SCHEMA = "accelsim.inference/1"
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class Headline:
 
     accuracy: float
     accuracy_ci: tuple[float, float]
-    predictions: npt.NDArray[np.int64]
+    predictions: IntArray
     totals: Mapping[str, float]
     breakdown: Mapping[str, float]
     """The energy by category."""
@@ -166,7 +166,7 @@ class InferenceResult:
     """One per repeat."""
     accuracy_ci: tuple[float, float]
     ideal_accuracy: float
-    predictions: npt.NDArray[np.int64]
+    predictions: IntArray
     """[N] of the first repeat."""
     spike_mismatch: Mapping[str, FloatArray]
     """For each neuron layer, [T] share of outputs that differ from the ideal network; mean over repeats."""

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
+from accelsim.core.types import FloatArray
 from accelsim.workload import Record
 
-FloatArray = npt.NDArray[np.float64]
 LEVEL = 0.95
 
 

@@ -12,14 +12,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from accelsim.accuracy.exit_unit import NAME as EXIT_UNIT
+from accelsim.core.types import FloatArray
 from accelsim.ledger.result import CATEGORIES, LEAKAGE, Result
 from accelsim.machines.description import Hardware
 from accelsim.workload import Workload
 
-FloatArray = npt.NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
 Price = Callable[[Workload, Hardware, int | None], Result]

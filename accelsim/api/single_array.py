@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from accelsim.core.effort import Work, announce
 from accelsim.core.errors import InputError, Problem
+from accelsim.core.types import FloatArray
 from accelsim.core.views import plot
 from accelsim.crossbar.devices import MOST_READ_V, Device
 from accelsim.crossbar.solution import Wires
@@ -53,7 +53,7 @@ class ArrayReport:
     study: ArrayStudy
     sizes: Sequence[int]
     ohms: Sequence[float]
-    loss: npt.NDArray[np.float64]
+    loss: FloatArray
 
     @property
     def title(self) -> str:

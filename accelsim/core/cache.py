@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from accelsim.core.errors import InputError
 from accelsim.core.files import write_atomic
+from accelsim.core.types import IntArray
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 T = TypeVar("T")
@@ -138,7 +139,7 @@ def unpacked(kind: type[T], arrays: Arrays, prefix: str = "") -> T:
     return kind(**values)
 
 
-def _narrow(whole: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+def _narrow(whole: IntArray) -> npt.NDArray[Any]:
     low, high = int(whole.min(initial=0)), int(whole.max(initial=0))
     for kind in (np.int8, np.int16, np.int32):
         if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
+from accelsim.core.types import FloatArray
 
 HALF_BITS = 15
 """Bits of the two whole numbers that a real input is cut into."""

@@ -9,9 +9,8 @@ from functools import cache
 from itertools import accumulate
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
+from accelsim.core.types import FloatArray
 
 
 @cache

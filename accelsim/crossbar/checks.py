@@ -10,8 +10,7 @@ import numpy.typing as npt
 
 from accelsim.core import options
 from accelsim.core.errors import InputError, Problem, did_you_mean
-
-FloatArray = npt.NDArray[np.float64]
+from accelsim.core.types import FloatArray
 
 
 def refuse(message: str, where: str) -> InputError:

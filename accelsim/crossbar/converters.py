@@ -7,10 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from accelsim.core.types import BoolArray, FloatArray, IntArray
 from accelsim.crossbar import checks
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 DAC_MODES = ("serial", "levels")
 
@@ -44,7 +42,7 @@ class Dac:
             )
         return x.astype(np.int64)
 
-    def bit_planes(self, values: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    def bit_planes(self, values: npt.ArrayLike) -> BoolArray:
         """[bits, ...] flags, least significant first: values = sum_t 2^t planes[t]."""
         x = self._checked(values)
         return np.stack([(x >> t & 1).astype(bool) for t in range(self.bits)])

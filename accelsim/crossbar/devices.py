@@ -22,8 +22,8 @@ import yaml
 
 from accelsim.core.errors import InputError, Problem, did_you_mean
 from accelsim.core.options import LARGEST_COUNT, array, count, figure, found, text
+from accelsim.core.types import FloatArray
 
-FloatArray = npt.NDArray[np.float64]
 CellKind = Literal["levels", "binary_units"]
 NoiseLaw = Literal["constant", "proportional"]
 Spacing = Literal["conductance", "resistance"]

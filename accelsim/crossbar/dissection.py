@@ -19,14 +19,14 @@ import functools
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+
+from accelsim.core.types import IntArray
 
 LEAF = 4
 # Leaves of one GROUP x GROUP square are reduced together, one per SIMD lane.
 GROUP = 4
 LANES = GROUP * GROUP
 
-IntArray = npt.NDArray[np.int64]
 
 # Kinds of plan steps (first column of `Plan.steps`).
 REDUCE_LEAVES, PUSH_LEAF, MERGE_LEFT_RIGHT, MERGE_TOP_BOTTOM = range(4)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from accelsim.core.types import BoolArray, FloatArray, IntArray
 from accelsim.crossbar import checks
 from accelsim.crossbar.converters import Adc, Dac
 from accelsim.crossbar.devices import Device
@@ -23,8 +24,6 @@ from accelsim.crossbar.mapping import RowBlocks, linear_blocks
 from accelsim.crossbar.noise import statistical_variance
 from accelsim.crossbar.solution import Wires
 from accelsim.crossbar.weights import COMPLEMENTS, Encoding, encode
-
-FloatArray = npt.NDArray[np.float64]
 
 BASELINES = ("none", "column")
 
@@ -39,7 +38,7 @@ class Output:
     """ADC conversions made."""
     clipped: int
     """Of these, how many hit the end of the range."""
-    active_rows: npt.NDArray[np.int64]
+    active_rows: IntArray
     """[B, K] rows driven in each row block (summed over bit-planes)."""
 
 
@@ -50,9 +49,9 @@ class ProgrammedLayer:
     blocks: RowBlocks
     encoding: Encoding
     """Of all rows together, without complements."""
-    codes: npt.NDArray[np.int64]
+    codes: IntArray
     """[K, rows, P] cell codes as stored."""
-    flipped: npt.NDArray[np.bool_]
+    flipped: BoolArray
     """[K, P] columns stored complemented."""
     conductance_s: FloatArray
     """[K, T, rows, columns] of each array; the last column is the reference where there is one."""
@@ -131,7 +130,7 @@ class ProgrammedLayer:
         assert total is not None
         return total
 
-    def _read_spikes(self, spikes: npt.NDArray[np.bool_], adc: Adc | None, seed: int | None) -> Output:
+    def _read_spikes(self, spikes: BoolArray, adc: Adc | None, seed: int | None) -> Output:
         cut = self.blocks.cut_inputs(spikes)
         n_reads, n_blocks, _ = cut.shape
         step_a = self.unit_a if adc is None else adc.step_a
@@ -238,7 +237,7 @@ def program_layer(
     )
 
 
-def _choose_flips(codes: npt.NDArray[np.int64], mask: int, complement: str) -> npt.NDArray[np.bool_]:
+def _choose_flips(codes: IntArray, mask: int, complement: str) -> BoolArray:
     """[K, P]: complement where it lowers the sum of codes, per column or per array of columns."""
     total = codes.sum(axis=1)
     if complement == "column":

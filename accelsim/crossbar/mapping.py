@@ -19,10 +19,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from accelsim.core.types import IntArray
 from accelsim.crossbar import checks
 from accelsim.workload.receptive_field import Axis, ReceptiveField
-
-IntArray = npt.NDArray[np.int64]
 
 LAYOUTS = ("kernel_position", "im2col")
 
@@ -40,7 +39,7 @@ class RowBlocks:
         """Number of row blocks (arrays one above the other)."""
         return int(self.features.shape[0])
 
-    def cut_weights(self, weights: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    def cut_weights(self, weights: npt.ArrayLike) -> IntArray:
         """[blocks, rows, M] from weights [features, M]; empty rows hold zero."""
         w = np.asarray(weights)
         if w.ndim != 2 or w.shape[0] != self.n_features:

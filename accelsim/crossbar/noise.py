@@ -25,12 +25,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from accelsim.core.types import FloatArray
 from accelsim.crossbar import checks
 from accelsim.crossbar.kernels.response import variance_batch
 from accelsim.crossbar.reads import device_voltages_v, solve_reads
 from accelsim.crossbar.solution import CrossbarSolution, Wires
-
-FloatArray = npt.NDArray[np.float64]
 
 NOISE_MODELS = ("statistical", "first_order", "exact")
 

@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from accelsim.core.types import FloatArray, IntArray
 from accelsim.crossbar import checks
 from accelsim.crossbar.kernels.ladder import gated_far, gated_near
 from accelsim.crossbar.kernels.reads import read_batch, solve_scaled, wire_loss
 from accelsim.crossbar.solution import CrossbarSolution, Wires
-
-FloatArray = npt.NDArray[np.float64]
 
 TOLERANCE = 1e-13
 _MAX_ITERATIONS = 10_000
@@ -26,7 +25,7 @@ class Reads:
     """[B, M] column currents."""
     device_currents_a: FloatArray | None
     """[B, N, M] current of every device, if asked for."""
-    iterations: npt.NDArray[np.int64]
+    iterations: IntArray
     """[B] conjugate-gradient steps used."""
 
 

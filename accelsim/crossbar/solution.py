@@ -22,12 +22,11 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from accelsim.core.types import FloatArray
 from accelsim.crossbar import checks
 from accelsim.crossbar.dissection import plan_for
 from accelsim.crossbar.kernels.kron import reduce_batch
 from accelsim.crossbar.kernels.ladder import column_ladders_batch
-
-FloatArray = npt.NDArray[np.float64]
 
 # A wire stated as ideal gets this fraction of the resistance that would change the result by itself.
 _NOTHING = 1e-17

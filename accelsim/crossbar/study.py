@@ -6,17 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from accelsim.core import options
 from accelsim.core.exact import on_grid
+from accelsim.core.types import FloatArray
 from accelsim.crossbar import checks
 from accelsim.crossbar.devices import MOST_READ_V, Device
 from accelsim.crossbar.noise import statistical_variance
 from accelsim.crossbar.reads import device_voltages_v
 from accelsim.crossbar.solution import Wires, solve_transfer
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from accelsim.core.types import BoolArray, FloatArray, IntArray
 from accelsim.crossbar import checks
-
-IntArray = npt.NDArray[np.int64]
 
 SCHEMES = ("diff", "differential_pair", "offset_column")
 COMPLEMENTS = ("none", "array", "column")
@@ -58,9 +57,9 @@ class Encoding:
     """[P, M]: how often each physical column counts in each output (shifts and signs)."""
     per_active_row: IntArray
     """[M]: added for every active row (what complementing took away)."""
-    flipped: npt.NDArray[np.bool_]
+    flipped: BoolArray
     """[P]: columns stored complemented."""
-    negative: npt.NDArray[np.bool_] | None
+    negative: BoolArray | None
     """[K, M] negative weights where they are counted digitally (``diff`` with ``popcount``)."""
     bits: int
     cell_bits: int
@@ -77,7 +76,7 @@ class Encoding:
 
     def decode(
         self, sums: npt.ArrayLike, active_rows: npt.ArrayLike, inputs: npt.ArrayLike | None = None
-    ) -> npt.NDArray[np.float64]:
+    ) -> FloatArray:
         """Outputs [B, M] from column sums [B, P] in weight steps and the sum of inputs [B].
 
         `inputs` [B, K] are needed where negative weights are counted digitally.
@@ -158,7 +157,7 @@ def encode(
     )
 
 
-def _flips(codes: IntArray, mask: int, complement: str) -> npt.NDArray[np.bool_]:
+def _flips(codes: IntArray, mask: int, complement: str) -> BoolArray:
     total = codes.sum(axis=0)
     if complement == "column":
         return np.asarray(2 * total > mask * codes.shape[0])

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
+from accelsim.core.types import BoolArray, IntArray
 from accelsim.workload import Bundle, Operation, Record, SpikeTrace, Workload
 from accelsim.workload.fanout import fanout
 from accelsim.workload.outputs import source
-
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,7 @@ class Evidence:
 
     # --- weights ----------------------------------------------------------------------------------------
 
-    def nonzero_weights(self, op: Operation) -> npt.NDArray[np.bool_] | None:
+    def nonzero_weights(self, op: Operation) -> BoolArray | None:
         """Which weights are not zero, [groups, n, k]; None without a bundle."""
         if self.bundle is None or not op.weights or not self._has_weights:
             return None
@@ -115,7 +113,7 @@ class Evidence:
         if weight is None or weight.size != op.weights:  # the shapes were changed after the bundle was made
             return None
         gemm = op.products()
-        mask: npt.NDArray[np.bool_] = np.asarray(weight).reshape(gemm.groups, gemm.n, gemm.k) != 0
+        mask: BoolArray = np.asarray(weight).reshape(gemm.groups, gemm.n, gemm.k) != 0
         return mask
 
     @property
@@ -142,7 +140,7 @@ class Evidence:
         return float((taps.reshape(len(mask), -1) * mask.sum(axis=1)).sum()) * per_image
 
 
-def tap_counts(op: Operation, marked: npt.NDArray[np.bool_]) -> IntArray:
+def tap_counts(op: Operation, marked: BoolArray) -> IntArray:
     """How many marked elements of [B, *shape] reach an output through each tap, [groups, channels, *kernel]."""
     windows = op.field.windows(op.by_group(marked.sum(axis=0, dtype=np.int64)), 2)
     counts: IntArray = windows.sum(axis=tuple(range(2, 2 + len(op.field.axes))))

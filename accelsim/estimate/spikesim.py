@@ -6,16 +6,14 @@ import math
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
 from accelsim.core.settings import Section
+from accelsim.core.types import IntArray
 from accelsim.estimate.evidence import Evidence
 from accelsim.estimate.tally import Convention, NotApplicable, Tally, named
 from accelsim.workload import Operation, Record
 from accelsim.workload.kinds import ConvFields
-
-IntArray = npt.NDArray[np.int64]
 
 
 class Crossbar(Section):

@@ -15,6 +15,7 @@ from accelsim.core.errors import InputError, Problem
 from accelsim.core.files import Document
 from accelsim.core.options import document
 from accelsim.core.settings import validate
+from accelsim.core.types import FloatArray
 from accelsim.frontend.classify import Chunk, combined
 from accelsim.frontend.describe import Layers, describe, kept_sites
 from accelsim.frontend.over_time import affine_of, chains_in_time, common_path
@@ -25,7 +26,6 @@ from accelsim.workload.bundle import Bundle, TraceLevel
 from accelsim.workload.schema import Precision
 
 Arrays = dict[str, npt.NDArray[Any]]
-FloatArray = npt.NDArray[np.float64]
 _CACHED = 32768
 """Weights that are folded at a time."""
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from accelsim.core.errors import InputError, Problem
+from accelsim.core.types import Array
 from accelsim.workload.trace import Record
 
-Array = npt.NDArray[Any]
 Kind = Literal["zero", "binary", "codes", "real"]
 
 MAX_LEVELS = 255

@@ -16,9 +16,8 @@ import numpy.typing as npt
 
 from accelsim.core.errors import InputError, Problem
 from accelsim.core.options import LARGEST_COUNT
+from accelsim.core.types import FloatArray
 from accelsim.workload.weights import check_numbers
-
-FloatArray = npt.NDArray[np.float64]
 
 _CONV = ("weight", "stride", "padding", "dilation", "groups", "bias")
 _POOL = ("kernel_size", "stride", "padding")

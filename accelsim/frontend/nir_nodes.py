@@ -14,12 +14,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from accelsim.core.types import Array
 from accelsim.frontend.nir_fields import REQUIRED, NirNode
 
 Discretization = Literal["euler", "exp"]
-Array = npt.NDArray[Any]
 
 WEIGHT_AXES = {
     "Conv1d": "outputs, inputs, length",

@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from accelsim.core.types import FloatArray
 from accelsim.frontend.arguments import Handler
 from accelsim.frontend.axes import whole
 from accelsim.frontend.bookkeeping import Bookkeeping
@@ -58,9 +58,9 @@ def _affine(recorder: Bookkeeping, args: Sequence[Any], eps: float) -> Norm | No
     return norm
 
 
-def _doubles(tensor: Tensor) -> npt.NDArray[np.float64]:
+def _doubles(tensor: Tensor) -> FloatArray:
     """A copy in double precision."""
-    array: npt.NDArray[np.float64] = tensor.detach().double().cpu().numpy().copy()
+    array: FloatArray = tensor.detach().double().cpu().numpy().copy()
     return array
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from accelsim.core.types import FloatArray
 from accelsim.frontend.axes import Axis, Dim, Layout, Part, has, size_of, whole, without
 from accelsim.frontend.classify import Chunk
 from accelsim.frontend.neurons import NeuronRecord
@@ -32,8 +33,8 @@ class Norm:
     """The affine map of a batch-norm in evaluation mode, per channel: gain * x + offset (float64)."""
 
     path: str
-    gain: npt.NDArray[np.float64]
-    offset: npt.NDArray[np.float64]
+    gain: FloatArray
+    offset: FloatArray
     statistics: BatchNorm
 
     def same_as(self, other: Norm) -> bool:

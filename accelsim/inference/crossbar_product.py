@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from accelsim.core.errors import InputError, Problem
 from accelsim.core.exact import on_grid
+from accelsim.core.types import FloatArray, Words
 from accelsim.inference.arithmetic import Crossbars
 from accelsim.inference.noisy import NoisyReads
 from accelsim.inference.products import chunks, dense, with_bias
@@ -16,9 +17,6 @@ from accelsim.inference.programmed import GroupSet, Reader, group_sets, program
 from accelsim.inference.values import Value
 from accelsim.inference.weights import Layer
 from accelsim.inference.windows import position_words
-
-FloatArray = npt.NDArray[np.float64]
-Words = npt.NDArray[np.uint64]
 
 # Column currents of so many reads say enough about the range of a layer.
 _CALIBRATION_READS = 2048

@@ -9,12 +9,11 @@ run.logits, run.trace
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from accelsim.core.errors import InputError, Problem
+from accelsim.core.types import Array
 from accelsim.inference.arithmetic import Arithmetic
 from accelsim.inference.crossbar_product import CrossbarProduct
 from accelsim.inference.network_io import check_inputs, class_values
@@ -29,7 +28,6 @@ from accelsim.workload.affine import read_time_affines
 from accelsim.workload.outputs import is_constant
 from accelsim.workload.schema import ViewSpec
 
-Array = npt.NDArray[Any]
 Progress = Callable[[int, int], None]
 OnLayer = Callable[[Operation, list[Value]], list[Value]]
 

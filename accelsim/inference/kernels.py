@@ -15,9 +15,7 @@ import numpy.typing as npt
 from numba import prange
 
 from accelsim.core.compiled import njit
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from accelsim.core.types import FloatArray, IntArray
 
 RESET_NONE, RESET_SOFT, RESET_HARD = 0, 1, 2
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
 from accelsim.core.errors import InputError, Problem
+from accelsim.core.types import Array, FloatArray
 from accelsim.inference.values import Value, outward
 from accelsim.workload import Operation, Workload
-
-Array = npt.NDArray[Any]
 
 
 def check_inputs(workload: Workload, inputs: Array) -> tuple[npt.NDArray[np.float32], bool]:
@@ -56,7 +53,7 @@ def classes_of(workload: Workload) -> int:
     return workload.classes
 
 
-def class_values(op: Operation, value: Value) -> npt.NDArray[np.float64]:
+def class_values(op: Operation, value: Value) -> FloatArray:
     """[images, classes] of the last operation's output; tokens are averaged, as a transformer's head does."""
     real = value.codes.astype(np.float64) * value.unit
     if op.channel_axis == 1:

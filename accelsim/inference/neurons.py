@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from accelsim.core.errors import InputError, Problem
+from accelsim.core.types import Array
 from accelsim.inference.kernels import RESET_HARD, RESET_NONE, RESET_SOFT, NeuronRule, update_neurons
 from accelsim.inference.values import Value
 from accelsim.workload import Graph, Operation
 from accelsim.workload.schema import NeuronFields
-
-Array = npt.NDArray[Any]
 
 _RESETS = {"none": RESET_NONE, "soft": RESET_SOFT, "hard": RESET_HARD}
 

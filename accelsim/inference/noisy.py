@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from accelsim.core.types import IntArray, Words
 from accelsim.crossbar.noise import NoisyArray
 from accelsim.inference.arithmetic import Crossbars
 
 if TYPE_CHECKING:
     from accelsim.inference.programmed import Reader
 
-Words = npt.NDArray[np.uint64]
 
 _DRAWN_CELLS = 500_000
 
@@ -38,7 +38,7 @@ class NoisyReads:
                 row.append(NoisyArray(held[block, tile], sigma, part))
             self._arrays.append(row)
 
-    def columns(self, words: Words, seed: int, first_read: int) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+    def columns(self, words: Words, seed: int, first_read: int) -> tuple[npt.NDArray[Any], IntArray]:
         """As `Reader.columns`; read r draws from a generator of its own, whatever the batch it is in."""
         reader, settings = self._reader, self._settings
         programmed = reader.programmed
@@ -71,7 +71,7 @@ class NoisyReads:
         return total, active
 
 
-def _batches(reads: npt.NDArray[np.int64], cells: int) -> list[npt.NDArray[np.int64]]:
+def _batches(reads: IntArray, cells: int) -> list[IntArray]:
     """Reads in runs whose redrawn cells take a few megabytes."""
     size = max(1, _DRAWN_CELLS // cells)
     return [reads[start : start + size] for start in range(0, len(reads), size)]

@@ -6,15 +6,13 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from accelsim.core.exact import HALF_BITS, halves, on_grid
+from accelsim.core.types import Array
 from accelsim.inference.values import Value
 from accelsim.inference.weights import Layer
 from accelsim.workload import Operation
 from accelsim.workload.kinds import MatmulSpec
-
-Array = npt.NDArray[Any]
 
 # Receptive fields of this many bytes at once: they stay in the cache of one core or near it.
 _FIELD_BYTES = 8_000_000

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from accelsim.core.types import FloatArray, IntArray, Words
 from accelsim.crossbar.kernels.mvm import multiply, pack_matrices
 from accelsim.crossbar.layer import ProgrammedLayer, program_layer
 from accelsim.crossbar.mapping import RowBlocks, conv_blocks
@@ -19,10 +20,6 @@ from accelsim.inference.arithmetic import Crossbars
 from accelsim.inference.kept import kept
 from accelsim.inference.kernels import reassemble
 from accelsim.inference.weights import Layer
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-Words = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True)

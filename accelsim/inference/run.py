@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from accelsim.core.types import Array, FloatArray, IntArray
 from accelsim.inference.values import Recorder
 from accelsim.workload import Record, SpikeTrace, Workload
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Run:
     """What one run over N images left behind."""
 
-    logits: npt.NDArray[np.float64]
+    logits: FloatArray
     """[T, N, classes] outputs of the last operation, timestep by timestep, not accumulated."""
     trace: SpikeTrace
     """Inputs of the weighted operations."""
@@ -31,7 +29,7 @@ class Run:
     clipped: int = 0
 
     @property
-    def predictions(self) -> npt.NDArray[np.int64]:
+    def predictions(self) -> IntArray:
         """[N] class with the largest mean logit."""
         return np.asarray(self.logits.mean(axis=0).argmax(axis=1))
 

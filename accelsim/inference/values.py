@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from accelsim.core.types import Array
 from accelsim.workload import ActivationType, Record
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)

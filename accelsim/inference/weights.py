@@ -10,10 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.core.errors import InputError, Problem
+from accelsim.core.types import FloatArray
 from accelsim.workload import Operation
 from accelsim.workload.weights import check_layer
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from accelsim.core.types import Array
 from accelsim.inference.kernels import pack_channels
 from accelsim.workload.schema import PoolFields
-
-Array = npt.NDArray[Any]
 
 
 def pooled(maps: Array, spec: PoolFields, out_shape: tuple[int, ...], average: bool) -> Array:

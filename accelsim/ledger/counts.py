@@ -7,14 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from accelsim.core.timesteps import ones
+from accelsim.core.types import FloatArray
 from accelsim.ledger.floorplan import Floorplan
 from accelsim.ledger.timeline import Timeline
-
-FloatArray = npt.NDArray[np.float64]
-
 
 _NOTHING: tuple[float, FloatArray | None] = (0.0, None)
 

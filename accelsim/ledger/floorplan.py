@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
+from accelsim.core.types import FloatArray
 
 
 @dataclass(frozen=True)
@@ -18,6 +17,6 @@ class Floorplan:
     """Names of the layers in the tile at each node; nodes not named hold nothing."""
     module: Sequence[int]
     """Nodes of the neuronal module."""
-    link_flits: npt.NDArray[np.float64]
+    link_flits: FloatArray
     """[nodes, 4] flits that left each router to the east, west, south and north."""
     title: str

@@ -15,7 +15,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from accelsim.core.options import indentation
 from accelsim.core.views import plot
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-FloatArray = npt.NDArray[np.float64]
 
 SCHEMA = "accelsim.result/1"
 SCHEMA_MANY = "accelsim.results/1"

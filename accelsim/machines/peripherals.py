@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from accelsim.core import timesteps as steps
-from accelsim.core.timesteps import FloatArray
+from accelsim.core.types import FloatArray
 from accelsim.ledger.counts import LayerLedger
 from accelsim.workload import ActivationType, Operation, Stage, Workload
 from accelsim.workload.affine import WORD_BITS, parameter_bits

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from accelsim.core.options import instance
+from accelsim.core.types import BoolArray, FloatArray, IntArray
 from accelsim.noc.patterns import Pattern
 from accelsim.noc.simulation import NocRun
 from accelsim.noc.state import delays_of
-from accelsim.noc.topology import LOCAL, PORTS, FloatArray, IntArray, Mesh
+from accelsim.noc.topology import LOCAL, PORTS, Mesh
 from accelsim.noc.traffic import Messages, NocSpec
 from accelsim.noc.unloaded import credit_loop, unloaded_by_hops
 
@@ -178,7 +178,7 @@ def _uses(mesh: Mesh, messages: Messages, hops: IntArray) -> tuple[IntArray, Int
     return owner, order, node * (PORTS + 1) + port
 
 
-def _meeting(place: IntArray, begin: IntArray, end: FloatArray, places: int) -> npt.NDArray[np.bool_]:
+def _meeting(place: IntArray, begin: IntArray, end: FloatArray, places: int) -> BoolArray:
     """Whether any two of the intervals [begin, end] at one place overlap, [places]."""
     order = np.lexsort((begin, place))
     place, begin, end = place[order], begin[order], end[order]

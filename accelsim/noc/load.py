@@ -10,6 +10,7 @@ import numpy as np
 
 from accelsim.core.errors import InputError, Problem
 from accelsim.core.options import count, figure, instance
+from accelsim.core.types import FloatArray, IntArray
 from accelsim.noc.closed_form import load_model
 from accelsim.noc.draws import gap
 from accelsim.noc.kernels import advance
@@ -43,7 +44,7 @@ from accelsim.noc.state import (
     new_state,
     vc_bits,
 )
-from accelsim.noc.topology import LOCAL, PORTS, FloatArray, IntArray, Mesh
+from accelsim.noc.topology import LOCAL, PORTS, Mesh
 from accelsim.noc.traffic import NocSpec
 from accelsim.noc.unloaded import unloaded_by_hops
 

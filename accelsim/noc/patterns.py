@@ -9,7 +9,8 @@ import numpy as np
 
 from accelsim.core.errors import InputError, Problem, did_you_mean
 from accelsim.core.options import found, instance, text
-from accelsim.noc.topology import FloatArray, IntArray, Mesh
+from accelsim.core.types import FloatArray, IntArray
+from accelsim.noc.topology import Mesh
 
 # Share of the hotspot's traffic in the `hotspot` pattern; the rest is uniform.
 HOTSPOT_SHARE = 0.2

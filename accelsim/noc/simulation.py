@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from accelsim.core.options import function, instance
+from accelsim.core.types import FloatArray, IntArray
 from accelsim.noc.kernels import advance
 from accelsim.noc.state import (
     ARRIVED,
@@ -29,7 +30,7 @@ from accelsim.noc.state import (
     new_state,
     vc_bits,
 )
-from accelsim.noc.topology import LOCAL, FloatArray, IntArray, Mesh
+from accelsim.noc.topology import LOCAL, Mesh
 from accelsim.noc.traffic import Messages, NocSpec
 
 

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.noc.topology import PORTS, IntArray, Mesh
+from accelsim.core.types import FloatArray, IntArray
+from accelsim.noc.topology import PORTS, Mesh
 from accelsim.noc.traffic import NocSpec
 
 NEVER = np.iinfo(np.int64).max // 4
@@ -133,8 +134,8 @@ class State(NamedTuple):
     credits: IntArray  # [W, 1 + E] likewise: a number, then targets
     free: IntArray  # stack of free packet slots (random traffic)
     random: npt.NDArray[np.uint64]  # [N] random state of each tile
-    rate: npt.NDArray[np.float64]  # [N] packets per cycle
-    cumulative: npt.NDArray[np.float64]  # [N, N] running sums of the traffic matrix, or empty
+    rate: FloatArray  # [N] packets per cycle
+    cumulative: FloatArray  # [N, N] running sums of the traffic matrix, or empty
     histogram: IntArray  # latencies of the packets of the window
     totals: IntArray
 

@@ -13,9 +13,7 @@ import numpy.typing as npt
 from accelsim.core.compiled import njit
 from accelsim.core.errors import InputError, Problem
 from accelsim.core.options import count, flag
-
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
+from accelsim.core.types import FloatArray, IntArray
 
 # Ports of a router. Opposite directions differ in the lowest bit: a flit that leaves by EAST enters its
 # neighbour by that neighbour's WEST.

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from accelsim.core.errors import InputError, Problem
 from accelsim.core.options import array, count, instance, listing, refuse
-from accelsim.noc.topology import IntArray, Mesh
+from accelsim.core.types import IntArray
+from accelsim.noc.topology import Mesh
 
 MAX_VCS = 64
 MAX_BUFFER_FLITS = 4096

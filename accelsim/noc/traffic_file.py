@@ -13,8 +13,9 @@ import numpy as np
 
 from accelsim.core.errors import InputError, Problem, did_you_mean, shortened
 from accelsim.core.files import open_binary, read_bytes
+from accelsim.core.types import FloatArray
 from accelsim.noc.patterns import Pattern, from_matrix
-from accelsim.noc.topology import FloatArray, Mesh
+from accelsim.noc.topology import Mesh
 from accelsim.noc.traffic import Messages
 from accelsim.workload.npz import read_npz
 

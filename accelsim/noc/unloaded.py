@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.core.compiled import njit
+from accelsim.core.types import FloatArray, IntArray
 from accelsim.noc.state import Delays, delays_of
-from accelsim.noc.topology import FloatArray, IntArray, Mesh
+from accelsim.noc.topology import Mesh
 from accelsim.noc.traffic import NocSpec
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from accelsim.core.types import BoolArray
 from accelsim.estimate.evidence import Evidence
 from accelsim.report.plots import COLOURS, new_figure, save
 from accelsim.workload import Bundle, Operation, Record, Workload
@@ -50,7 +50,7 @@ def _densities(axes: Axes, workload: Workload, figure: Figure) -> None:
 
 
 def _raster(axes: Axes, evidence: Evidence, layers: tuple[Operation, ...]) -> None:
-    rows: list[npt.NDArray[np.bool_]] = []
+    rows: list[BoolArray] = []
     ticks, top = [], 0
     for op in layers:
         record = evidence.record(op)
@@ -69,11 +69,11 @@ def _raster(axes: Axes, evidence: Evidence, layers: tuple[Operation, ...]) -> No
     axes.set_title(f"spikes of the first image, at most {_ROWS} elements per layer", fontsize=9)
 
 
-def _sampled(record: Record) -> npt.NDArray[np.bool_]:
+def _sampled(record: Record) -> BoolArray:
     """Non-zero elements of the first image, [timesteps, some features]."""
     values = record.image(0).dense().reshape(record.steps, -1)
     chosen = np.unique(np.linspace(0, record.elements - 1, _ROWS).astype(np.int64))
-    spikes: npt.NDArray[np.bool_] = values[:, chosen] != 0
+    spikes: BoolArray = values[:, chosen] != 0
     return spikes
 
 

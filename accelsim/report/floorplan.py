@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from accelsim.core.types import FloatArray
 from accelsim.ledger.floorplan import Floorplan
 from accelsim.report.plots import new_figure, save
 
@@ -67,7 +67,7 @@ def floorplan_figure(plan: Floorplan, path: str | Path | None = None) -> Figure:
 
 
 def _links(
-    rows: int, cols: int, flits: npt.NDArray[np.float64]
+    rows: int, cols: int, flits: FloatArray
 ) -> tuple[list[tuple[tuple[float, float], tuple[float, float]]], list[float]]:
     """Segments between neighbouring nodes and their flits; the links that close a torus are drawn as stubs."""
     segments, loads = [], []

@@ -6,11 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.core import options
+from accelsim.core.types import BoolArray, FloatArray
 
-FloatArray = npt.NDArray[np.float64]
 
-
-def pareto_front(values: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+def pareto_front(values: npt.ArrayLike) -> BoolArray:
     """[N] whether each row of `values` [N, objectives] (all minimised) is dominated by no other.
 
     A row dominates another where it is nowhere worse and somewhere better; equal rows are all kept. Rows with a NaN

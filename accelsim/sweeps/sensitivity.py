@@ -12,15 +12,13 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from accelsim.core.types import FloatArray, IntArray
 from accelsim.sweeps.space import ENUMERABLE
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 BINS = 8
 """Equally filled bins that a parameter with more values than points can tell apart is cut into."""

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from accelsim.core.errors import InputError, Problem
+from accelsim.core.types import FloatArray
 from accelsim.training.layers import Norm
 from accelsim.workload.affine import TimeAffine
 
@@ -102,7 +103,7 @@ def fold_over_time(layer: nn.Conv2d | nn.Linear, norm: TimestepNorm) -> Timestep
     return TimestepAffine(rest)
 
 
-def _affine(norm: Norm) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _affine(norm: Norm) -> tuple[FloatArray, FloatArray]:
     if norm.running_mean is None or norm.running_var is None:
         raise InputError(Problem("a batch-norm without running statistics depends on the batch and cannot be folded"))
     mean, variance = norm.running_mean.double(), norm.running_var.double()

@@ -21,6 +21,7 @@ from torch import Tensor
 from accelsim.core.errors import InputError, Problem
 from accelsim.core.files import is_dir, is_file, read_bytes
 from accelsim.core.options import count, path, refuse
+from accelsim.core.types import IntArray
 from accelsim.training.data import ImageSplit
 from accelsim.training.plain_pickle import MOST_BYTES, load_plain
 
@@ -120,7 +121,7 @@ def _find(directory: Path, classes: int) -> tuple[Path, _Layout]:
     )
 
 
-def _binary(path: Path, layout: _Layout) -> tuple[Bytes, npt.NDArray[np.int64]]:
+def _binary(path: Path, layout: _Layout) -> tuple[Bytes, IntArray]:
     raw = np.frombuffer(read_bytes(path, MOST_BYTES), dtype=np.uint8)
     record = layout.label_bytes + PIXELS
     if raw.size == 0 or raw.size % record:
@@ -131,7 +132,7 @@ def _binary(path: Path, layout: _Layout) -> tuple[Bytes, npt.NDArray[np.int64]]:
     return records[:, layout.label_bytes :], records[:, layout.label_bytes - 1].astype(np.int64)
 
 
-def _python(path: Path, layout: _Layout) -> tuple[Bytes, npt.NDArray[np.int64]]:
+def _python(path: Path, layout: _Layout) -> tuple[Bytes, IntArray]:
     content = load_plain(path)
 
     def field(name: bytes) -> Any:

@@ -18,16 +18,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from scipy.optimize import differential_evolution
 from torch import Tensor
 
 from accelsim.core.effort import Rest
+from accelsim.core.types import FloatArray
 from accelsim.training.models import SpikingNet
 from accelsim.training.thresholds import accuracy_in_time, densities, neuron_layers, scaled
 
-FloatArray = npt.NDArray[np.float64]
 PENALTY = 1e3
 """Cost of a layer above its peak energy, per share above it, and once for being above."""
 

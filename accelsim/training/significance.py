@@ -6,8 +6,6 @@ by the fast gradient sign method (FGSM): Goodfellow et al., ICLR 2015 (arXiv:141
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -16,8 +14,6 @@ from accelsim.training.conversion import SourceNet
 from accelsim.training.layers import as_steps
 from accelsim.training.models import SpikingNet
 from accelsim.training.neuron import LIF
-
-FloatArray = npt.NDArray[np.float64]
 
 
 def fgsm(net: nn.Module, images: Tensor, labels: Tensor, epsilon: float) -> Tensor:

@@ -12,17 +12,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from accelsim.core.types import FloatArray
 from accelsim.training.conversion import Converted, SourceNet, converted
 from accelsim.training.layers import as_steps
 from accelsim.training.models import SpikingNet
 from accelsim.training.neuron import LIF
 
-FloatArray = npt.NDArray[np.float64]
 _SAMPLES = 1_000_000
 """Activations of a layer that its percentile is taken of, evenly spaced."""
 

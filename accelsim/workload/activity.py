@@ -11,13 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.core.errors import InputError, Problem, did_you_mean
+from accelsim.core.types import FloatArray
 from accelsim.workload import schema
 from accelsim.workload.fanout import fanout, reachable_macs
 from accelsim.workload.graph import ActivationType, Graph, Operation
 from accelsim.workload.kinds import MatmulSpec
 from accelsim.workload.trace import Record, SpikeTrace
-
-FloatArray = npt.NDArray[np.float64]
 
 # Without a trace nothing is known of the values of multi-bit activations; half of the bits of a
 # non-zero value are taken as set, which is the mean of a uniform distribution of codes.
@@ -337,14 +336,12 @@ def _matmul_counts(op: Operation, lhs: Record, rhs: Record, timesteps: int) -> O
 _FIELDS = ("ones", "nonzero", "accumulations", "effective_macs")
 
 
-def to_stats(activity: Activity) -> dict[str, npt.NDArray[np.float64]]:
+def to_stats(activity: Activity) -> dict[str, FloatArray]:
     """The arrays of a ``stats.npz``: ``<op>.<field>``, each [timesteps, images]."""
     return {f"{name}.{field}": getattr(op, field) for name, op in activity.items() for field in _FIELDS}
 
 
-def from_stats(
-    graph: Graph, arrays: Mapping[str, npt.NDArray[np.float64]], timesteps: int, path: str
-) -> dict[str, OpActivity]:
+def from_stats(graph: Graph, arrays: Mapping[str, FloatArray], timesteps: int, path: str) -> dict[str, OpActivity]:
     """Activity from a ``stats.npz``.
 
     Raises:
@@ -375,7 +372,7 @@ def from_stats(
     return activity
 
 
-def _stat(arrays: Mapping[str, npt.NDArray[np.float64]], key: str, timesteps: int, path: str) -> FloatArray:
+def _stat(arrays: Mapping[str, FloatArray], key: str, timesteps: int, path: str) -> FloatArray:
     if key not in arrays:
         raise InputError(Problem(f"the array '{key}' is missing{did_you_mean(key, arrays)}", path))
     array = np.asarray(arrays[key])

@@ -17,9 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.core.errors import InputError, Problem
+from accelsim.core.types import FloatArray
 from accelsim.workload.graph import Operation
-
-FloatArray = npt.NDArray[np.float64]
 
 WORD_BITS = 16
 """Width in which machines hold a gain or an offset."""

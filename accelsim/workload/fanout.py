@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from accelsim.core.types import IntArray
 from accelsim.workload.graph import Operation
-
-IntArray = npt.NDArray[np.int64]
 
 
 def fanout(op: Operation) -> IntArray:

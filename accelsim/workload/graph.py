@@ -9,17 +9,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
-
-import numpy as np
-import numpy.typing as npt
+from typing import Literal
 
 from accelsim.core.timesteps import first_and_later
+from accelsim.core.types import Array, FloatArray
 from accelsim.workload import schema
 from accelsim.workload.kinds import Gemm, OpSpec, Shape, WeightedSpec
 from accelsim.workload.receptive_field import ReceptiveField
 
-Array = npt.NDArray[Any]
 VIEWS = ("flatten", "tokens", "view")
 """Operations that only rename axes."""
 
@@ -46,7 +43,7 @@ class ActivationType:
     parts: int = 1
     """Spikes: the code that stands for one spike of a neuron; averages over n are held in n-ths of it."""
 
-    def planes_in_time(self, timesteps: int) -> npt.NDArray[np.float64]:
+    def planes_in_time(self, timesteps: int) -> FloatArray:
         """[timesteps] bit-planes that a value takes at each of them."""
         return first_and_later(timesteps, float(self.planes), 1.0 if self.spikes_later else float(self.planes))
 

@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.core.errors import InputError, Problem
-
-FloatArray = npt.NDArray[np.float64]
+from accelsim.core.types import FloatArray
 
 FIELDS = ("mean", "var", "gamma", "beta", "eps")
 """Arrays ``<op>.bn_<field>`` of a bundle's weights; `eps` is one number, the others have one for each output."""

@@ -12,13 +12,10 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
-IntArray = npt.NDArray[np.int64]
+from accelsim.core.types import Array, IntArray
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ import numpy.typing as npt
 from accelsim.core import options
 from accelsim.core.errors import InputError, Problem, shortened
 from accelsim.core.files import write_atomic
+from accelsim.core.types import FloatArray, IntArray
 from accelsim.workload.npz import arrays_digest, npz_bytes, read_npz
 
 FORMAT = "accelsim.trace/1"
@@ -40,7 +41,6 @@ _MAX_BITS = 31  # codes are int32
 _MAX_AXES = 32
 _LARGEST_CODE = 2**_MAX_BITS - 1
 
-IntArray = npt.NDArray[np.int64]
 Bits = npt.NDArray[np.uint8]
 
 
@@ -177,7 +177,7 @@ def encode(
 
 
 def _codes(
-    values: npt.NDArray[Any], magnitudes: npt.NDArray[np.float64], known_step: float | None, levels_allowed: int
+    values: npt.NDArray[Any], magnitudes: FloatArray, known_step: float | None, levels_allowed: int
 ) -> tuple[Any, float]:
     """Integer codes and their step, or None where the values are real."""
     if magnitudes.size == 0:

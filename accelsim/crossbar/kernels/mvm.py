@@ -18,6 +18,7 @@ import numpy.typing as npt
 from numba import prange
 
 from accelsim.core.compiled import njit
+from accelsim.core.types import IntArray
 from accelsim.crossbar.kernels.bits import TILE_FLOATS, population, sum_rows, trailing_zeros
 from accelsim.crossbar.kernels.normal import GROUP, PAIRS, add_normals, fill_keys
 
@@ -179,7 +180,7 @@ def multiply(
     adc: tuple[float, int, int] | None,
     seed: int = 0,
     first_read: int = 0,
-) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64], int]:
+) -> tuple[npt.NDArray[Any], IntArray, int]:
     """Columns [B, M], active rows [B, K] and clipped conversions of the spikes words [B, K, W] (`pack_spikes`).
 
     With `adc` = (offset, lowest code, highest code) the columns are sums over the blocks of gain [K, M] times

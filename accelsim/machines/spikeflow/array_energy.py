@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from accelsim.core.effort import Work
 from accelsim.core.files import is_file
+from accelsim.core.types import FloatArray
 from accelsim.inference.arithmetic import Crossbars
 from accelsim.inference.programmed import group_sets, program
 from accelsim.inference.weights import quantised, read_layer
@@ -18,8 +19,6 @@ from accelsim.machines.spikeflow.description import SpikeflowFile
 from accelsim.machines.spikeflow.zero_skipping import bits_of, fields, unpack
 from accelsim.workload import Operation, Workload
 from accelsim.workload.weights import WEIGHTS_FILE, read_weights
-
-FloatArray = npt.NDArray[np.float64]
 
 
 def stored_weights(workload: Workload) -> Mapping[str, npt.NDArray[np.float32]] | None:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from accelsim.core.memo import memo
+from accelsim.core.types import FloatArray
 from accelsim.costs.parts import Demand
 from accelsim.machines.spikeflow.description import SpikeflowFile
 from accelsim.machines.spikeflow.kernels.rows import peak
@@ -20,8 +20,6 @@ from accelsim.machines.spikeflow.placement import Placed
 from accelsim.machines.spikeflow.windows import windows_of
 from accelsim.workload import Graph, Operation, Workload
 from accelsim.workload.outputs import source
-
-FloatArray = npt.NDArray[np.float64]
 
 
 def required(

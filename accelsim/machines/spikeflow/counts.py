@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from accelsim.core.memo import memo
-from accelsim.core.timesteps import FloatArray
+from accelsim.core.types import FloatArray
 from accelsim.ledger.counts import LayerLedger
 from accelsim.machines.spikeflow.description import SpikeflowFile, WeightSpec
 from accelsim.machines.spikeflow.kernels.tiles import moved

@@ -22,9 +22,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from accelsim.core.effort import Work, announce
+from accelsim.core.types import BoolArray, FloatArray, IntArray
 from accelsim.ledger.counts import Ledger
 from accelsim.ledger.floorplan import Floorplan
 from accelsim.machines.spikeflow.array_energy import array_energy_pj, array_work, stored_weights
@@ -34,8 +34,6 @@ from accelsim.machines.spikeflow.model import Model
 from accelsim.machines.spikeflow.pipeline import NetworkDelays, Schedule, timeline
 from accelsim.noc.work import replay_work
 from accelsim.workload import Workload
-
-FloatArray = npt.NDArray[np.float64]
 
 PASSES = 6
 OVERLOADED_PASSES = 8
@@ -159,7 +157,7 @@ def module_waits(model: Model, plan: Schedule, known: dict[str, FloatArray]) -> 
     """
     arrive: list[FloatArray] = []
     work: list[FloatArray] = []
-    rows: list[npt.NDArray[np.int64]] = []
+    rows: list[IntArray] = []
     first = 0
     firing = [(name, timing) for name, timing in model.timings.items() if timing.neurons]
     for name, timing in firing:
@@ -252,7 +250,7 @@ def _waits(model: Model, plan: Schedule, delays: dict[str, NetworkDelays]) -> No
             }
 
 
-def _mean(delays: FloatArray, on: npt.NDArray[np.bool_]) -> float:
+def _mean(delays: FloatArray, on: BoolArray) -> float:
     """Over some timesteps, and all messages."""
     return float(np.broadcast_to(delays, (len(on), delays.shape[1]))[on].mean())
 

@@ -11,16 +11,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from accelsim.core.memo import memo
+from accelsim.core.types import IntArray
 from accelsim.machines.spikeflow.description import SpikeflowFile
 from accelsim.machines.spikeflow.kernels.tiles import fill_tiles
 from accelsim.workload import Operation
 from accelsim.workload.graph import ceil_div
-
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
 
 
 def is_on_crossbars(op: Operation, first_layer: str) -> bool:

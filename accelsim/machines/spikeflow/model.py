@@ -15,10 +15,10 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from accelsim.core.memo import memo
 from accelsim.core.timesteps import even, first_and_later
+from accelsim.core.types import FloatArray
 from accelsim.costs.parts import Demand
 from accelsim.ledger.counts import LayerLedger, Ledger
 from accelsim.machines.spikeflow import buffers
@@ -34,8 +34,6 @@ from accelsim.machines.spikeflow.windows import windows_of
 from accelsim.machines.spikeflow.zero_skipping import ActiveReads, active_reads
 from accelsim.workload import Stage, Workload
 from accelsim.workload.affine import channels_of
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

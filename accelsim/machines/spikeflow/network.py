@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
 from accelsim.core.memo import memo
+from accelsim.core.types import FloatArray, IntArray
 from accelsim.machines.spikeflow.description import MeshSpec
 from accelsim.machines.spikeflow.kernels.rows import unloaded_delays
 from accelsim.machines.spikeflow.packets import flits_of
@@ -17,9 +17,6 @@ from accelsim.machines.spikeflow.placement import Placed, PlacedChip
 from accelsim.noc.simulation import simulate
 from accelsim.noc.traffic import Messages, NocSpec
 from accelsim.noc.unloaded import unloaded_latency
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 
 class PacketNetwork:

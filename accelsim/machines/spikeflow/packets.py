@@ -6,15 +6,13 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.core.memo import memo
+from accelsim.core.types import FloatArray, IntArray
 from accelsim.machines.spikeflow.description import MeshSpec
 from accelsim.machines.spikeflow.kernels.tiles import fill_packets, flits_of_messages
 from accelsim.machines.spikeflow.mapping import LayerMapping
 from accelsim.machines.spikeflow.windows import RowBuffer, windows_of
 from accelsim.workload import Operation
 from accelsim.workload.graph import ceil_div
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 
 def flits_of(bits: npt.ArrayLike, noc: MeshSpec) -> IntArray:

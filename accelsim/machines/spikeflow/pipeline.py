@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
+from accelsim.core.types import FloatArray, IntArray
 from accelsim.ledger.timeline import Timeline
 from accelsim.machines.spikeflow.kernels.rows import serve_rows
 from accelsim.machines.spikeflow.timing import StageTiming
@@ -17,9 +17,6 @@ from accelsim.machines.spikeflow.windows import windows_of
 from accelsim.workload import Graph, Operation
 from accelsim.workload.graph import VIEWS
 from accelsim.workload.schema import PoolFields
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

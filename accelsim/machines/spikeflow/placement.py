@@ -14,10 +14,10 @@ from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from accelsim.core.errors import InputError, Problem
 from accelsim.core.memo import memo
+from accelsim.core.types import FloatArray, IntArray
 from accelsim.machines.peripherals import executions
 from accelsim.machines.spikeflow.description import MeshSpec, PlacementSpec, SpikeflowFile
 from accelsim.machines.spikeflow.kernels.tiles import fill_exchanged, fill_nearest
@@ -31,9 +31,6 @@ from accelsim.machines.spikeflow.packets import LayerTraffic, input_rows
 from accelsim.noc.topology import MAX_NODES, Mesh
 from accelsim.workload import Workload
 from accelsim.workload.graph import ceil_div
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 
 class Placed:
@@ -282,7 +279,7 @@ def _snake(mesh: Mesh, taken: IntArray) -> IntArray:
     return np.asarray(flat[~np.isin(flat, taken)])
 
 
-def _share_out(distance: IntArray, flits: Sequence[float] | npt.NDArray[np.float64]) -> IntArray:
+def _share_out(distance: IntArray, flits: Sequence[float] | FloatArray) -> IntArray:
     """For each tile one of its nearest ports; of equally near ones the one with less to do so far."""
     load = np.zeros(distance.shape[1])
     chosen = np.zeros(len(distance), dtype=np.int64)

@@ -6,16 +6,13 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from accelsim.core.timesteps import even
+from accelsim.core.types import FloatArray, IntArray
 from accelsim.machines.spikeflow.description import SpikeflowFile
 from accelsim.machines.spikeflow.kernels.tiles import fill_window_load
 from accelsim.machines.spikeflow.mapping import LayerMapping
 from accelsim.machines.spikeflow.placement import Placed, PlacedChip
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(eq=False)

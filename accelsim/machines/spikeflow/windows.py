@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
+from accelsim.core.types import IntArray
 from accelsim.workload import Operation
 from accelsim.workload.receptive_field import Axis
-
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.core.memo import memo
+from accelsim.core.types import BoolArray, FloatArray
 from accelsim.machines.spikeflow.mapping import Blocks
 from accelsim.workload import Operation, Workload
 from accelsim.workload.activity import OpActivity, held
 from accelsim.workload.trace import Record
-
-FloatArray = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,14 +99,14 @@ def bits_of(op: Operation, record: Record) -> npt.NDArray[np.uint8]:
     return record.bits
 
 
-def unpack(op: Operation, packed: npt.NDArray[np.uint8]) -> Bools:
+def unpack(op: Operation, packed: npt.NDArray[np.uint8]) -> BoolArray:
     """[channels, *plane] of one bit-plane ([features, tokens] of a fully-connected layer)."""
     flat = np.unpackbits(packed, count=op.in_elements, bitorder="little").astype(bool)
     maps = op.by_group(flat.reshape(op.in_shapes[0]))
     return maps.reshape(-1, *maps.shape[2:])
 
 
-def fields(op: Operation, maps: Bools) -> Bools:
+def fields(op: Operation, maps: BoolArray) -> BoolArray:
     """[channels, kernel positions, windows] from maps [channels, *plane]."""
     views = op.field.windows(maps, 1).reshape(len(maps), op.products().m, op.field.taps)
     return np.ascontiguousarray(np.swapaxes(views, 1, 2))

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.core.timesteps import FloatArray, marks, starts
+from accelsim.core.timesteps import marks, starts
+from accelsim.core.types import FloatArray, IntArray
 from accelsim.machines.systolic.core import Core, FoldedCore, core_of
-from accelsim.machines.systolic.cycle.plan import ArrayWork, IntArray, evenly
+from accelsim.machines.systolic.cycle.plan import ArrayWork, evenly
 from accelsim.machines.systolic.cycle.streams import Streams, dense, over_images
 from accelsim.machines.systolic.cycle.windows import record_of
 from accelsim.machines.systolic.dataflows.folded import FoldedDataflow

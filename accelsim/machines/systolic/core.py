@@ -9,7 +9,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from accelsim.core import timesteps as steps
-from accelsim.core.timesteps import FloatArray
+from accelsim.core.types import FloatArray
 from accelsim.machines.systolic.description import SystolicFile, SystolicPe
 from accelsim.machines.systolic.folds import Folds, TickBatch
 from accelsim.workload import Gemm, OpActivity, Operation

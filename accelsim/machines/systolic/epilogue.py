@@ -9,7 +9,7 @@ import numpy as np
 
 from accelsim.core import timesteps as steps
 from accelsim.core.memo import memo
-from accelsim.core.timesteps import FloatArray
+from accelsim.core.types import FloatArray
 from accelsim.ledger.counts import LayerLedger
 from accelsim.machines.peripherals import Buffer, Peripherals, between_passes
 from accelsim.machines.systolic.tally import LayerTally, Lines

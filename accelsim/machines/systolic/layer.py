@@ -16,7 +16,7 @@ from functools import cached_property
 import numpy as np
 
 from accelsim.core import timesteps as steps
-from accelsim.core.timesteps import FloatArray
+from accelsim.core.types import FloatArray
 from accelsim.ledger.counts import LayerLedger
 from accelsim.machines.systolic.cycle.plan import BUFFERS, ArrayWork
 from accelsim.machines.systolic.description import SystolicFile

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from accelsim.core.timesteps import FloatArray
+from accelsim.core.types import FloatArray
 from accelsim.ledger.counts import LayerLedger
 from accelsim.machines.systolic.core import Core
 from accelsim.machines.systolic.dataflows.folded import FoldedDataflow, PeCycles

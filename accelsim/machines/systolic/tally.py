@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from accelsim.core import timesteps as steps
-from accelsim.core.timesteps import FloatArray
+from accelsim.core.types import FloatArray
 from accelsim.ledger.counts import LayerLedger
 from accelsim.machines.systolic.description import SystolicMemories
 from accelsim.workload.graph import ceil_div

@@ -11,13 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from accelsim.core.types import BoolArray
 from accelsim.machines.systolic.folds import Folds
 from accelsim.workload import Operation
 from accelsim.workload.graph import ceil_div
-
-BoolArray = npt.NDArray[np.bool_]
 
 
 def lines(bits: float, line_bits: int) -> int:

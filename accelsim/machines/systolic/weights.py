@@ -11,11 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.core.errors import InputError, Problem
+from accelsim.core.types import BoolArray
 from accelsim.machines.systolic.description import SystolicFile
 from accelsim.workload import Operation, Workload
 from accelsim.workload.weights import WEIGHTS_FILE, check_layer, read_weights
-
-Mask = npt.NDArray[np.bool_]
 
 
 class WeightStore:
@@ -61,7 +60,7 @@ class WeightStore:
         return Weights(shape, bits, density, None, self.sparsity.weight_format, (self.sparsity.weight_seed, op.index))
 
 
-def _mask(op: Operation, weight: npt.NDArray[np.float32], bits: int) -> Mask:
+def _mask(op: Operation, weight: npt.NDArray[np.float32], bits: int) -> BoolArray:
     """[groups, k, n]: the weights that are not zero once they are integers of `bits` bits."""
     gemm = op.products()
     largest = float(np.abs(weight).max(initial=0.0))
@@ -82,13 +81,13 @@ class Weights:
     bits: int
     density: float
     """Share that is not zero."""
-    known: Mask | None
+    known: BoolArray | None
     """[groups, k, n]: which are not zero, from the network itself."""
     format: str
     seed: tuple[int, int] = (0, 0)
 
     @cached_property
-    def mask(self) -> Mask:
+    def mask(self) -> BoolArray:
         """Which weights are not zero; drawn where only their share is known."""
         if self.known is not None:
             return self.known

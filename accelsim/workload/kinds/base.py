@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, NoReturn
+from typing import ClassVar, NoReturn
 
-import numpy.typing as npt
 from pydantic import Field
 
 from accelsim.core.settings import Section
+from accelsim.core.types import Array
 from accelsim.workload.receptive_field import Axis, ReceptiveField
 
-Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
 Complain = Callable[[str], NoReturn]
 """Raises a complaint about the layer."""

@@ -8,7 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from accelsim.workload.kinds.base import Array, Complain, Gemm, Shape, WeightedSpec
+from accelsim.core.types import Array
+from accelsim.workload.kinds.base import Complain, Gemm, Shape, WeightedSpec
 from accelsim.workload.receptive_field import Axis, ReceptiveField
 
 AXES = {1: "[length]", 2: "[height, width]", 3: "[depth, height, width]"}

@@ -8,7 +8,8 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from accelsim.workload.kinds.base import Array, Complain, Gemm, Shape, WeightedSpec
+from accelsim.core.types import Array
+from accelsim.workload.kinds.base import Complain, Gemm, Shape, WeightedSpec
 
 
 class LinearSpec(WeightedSpec):

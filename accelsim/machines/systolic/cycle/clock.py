@@ -10,17 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from accelsim.core.types import FloatArray
 from accelsim.machines.systolic.cycle.memory import COLUMNS, Room, TransferTimeline, occupancy, run
-from accelsim.machines.systolic.cycle.plan import (
-    BUFFERS,
-    LOADS,
-    WRITES,
-    ArrayWork,
-    FloatArray,
-    SegmentPlan,
-    evenly,
-    spread,
-)
+from accelsim.machines.systolic.cycle.plan import BUFFERS, LOADS, WRITES, ArrayWork, SegmentPlan, evenly, spread
 from accelsim.machines.systolic.description import SPADS, SystolicFile
 from accelsim.machines.systolic.layer import SystolicLayer
 

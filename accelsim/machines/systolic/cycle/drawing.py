@@ -7,10 +7,10 @@ from functools import cached_property
 
 import numpy as np
 
+from accelsim.core.types import FloatArray, IntArray
 from accelsim.ledger.timeline import Sample, Span, Timeline
 from accelsim.machines.systolic.cycle.clock import Clocked, Stretch
 from accelsim.machines.systolic.cycle.memory import COLUMNS
-from accelsim.machines.systolic.cycle.plan import FloatArray, IntArray
 from accelsim.machines.systolic.description import SystolicFile
 
 MOST_PIECES = 4000

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
+
+from accelsim.core.types import FloatArray
 
 
 @lru_cache(maxsize=4096)
@@ -25,12 +26,12 @@ def expected_max(trials: int, probability: float, draws: int, shorter: tuple[int
     return float((1.0 - below).sum())
 
 
-def _below(trials: int, probability: float) -> npt.NDArray[np.float64]:
+def _below(trials: int, probability: float) -> FloatArray:
     """[trials]: probability of at most 0, 1, ... trials - 1 successes."""
     x = np.arange(trials + 1)
     logs = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, trials + 1)))])  # log x!
     mass = logs[-1] - logs - logs[::-1] + x * np.log(probability) + (trials - x) * np.log1p(-probability)
-    below: npt.NDArray[np.float64] = np.minimum(np.cumsum(np.exp(mass)), 1.0)[:-1]
+    below: FloatArray = np.minimum(np.cumsum(np.exp(mass)), 1.0)[:-1]
     return below
 
 

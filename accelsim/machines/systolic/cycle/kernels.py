@@ -6,12 +6,9 @@ Its plain sibling is `accelsim.machines.systolic.cycle.queue.timeline`.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from accelsim.core.compiled import njit
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from accelsim.core.types import BoolArray, FloatArray, IntArray
 
 
 @njit("Tuple((f8[:], f8[:], f8[:]))(f8[:], i8[:], i8[:], f8[:], b1[:], i8[:], f8)")
@@ -20,7 +17,7 @@ def timeline(
     key: IntArray,
     segment: IntArray,
     duration: FloatArray,
-    is_write: npt.NDArray[np.bool_],
+    is_write: BoolArray,
     behind: IntArray,
     latency: float,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from accelsim.machines.systolic.cycle.plan import BUFFERS, LOADS, WRITES, FloatArray, IntArray, SegmentPlan
+from accelsim.core.types import FloatArray, IntArray
+from accelsim.machines.systolic.cycle.plan import BUFFERS, LOADS, WRITES, SegmentPlan
 
 COLUMNS = (*LOADS, *(f"{name}_write" for name in WRITES))
 """Kinds of transfer, in the order of `TransferTimeline.column`."""

@@ -21,10 +21,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from accelsim.core.types import FloatArray, IntArray
 
 LOADS = ("weight", "ifmap", "psum", "membrane", "map")
 """What comes from DRAM: weights (or the second dynamic operand), the core's input, parked partial sums, membranes

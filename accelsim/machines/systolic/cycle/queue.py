@@ -6,10 +6,8 @@ For a few ten thousand segments this is through before a compiler is even loaded
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from accelsim.core.types import BoolArray, FloatArray, IntArray
 
 
 def timeline(
@@ -17,7 +15,7 @@ def timeline(
     key: IntArray,
     segment: IntArray,
     duration: FloatArray,
-    is_write: npt.NDArray[np.bool_],
+    is_write: BoolArray,
     behind: IntArray,
     latency: float,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -11,17 +11,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
+from accelsim.core.types import BoolArray, FloatArray
 from accelsim.machines.systolic.core import Core, FoldedCore
 from accelsim.machines.systolic.cycle.expected import any_of, expected_max
 from accelsim.machines.systolic.cycle.windows import elements, planes, unrolled, window_sums
 from accelsim.machines.systolic.description import SystolicFile
 from accelsim.workload.graph import ceil_div
 from accelsim.workload.trace import Record
-
-FloatArray = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -165,7 +162,7 @@ def _chunks(core: Core, hardware: SystolicFile) -> FloatArray:
 
 
 def _loads(
-    core: Core, hardware: SystolicFile, mask: Mask | None, skip_spikes: bool
+    core: Core, hardware: SystolicFile, mask: BoolArray | None, skip_spikes: bool
 ) -> Callable[..., Iterator[FloatArray]]:
     """(record, step, image) -> [groups, m, n or 1]: cycles of each output in one timestep, piece by piece."""
     ends = np.cumsum(_chunks(core, hardware)).astype(int).tolist()
@@ -191,7 +188,9 @@ def _loads(
     return loads
 
 
-def traced_by_output(folded: FoldedCore, record: Record, image: int, skip_spikes: bool, mask: Mask | None) -> Streams:
+def traced_by_output(
+    folded: FoldedCore, record: Record, image: int, skip_spikes: bool, mask: BoolArray | None
+) -> Streams:
     """Each PE works through what its output needs; the slowest of a fold, or of a timestep, sets the pace.
 
     `mask` [groups, k, n] says which weights are not zero (None: not skipped).
@@ -228,7 +227,7 @@ def traced_by_output(folded: FoldedCore, record: Record, image: int, skip_spikes
 
 
 def traced_by_row(
-    folded: FoldedCore, record: Record, image: int, skip_spikes: bool, mask: Mask | None, weights_stand: bool
+    folded: FoldedCore, record: Record, image: int, skip_spikes: bool, mask: BoolArray | None, weights_stand: bool
 ) -> Streams:
     """Rows of the receptive field that no column needs are left out; so is what meets none of the others.
 

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from accelsim.core.types import IntArray
 from accelsim.workload import Operation, Workload
 from accelsim.workload.activity import held
 from accelsim.workload.trace import Record
 
-IntArray = npt.NDArray[np.int64]
 Levels = npt.NDArray[np.uint8]
 
 

@@ -14,12 +14,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-import numpy as np
-import numpy.typing as npt
-
-from accelsim.core.timesteps import FloatArray
+from accelsim.core.types import BoolArray, FloatArray
 from accelsim.machines.systolic.core import Core, FoldedCore
-from accelsim.machines.systolic.cycle.streams import Mask, Streams
+from accelsim.machines.systolic.cycle.streams import Streams
 from accelsim.machines.systolic.dataflows.base import Dataflow
 from accelsim.machines.systolic.description import SystolicFile, SystolicPe
 from accelsim.machines.systolic.folds import Folds, TickBatch
@@ -48,15 +45,15 @@ class PeCycles:
 class FoldShares:
     """What happens at each fold, [row folds, column folds] each; relative sizes but for `outputs`."""
 
-    outputs: npt.NDArray[np.float64]
+    outputs: FloatArray
     """Sums of one timestep that are complete after the fold."""
-    weights: npt.NDArray[np.float64]
+    weights: FloatArray
     """Weights that come from DRAM for the fold."""
-    inputs: npt.NDArray[np.float64]
+    inputs: FloatArray
     """Likewise the input."""
-    parked: npt.NDArray[np.float64]
+    parked: FloatArray
     """Partial sums that wait after the fold for another one."""
-    resumed: npt.NDArray[np.float64]
+    resumed: FloatArray
     """Partial sums that the fold goes on with."""
 
 
@@ -104,7 +101,9 @@ class FoldedDataflow(Dataflow):
         """
 
     @abstractmethod
-    def traced(self, folded: FoldedCore, record: Record, image: int, skip_spikes: bool, mask: Mask | None) -> Streams:
+    def traced(
+        self, folded: FoldedCore, record: Record, image: int, skip_spikes: bool, mask: BoolArray | None
+    ) -> Streams:
         """The same from one image of a trace; `mask` [groups, k, n]: weights that are not zero (None: not skipped)."""
 
     def last_sums(self, folded: FoldedCore) -> FloatArray | None:

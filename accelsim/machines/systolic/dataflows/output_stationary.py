@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from accelsim.core.timesteps import FloatArray
+from accelsim.core.types import BoolArray, FloatArray
 from accelsim.machines.systolic.array import ArrayLayer
 from accelsim.machines.systolic.core import Core, FoldedCore
-from accelsim.machines.systolic.cycle.streams import Mask, Streams, expected_by_output, sizes, traced_by_output
+from accelsim.machines.systolic.cycle.streams import Streams, expected_by_output, sizes, traced_by_output
 from accelsim.machines.systolic.dataflows.folded import FoldedDataflow, FoldShares, PeCycles
 from accelsim.machines.systolic.description import SystolicPe
 from accelsim.machines.systolic.layer import SystolicLayer
@@ -35,7 +35,9 @@ class OutputStationary(FoldedDataflow):
         """The slowest PE of each fold or timestep is the maximum of binomial numbers."""
         return expected_by_output(folded, spikes, weights)
 
-    def traced(self, folded: FoldedCore, record: Record, image: int, skip_spikes: bool, mask: Mask | None) -> Streams:
+    def traced(
+        self, folded: FoldedCore, record: Record, image: int, skip_spikes: bool, mask: BoolArray | None
+    ) -> Streams:
         """Each PE works through what its output needs; the slowest sets the pace."""
         return traced_by_output(folded, record, image, skip_spikes, mask)
 

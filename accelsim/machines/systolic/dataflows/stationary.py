@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from accelsim.core.timesteps import FloatArray
+from accelsim.core.types import BoolArray, FloatArray
 from accelsim.machines.systolic.array import ArrayLayer
 from accelsim.machines.systolic.core import Core, FoldedCore
-from accelsim.machines.systolic.cycle.streams import Mask, Streams, expected_by_row, sizes, traced_by_row
+from accelsim.machines.systolic.cycle.streams import Streams, expected_by_row, sizes, traced_by_row
 from accelsim.machines.systolic.dataflows.folded import FoldedDataflow, FoldShares, PeCycles
 from accelsim.machines.systolic.description import SystolicFile, SystolicPe
 from accelsim.machines.systolic.layer import SystolicLayer
@@ -54,7 +54,9 @@ class OperandStationary(FoldedDataflow):
         """Rows without work for any column are left out, as are streaming operands without work in any row."""
         return expected_by_row(folded, spikes, weights, self.weights_stand)
 
-    def traced(self, folded: FoldedCore, record: Record, image: int, skip_spikes: bool, mask: Mask | None) -> Streams:
+    def traced(
+        self, folded: FoldedCore, record: Record, image: int, skip_spikes: bool, mask: BoolArray | None
+    ) -> Streams:
         """The same, spike by spike."""
         return traced_by_row(folded, record, image, skip_spikes, mask, self.weights_stand)
 

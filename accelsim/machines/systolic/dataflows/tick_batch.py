@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from accelsim.core.timesteps import FloatArray
+from accelsim.core.types import FloatArray
 from accelsim.machines.systolic.core import Core
 from accelsim.machines.systolic.dataflows.folded import PeCycles
 from accelsim.machines.systolic.dataflows.output_stationary import OutputStationary

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from accelsim.core.types import IntArray
 from accelsim.machines.systolic.related import kernels, subsets
-from accelsim.machines.systolic.related.kernels import IntArray
 from accelsim.machines.systolic.related.windows import Windows
 from accelsim.workload.graph import ceil_div
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from accelsim.core.timesteps import FloatArray
+from accelsim.core.types import FloatArray
 from accelsim.machines.systolic.array import ArrayLayer
 from accelsim.machines.systolic.cycle.plan import ArrayWork
 from accelsim.machines.systolic.related import cycles

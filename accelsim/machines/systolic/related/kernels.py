@@ -15,10 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.core.compiled import njit
+from accelsim.core.types import IntArray, Words
 
-IntArray = npt.NDArray[np.int64]
 Spikes = npt.NDArray[np.uint8]
-Words = npt.NDArray[np.uint64]
 
 WINDOW = (
     "kernel_height",

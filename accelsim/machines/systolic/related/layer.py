@@ -11,8 +11,8 @@ from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
+from accelsim.core.types import FloatArray, IntArray
 from accelsim.machines.systolic.cycle.plan import ArrayWork
 from accelsim.machines.systolic.folds import Folds
 from accelsim.machines.systolic.layer import Crossings, SystolicLayer
@@ -22,8 +22,6 @@ from accelsim.machines.systolic.traffic import Fetches, band_bits, dram_fetches,
 from accelsim.workload import Operation
 from accelsim.workload.graph import ceil_div
 from accelsim.workload.outputs import source
-
-FloatArray = npt.NDArray[np.float64]
 
 USEFUL = ("pe.accumulate", "pe.multiply")
 """Actions of which a PE does one per cycle."""
@@ -88,12 +86,12 @@ class RelatedLayer(SystolicLayer):
 
     # -- for the pieces --------------------------------------------------------------------------------
 
-    def channel_folds(self, n: int) -> npt.NDArray[np.int64]:
+    def channel_folds(self, n: int) -> IntArray:
         """Output channels of each pass over them, `array.cols` at the most."""
         cols = self.hardware.array.cols
         return np.minimum(cols, n - np.arange(ceil_div(n, cols)) * cols)
 
-    def weight_lines(self, channels: npt.NDArray[np.int64]) -> int:
+    def weight_lines(self, channels: IntArray) -> int:
         """Buffer lines that hold one weight for each output channel, summed over the passes over them."""
         line = getattr(self.memories, self.operand_buffer).line_bits
         return sum(lines(int(n) * self.weight_bits, line) for n in channels)

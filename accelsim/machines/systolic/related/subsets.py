@@ -10,8 +10,9 @@ from __future__ import annotations
 import numpy as np
 
 from accelsim.core.compiled import njit
+from accelsim.core.types import IntArray, Words
 from accelsim.crossbar.kernels.bits import population
-from accelsim.machines.systolic.related.kernels import IntArray, Spikes, Words, unfold_numpy
+from accelsim.machines.systolic.related.kernels import Spikes, unfold_numpy
 
 TILE = ("spikes", "residual", "matched", "searched", "live", "prefixed")
 """What product sparsity makes of one tile, see `product_tiles_numpy`."""

@@ -9,8 +9,9 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from accelsim.core.types import IntArray
 from accelsim.machines.systolic.related import kernels
-from accelsim.machines.systolic.related.kernels import IntArray, Spikes
+from accelsim.machines.systolic.related.kernels import Spikes
 from accelsim.workload import Operation
 from accelsim.workload.receptive_field import Axis, ReceptiveField
 

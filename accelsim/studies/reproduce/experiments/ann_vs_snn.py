@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from accelsim.core.types import FloatArray
 from accelsim.estimate import op_energy
 from accelsim.report.plots import new_figure, save
 from accelsim.studies.reproduce.experiment import Bench, Outcome, Row
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from matplotlib.collections import QuadMesh
     from matplotlib.figure import Figure
 
-FloatArray = npt.NDArray[np.float64]
 
 FIGURE = Published("ann_vs_snn")
 NETWORK = "vgg9_cifar10"
