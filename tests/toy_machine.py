@@ -44,10 +44,6 @@ class Toy(Machine[ToyFile]):
     schema: ClassVar[type[MachineFile]] = ToyFile
     fidelities: ClassVar[tuple[str, ...]] = ("analytical", "cycle")
 
-    def __init__(self, file: ToyFile) -> None:
-        super().__init__(file)
-        self.technology_nm = file.technology_nm
-
     def simulate(self, workload: Workload, fidelity: str) -> Ledger:
         """Layer after layer within each timestep."""
         stored = sum(op.weights for op in workload.graph.weighted) * workload.precision.weight_bits

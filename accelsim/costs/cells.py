@@ -11,7 +11,8 @@ from pathlib import Path
 from accelsim.core.errors import InputError, Problem
 
 DATA = Path(__file__).with_name("data")
-_NATIVE_NM = 28
+NATIVE_NM = 28
+"""Node of the cell table."""
 _TABLE_CLOCK_NS = 2.5  # the table's powers are those of one operation every 2.5 ns (400 MHz)
 
 
@@ -76,7 +77,7 @@ def _library() -> dict[str, dict[int, Cell]]:
 
 
 @cache
-def cell(name: str, width_bits: int, node_nm: int = _NATIVE_NM) -> Cell:
+def cell(name: str, width_bits: int, node_nm: int = NATIVE_NM) -> Cell:
     """A cell of the library: `register`, `comparator`, `adder`, `and_gate`, `multiplier`.
 
     Widths between those of the table are interpolated in log(width), log(value); 1 bit is half of 2.
@@ -85,7 +86,7 @@ def cell(name: str, width_bits: int, node_nm: int = _NATIVE_NM) -> Cell:
         InputError: a width beyond the table, or a node without a scaling factor.
     """
     widths = _library()[name]
-    factors = scaling(_NATIVE_NM, node_nm)
+    factors = scaling(NATIVE_NM, node_nm)
     if width_bits == 1:
         half = widths[2]
         native = Cell(half.energy_pj / 2, half.leakage_mw / 2, half.area_um2 / 2)
@@ -114,5 +115,5 @@ def _fields(item: Cell) -> tuple[float, float, float]:
 def cell_source(parts: str, node_nm: int) -> str:
     """Provenance of a cost made of cells: ``and_gate 8b + adder 8b``."""
     text = f"{parts}: cell table of the public SATA tool (28 nm, power x 2.5 ns)"
-    factors = scaling(_NATIVE_NM, node_nm)
+    factors = scaling(NATIVE_NM, node_nm)
     return f"{text}, {factors.source}, leakage unscaled" if factors.source else text

@@ -1,21 +1,19 @@
-# Numba infers the types of compiled functions; only their numpy siblings are annotated.
+# Numba infers the types of compiled functions.
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,assignment"
 """Compiled loops of an inference run: neurons, packed channels, reassembly of column codes, early exit.
 
-Most stand beside a plain-numpy sibling (``*_numpy``) that computes the same; the neurons' (`tests/neuron_rule.py`) is
-written from the neuron record's definition alone. The tests compare them.
+The tests have each in plain numpy (`tests/oracles/inference.py`); the neurons' rule (`tests/neuron_rule.py`) is written
+from the neuron record's definition alone.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from numba import prange
 
 from accelsim.core.compiled import njit
-from accelsim.core.types import FloatArray, IntArray
 
 RESET_NONE, RESET_SOFT, RESET_HARD = 0, 1, 2
 
@@ -110,16 +108,6 @@ def pack_channels(codes, bit, rows, words):
                 words[p, c // rows, row >> 6] |= np.uint64(1) << np.uint64(row & 63)
 
 
-def pack_channels_numpy(codes: npt.NDArray[Any], bit: int, rows: int, words: npt.NDArray[np.uint64]) -> None:
-    """Sibling of `pack_channels`; `words` is zero before."""
-    flags = (codes >> bit & 1).astype(bool)
-    for block in range(words.shape[1]):
-        part = flags[:, block * rows : (block + 1) * rows]
-        padded = np.zeros((len(part), words.shape[2] * 64), dtype=bool)
-        padded[:, : part.shape[1]] = part
-        words[:, block] = np.packbits(padded, axis=1, bitorder="little").view("<u8")
-
-
 # --- column codes into outputs ------------------------------------------------------------------------
 
 
@@ -149,13 +137,6 @@ def reassemble(columns, index, factor, scale, outputs):
                 outputs[b, m] += scale * found
 
 
-def reassemble_numpy(
-    columns: npt.NDArray[Any], index: IntArray, factor: FloatArray, scale: float, outputs: FloatArray
-) -> None:
-    """Sibling of `reassemble`."""
-    outputs += scale * (columns[:, index] * factor).sum(axis=2)
-
-
 # --- early exit ---------------------------------------------------------------------------------------
 
 
@@ -177,13 +158,3 @@ def running_entropy(logits, entropy):
                 mass += e
                 moment += e * z
             entropy[t, n] = max(np.log(mass) - moment / mass, 0.0)
-
-
-def running_entropy_numpy(logits: npt.NDArray[Any]) -> FloatArray:
-    """Sibling of `running_entropy`: H = log S - sum(e^z z) / S, z the logits less their largest, S = sum(e^z)."""
-    steps = np.arange(1, len(logits) + 1)[:, None, None]
-    z = np.cumsum(np.asarray(logits, dtype=np.float64), axis=0)
-    z = (z - z.max(axis=2, keepdims=True)) / steps
-    e = np.exp(z)
-    mass = e.sum(axis=2)
-    return np.asarray(np.maximum(np.log(mass) - (e * z).sum(axis=2) / mass, 0.0))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from accelsim.core.settings import Section
+from accelsim.costs.cells import NATIVE_NM
 from accelsim.costs.parts import Demand
 from accelsim.costs.table import CostFile, CostSection, CostTable
 from accelsim.ledger.counts import Ledger
@@ -59,11 +60,14 @@ class Machine(ABC, Generic[F]):
     price_only: ClassVar[tuple[str, ...]] = ()
     """Dotted keys and sections of the description that change prices or accuracy but no count and no cycle, at any
     fidelity: machines that differ in nothing else share one ledger in a sweep. Empty: every one is simulated."""
-    technology_nm: int = 28
-    """Node of what is added to the machine (the exit unit): that of the cell tables, where a kind states none."""
 
     def __init__(self, file: F) -> None:
         self.file = file
+
+    @property
+    def technology_nm(self) -> int:
+        """Node of what is added to the machine (the exit unit); that of the cell table where a kind states none."""
+        return int(getattr(self.file, "technology_nm", NATIVE_NM))
 
     def counting_keys(self) -> str | None:
         """The description without `price_only`: where it is the same, the ledger is. None where nothing is declared."""

@@ -61,11 +61,6 @@ class NocSpec:
             if value > most and name != "flit_bits":
                 raise InputError(Problem(f"found {value}, at most {most}", where=name))
 
-    @property
-    def head_cycles(self) -> int:
-        """From the arrival of a head flit at a router to its arrival at the next, without contention."""
-        return self.routing_delay + self.vc_alloc_delay + self.sw_alloc_delay + self.st_delay + self.link_delay
-
     def check(self, mesh: Mesh) -> None:
         """Raise InputError where the network could deadlock: a torus without two virtual channels."""
         instance(mesh, Mesh, "mesh", "a Mesh")

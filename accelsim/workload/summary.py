@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -56,10 +56,6 @@ class Summary:
         """Sums over all operations: accumulations, accumulations_by_rate, macs."""
         keys = ("accumulations", "accumulations_by_rate", "macs")
         return {key: float(sum(getattr(op, key) for op in self.operations)) for key in keys}
-
-    def to_dicts(self) -> list[dict[str, Any]]:
-        """Plain data, one mapping per operation."""
-        return [asdict(op) for op in self.operations]
 
     def _cells(self) -> list[tuple[str, ...]]:
         rows = [

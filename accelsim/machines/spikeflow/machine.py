@@ -33,10 +33,6 @@ class SpikeflowMachine(Machine[SpikeflowFile]):
         "costs",
     )
 
-    def __init__(self, file: SpikeflowFile) -> None:
-        super().__init__(file)
-        self.technology_nm = file.technology_nm
-
     def simulate(self, workload: Workload, fidelity: str) -> Ledger:
         """Closed form, or every message through the network on chip (``cycle``)."""
         if fidelity == "cycle":

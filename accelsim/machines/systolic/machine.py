@@ -28,10 +28,6 @@ class SystolicMachine(Machine[SystolicFile]):
         "costs",
     )
 
-    def __init__(self, file: SystolicFile) -> None:
-        super().__init__(file)
-        self.technology_nm = file.technology_nm
-
     def simulate(self, workload: Workload, fidelity: str) -> Ledger:
         """Closed form, or every fold in its turn (``cycle``)."""
         if fidelity == "cycle":

@@ -137,11 +137,6 @@ class Mapping:
     pes: Sequence[int]
     tiles: int
 
-    @property
-    def total_pes(self) -> int:
-        """Of the whole network."""
-        return sum(self.pes)
-
 
 def mapped(layers: Iterable[Layer], setting: Setting) -> Mapping:
     """Processing elements and tiles.

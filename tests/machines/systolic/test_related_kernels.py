@@ -13,6 +13,7 @@ from accelsim.machines.systolic.related import cycles, kernels, subsets
 from accelsim.machines.systolic.related.windows import Windows, windows_of
 from accelsim.workload.shapes import conv_size
 from tests.networks import network
+from tests.oracles import related as plainly
 
 
 @st.composite
@@ -46,7 +47,7 @@ codes = st.lists(st.integers(0, 15) | st.integers(0, 2**64 - 1), max_size=40).ma
 def test_counts_are_row_sums_of_the_window_matrix(work: Windows) -> None:
     counts = kernels.window_counts(work.spikes, work.window)
     assert counts.shape == (work.timesteps, work.m)
-    assert (counts == kernels.window_counts_numpy(work.spikes, work.window)).all()
+    assert (counts == plainly.window_counts(work.spikes, work.window)).all()
 
 
 @given(st.lists(st.integers(0, 30), max_size=60), st.integers(1, 9))
@@ -54,7 +55,7 @@ def test_counts_are_row_sums_of_the_window_matrix(work: Windows) -> None:
 def test_rows_go_to_the_least_loaded(work: list[int], units: int) -> None:
     rows = np.array(work, dtype=np.int64)
     loads = kernels.deal_rows(rows, units)
-    assert (loads == kernels.deal_rows_numpy(rows, units)).all()
+    assert (loads == plainly.deal_rows(rows, units)).all()
     assert loads.sum() == rows.sum()
     if work:
         assert -(-sum(work) // units) <= loads.max() <= sum(work) // units + max(work)  # Graham's bound
@@ -64,8 +65,8 @@ def test_rows_go_to_the_least_loaded(work: list[int], units: int) -> None:
 @settings(max_examples=40)
 def test_packed_rows(work: Windows, batch: int, columns: int) -> None:
     rows = kernels.packed_rows(work.spikes, work.window, batch, columns)
-    assert (rows == kernels.packed_rows_numpy(work.spikes, work.window, batch, columns)).all()
-    masks = [kernels.column_masks_numpy(work.spikes, work.window, batch, columns, g) for g in range(len(rows))]
+    assert (rows == plainly.packed_rows(work.spikes, work.window, batch, columns)).all()
+    masks = [plainly.column_masks(work.spikes, work.window, batch, columns, g) for g in range(len(rows))]
     live = np.array([(mask != 0).sum() for mask in masks])
     bits = [(mask[:, None] >> np.arange(columns, dtype=np.uint64)) & np.uint64(1) for mask in masks]
     busiest = np.array([matrix.sum(axis=0).max() for matrix in bits])
@@ -87,7 +88,7 @@ def test_packed_rows(work: Windows, batch: int, columns: int) -> None:
 )
 def test_pairs_by_hand(masks: list[int], left: int) -> None:
     words = np.array(masks, dtype=np.uint64)
-    assert kernels.pack_rows(words) == kernels.pack_rows_numpy(words) == left
+    assert kernels.pack_rows(words) == plainly.pack_rows(words) == left
 
 
 @given(codes)
@@ -95,7 +96,7 @@ def test_pairs_by_hand(masks: list[int], left: int) -> None:
 def test_product_sparsity(rows: Any) -> None:
     prefix, residual = np.empty(len(rows), np.int64), np.empty(len(rows), np.uint64)
     subsets.product_rows(rows, prefix, residual)
-    plain_prefix, plain_residual = subsets.product_rows_numpy(rows)
+    plain_prefix, plain_residual = plainly.product_rows(rows)
     assert (prefix == plain_prefix).all()
     assert (residual == plain_residual).all()
     ones = np.bitwise_count(rows)
@@ -132,8 +133,8 @@ def test_prefixes_by_hand(rows: list[int], prefix: list[int], residual: list[int
 @settings(max_examples=40)
 def test_product_tiles(work: Windows, tile_rows: int, tile_columns: int) -> None:
     counts = subsets.product_tiles(work.spikes, work.window, tile_rows, tile_columns)
-    assert (counts == subsets.product_tiles_numpy(work.spikes, work.window, tile_rows, tile_columns)).all()
-    matrix = kernels.unfold_numpy(work.spikes, work.window)
+    assert (counts == plainly.product_tiles(work.spikes, work.window, tile_rows, tile_columns)).all()
+    matrix = plainly.unfold(work.spikes, work.window)
     assert counts[:, :, 0].sum() == matrix.sum()
     assert (counts[:, :, 1] <= counts[:, :, 0]).all()
     # Larger tiles find more, and never less.
@@ -167,7 +168,7 @@ def test_groups_are_cut_as_the_layer_is() -> None:
     assert (np.concatenate([w.spikes for w in groups], axis=1) == spikes).all()
     tokens = np.random.default_rng(1).integers(0, 2, (2, 9, 6)).astype(np.uint8)
     (mlp,) = windows_of(net.graph.by_name["mlp"], tokens)
-    assert (kernels.unfold_numpy(mlp.spikes, mlp.window) == tokens).all()
+    assert (plainly.unfold(mlp.spikes, mlp.window) == tokens).all()
 
 
 def test_heads_of_an_attention_product() -> None:
@@ -184,7 +185,7 @@ def test_heads_of_an_attention_product() -> None:
     heads = windows_of(net.graph.by_name["scores"], q)
     assert [(w.m, w.k, w.n) for w in heads] == [(5, 3, 5)] * 2
     for index, head in enumerate(heads):
-        assert (kernels.unfold_numpy(head.spikes, head.window) == q[:, :, 3 * index : 3 * index + 3]).all()
+        assert (plainly.unfold(head.spikes, head.window) == q[:, :, 3 * index : 3 * index + 3]).all()
     scores = np.random.default_rng(3).integers(0, 2, (3, 2, 5, 5)).astype(np.uint8)
     for index, head in enumerate(windows_of(net.graph.by_name["mix"], scores)):
-        assert (kernels.unfold_numpy(head.spikes, head.window) == scores[:, index]).all()
+        assert (plainly.unfold(head.spikes, head.window) == scores[:, index]).all()

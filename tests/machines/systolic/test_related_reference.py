@@ -9,11 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelsim.machines.systolic.related import subsets
-from accelsim.machines.systolic.related.kernels import unfold_numpy
 from accelsim.machines.systolic.related.windows import Windows, windows_of
 from tests.machines.systolic.test_related_machines import FAST, single
 from tests.networks import machine, simulate
+from tests.oracles import related as plainly
 
 
 @st.composite
@@ -28,7 +27,7 @@ def layers(draw: st.DrawFn) -> tuple[Any, Any, Any]:
     work = single(spikes, layer)
     window: Windows = windows_of(work.graph.by_name["conv"], spikes[:, 0])[0]
     weights = generator.integers(-7, 8, (window.k, outputs))
-    return work, unfold_numpy(window.spikes, window.window).astype(np.int64), weights
+    return work, plainly.unfold(window.spikes, window.window).astype(np.int64), weights
 
 
 def array_cycles(work: Any, name: str, *changes: tuple[str, Any]) -> float:
@@ -96,7 +95,7 @@ def test_product_sparsity_adders(layer: tuple[Any, Any, Any], tile_rows: int, ti
         for left in range(0, k, tile_columns):
             bits = tile[:, left : left + tile_columns]
             codes = (bits << np.arange(bits.shape[1])).sum(axis=1).astype(np.uint64)
-            prefix, residual = subsets.product_rows_numpy(codes)
+            prefix, residual = plainly.product_rows(codes)
             searching += int((bits.sum(axis=1) > 1).sum())
             done: dict[int, Any] = {}
             for i in sorted(range(len(tile)), key=lambda i: (bits[i].sum(), i)):  # a prefix comes before its row

@@ -1,8 +1,8 @@
-# Numba infers the types of compiled functions; only their numpy siblings are annotated.
+# Numba infers the types of compiled functions.
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,call-arg,assignment,unreachable"
 """Product sparsity: for every row of a tile the largest other row whose spikes are all its own.
 
-Compiled loops beside their plain-numpy siblings (``*_numpy``); spikes and windows as in `related.kernels`.
+Spikes and windows as in `related.kernels`; the tests have the loops in plain numpy (`tests/oracles/related.py`).
 """
 
 from __future__ import annotations
@@ -10,17 +10,15 @@ from __future__ import annotations
 import numpy as np
 
 from accelsim.core.compiled import njit
-from accelsim.core.types import IntArray, Words
 from accelsim.crossbar.kernels.bits import population
-from accelsim.machines.systolic.related.kernels import Spikes, unfold_numpy
 
 TILE = ("spikes", "residual", "matched", "searched", "live", "prefixed")
-"""What product sparsity makes of one tile, see `product_tiles_numpy`."""
+"""What product sparsity makes of one tile."""
 
 
 @njit()
 def product_rows(codes, prefix, residual):
-    """Prefix and residual of every row of a tile, written to the arrays given; see `product_rows_numpy`.
+    """Prefix and residual of every row of a tile, written to the arrays given.
 
     Equal rows are found by hashing; the others are sorted by their number of spikes, so that the first
     subset found among the smaller ones, largest first, is the prefix.
@@ -71,25 +69,6 @@ def product_rows(codes, prefix, residual):
                 break
 
 
-def product_rows_numpy(codes: Words) -> tuple[IntArray, Words]:
-    """Prefix and residual of every row of a tile; `codes` holds one row per 64-bit word.
-
-    A row with two spikes or more takes as prefix the row with most spikes (the first of them) whose
-    spikes are all its own, silent rows excepted, of equal rows only an earlier one. The residual is what
-    the prefix lacks; -1 says that there is no prefix.
-    """
-    prefix = np.full(len(codes), -1, dtype=np.int64)
-    residual = codes.copy()
-    ones = np.bitwise_count(codes).astype(np.int64)
-    index = np.arange(len(codes))
-    for i in np.flatnonzero(ones > 1):
-        subset = ((codes & codes[i]) == codes) & ((codes != codes[i]) | (index < i)) & (ones > 0)
-        if subset.any():
-            prefix[i] = int(np.argmax(np.where(subset, ones, 0)))
-            residual[i] ^= codes[prefix[i]]
-    return prefix, residual
-
-
 @njit()
 def spike_lists(spikes):
     """Channels that spike at each pixel (timestep, row, column): pixel p has channels[starts[p] : starts[p + 1]]."""
@@ -118,7 +97,7 @@ def spike_lists(spikes):
 
 @njit()
 def window_codes(starts, channels, shape, window, first_row, rows, width):
-    """Rows of the window matrix as words, uint64 [column tiles, rows]; see `window_codes_numpy`.
+    """Rows of the window matrix as words, uint64 [column tiles, rows].
 
     `starts` and `channels` are the `spike_lists` of spikes of `shape`.
     """
@@ -139,24 +118,9 @@ def window_codes(starts, channels, shape, window, first_row, rows, width):
     return codes
 
 
-def window_codes_numpy(spikes: Spikes, window: IntArray, first_row: int, rows: int, width: int) -> Words:
-    """Rows of the window matrix as words, uint64 [column tiles, rows].
-
-    Row r is output position r // timesteps at timestep r % timesteps; tile j holds columns j*width
-    onward, column k at bit k % width.
-    """
-    matrix = np.swapaxes(unfold_numpy(spikes, window), 0, 1)
-    matrix = matrix.reshape(-1, matrix.shape[2])[first_row : first_row + rows].astype(np.uint64)
-    tiles = -(-matrix.shape[1] // width)
-    codes = np.zeros((tiles, rows), dtype=np.uint64)
-    for k in range(matrix.shape[1]):
-        codes[k // width] |= matrix[:, k] << np.uint64(k % width)
-    return codes
-
-
 @njit()
 def product_tiles(spikes, window, tile_rows, tile_columns):
-    """Counts of every tile, int64 [row tiles, column tiles, 6]; see `product_tiles_numpy`."""
+    """Counts of every tile, int64 [row tiles, column tiles, 6]."""
     total = spikes.shape[0] * window[8] * window[9]
     row_tiles = -(-total // tile_rows)
     column_tiles = -(-(spikes.shape[1] * window[0] * window[1]) // tile_columns)
@@ -180,23 +144,3 @@ def product_tiles(spikes, window, tile_rows, tile_columns):
                 counts[tile, column, 4] += own > 0
                 counts[tile, column, 5] += prefix[row] >= 0
     return counts
-
-
-def product_tiles_numpy(spikes: Spikes, window: IntArray, tile_rows: int, tile_columns: int) -> IntArray:
-    """Counts of every tile, int64 [row tiles, column tiles, 6].
-
-    They are those of `TILE`: spikes, spikes left by product sparsity, rows emptied because an earlier
-    one equals them, rows that searched for a prefix, rows with a spike, rows that found a prefix.
-    """
-    total = spikes.shape[0] * int(window[8] * window[9])
-    tiles = []
-    for first in range(0, total, tile_rows):
-        codes = window_codes_numpy(spikes, window, first, min(tile_rows, total - first), tile_columns)
-        row = []
-        for words in codes:
-            prefix, residual = product_rows_numpy(words)
-            own, left = np.bitwise_count(words), np.bitwise_count(residual)
-            emptied = ((own > 0) & (left == 0)).sum()
-            row.append([own.sum(), left.sum(), emptied, (own > 1).sum(), (own > 0).sum(), (prefix >= 0).sum()])
-        tiles.append(row)
-    return np.array(tiles, dtype=np.int64)
