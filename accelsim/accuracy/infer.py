@@ -23,6 +23,7 @@ from accelsim.machines.description import Hardware
 if TYPE_CHECKING:
     from accelsim.accuracy.result import InferenceResult
     from accelsim.accuracy.study import Reference, Report
+    from accelsim.inference.arithmetic import Arithmetic
 
 QUOTED_CONVENTIONS = ("papers", "spikesim_dense", "spikesim_event")
 """Energies of the literature that `infer` shows beside the machine's, for the same spikes."""
@@ -103,7 +104,7 @@ def infer(
     arithmetic = Arithmetic("ideal", opened.workload.precision)
     if not ideal:
         arithmetic = machine.machine.arithmetic(opened.workload.precision, noise=noise, remedies=named)
-    plan = Plan(arithmetic, seed, repeats, early_exit)
+    plan = Plan(arithmetic, seed, repeats, early_exit, _without_effect(arithmetic, noise, asked))
     machine.check_fidelity(fidelity)
     chosen = load_images(data, opened).first(images)
     crossbars = arithmetic.crossbars
@@ -128,6 +129,16 @@ def infer(
     ladder = put_together(opened, chosen, plan, reference, report) if ablate else ()
     notes = [*(_departures(opened, reference) if data is None and not settings else ()), *result.notes]
     return replace(result, ablation=ladder, quotes=_quotes(opened, result), version=__version__, notes=notes)
+
+
+def _without_effect(arithmetic: Arithmetic, noise: str, remedies: list[str] | None) -> tuple[str, ...]:
+    """What was asked of crossbars and of an arithmetic that has none."""
+    asked = [f"noise '{noise}'"] if noise not in ("statistical", "none") else []
+    if remedies not in (["adc_range"], []):  # none is asked for by default but the first
+        asked.append(f"remedies {', '.join(remedies or ['all'])}")
+    if arithmetic.crossbars is not None or not asked:
+        return ()
+    return (f"without effect: {' and '.join(asked)}; they are for crossbars, and this arithmetic is {arithmetic.kind}",)
 
 
 def _departures(bundle: wl.Bundle, reference: Reference) -> list[str]:

@@ -274,3 +274,12 @@ def test_a_network_without_neurons(tmp_path):
     assert document["ideal_accuracy"] == 1.0
     assert document["spike_mismatch"] == {}
     assert {rung["spike_mismatch"] for rung in document["ablation"]} == {0.0}
+
+
+@pytest.mark.parametrize(("machine", "ideal"), [("sata", False), ("spikeflow", True)])
+def test_what_only_crossbars_heed_is_said_elsewhere(machine: str, ideal: bool) -> None:
+    plain = accelsim.infer("digits_snn", machine, images=4, ideal=ideal)
+    assert not any("without effect" in note for note in plain.notes)
+    asked = accelsim.infer("digits_snn", machine, images=4, ideal=ideal, noise="exact", remedies=("gain",))
+    (note,) = (note for note in asked.notes if "without effect" in note)
+    assert "noise 'exact' and remedies gain" in note

@@ -174,7 +174,7 @@ def option(random: Random) -> Input:
         elif how < 0.95:
             value = random.choice((*texts.WORDS, *texts.YAML_SCALARS))
         value = word(value)[:100_000]
-        if name in WORK and re.fullmatch(r"[\d, ]{3,}", value):
+        if name in WORK and re.fullmatch(r"[\d, ._eE+]{3,}", value):
             value = value[:2]  # what is allowed may be much work
         words += [name, value] if name else [value]
     if random.random() < 0.05:
